@@ -1,0 +1,1 @@
+"""Deep Helmholtz machines on a CPU."""
