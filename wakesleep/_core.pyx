@@ -1,0 +1,290 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The learning algorithm, compiled: recognise, dream, weigh, teach, and the loop over minibatches.
+
+`_reference` is the same module in plain NumPy, and says what each function computes; the two agree in
+every bit. All checks happen in the `def` functions; below them nothing can fail. Equation numbers are
+those of docs/MATH.md.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from wakesleep._panels cimport (
+    BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, PANEL, Kernels,
+    Machine, Source, blocks_of, kernels, panels,
+)
+
+WALK, TABLES = C_WALK, C_TABLES
+INIT, ORDER, WAKE, SLEEP = C_INIT, C_ORDER, C_WAKE, C_SLEEP
+IMPORTANCE, FANTASY, DATASETS = C_IMPORTANCE, C_FANTASY, C_DATASETS
+
+# ---- the border ----
+
+def check_machine(parameters, sizes, methods):
+    """The three arrays that describe a machine, as contiguous arrays of the right types, or a ValueError."""
+    sizes = np.ascontiguousarray(sizes, dtype=np.int64)
+    methods = np.ascontiguousarray(methods, dtype=np.uint8)
+    if sizes.ndim != 1 or len(sizes) < 2 or (sizes < 0).any():
+        raise ValueError(f"sizes: want two or more levels of 0 or more units, got {sizes.tolist()}")
+    if methods.shape != sizes.shape or (methods > C_TABLES).any():
+        raise ValueError(f"methods: want WALK or TABLES for each of {len(sizes)} levels, got {methods.tolist()}")
+    both_ways = sum((low + 1) * high + (high + 1) * low for low, high in pairwise(sizes.tolist()))
+    check_flat("parameters", parameters, both_ways + int(sizes[len(sizes) - 1]))
+    return parameters, sizes, methods
+
+
+def check_flat(name, array, length):
+    """Refuse what is not a contiguous float32 vector of this length."""
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != (length,):
+        raise ValueError(f"{name}: want float32 of shape ({length},), got {getattr(array, 'dtype', type(array).__name__)} "
+                         f"of shape {np.shape(array)}")
+
+
+def check_states(states, sizes):
+    """Refuse states that are not rows of whole words per level."""
+    words = int(((sizes + 63) // 64).sum())
+    if states.ndim != 2 or states.shape[1] != words or states.dtype != np.uint64:
+        raise ValueError(f"states: want uint64 of shape (n, {words}), got {states.dtype} of shape {states.shape}")
+
+
+cdef const float *row_credits(name, credits_, Py_ssize_t n) except? NULL:
+    if credits_ is None or not n:
+        return NULL
+    check_flat(name, credits_, n)
+    cdef const float[::1] view = credits_
+    return &view[0]
+
+
+def random_words(uint64_t seed, uint32_t stream, Py_ssize_t n_samples, Py_ssize_t n_units, uint64_t first_sample=0):
+    """words[t, u] = Philox(counter (u, t // 4, stream), key seed)[t % 4]      (eq. 8)"""
+    words = np.empty((n_samples, n_units), np.uint32)
+    cdef uint32_t[:, ::1] out = words
+    cdef Source source = Source(seed, stream, first_sample)
+    if n_samples and n_units:
+        kernels().random_words(&source, n_samples, n_units, &out[0, 0])
+    return words
+
+
+cdef inline uint64_t mix(uint64_t x, uint64_t key, uint64_t offset) noexcept nogil:
+    x = (x ^ key) * <uint64_t>0x9E3779B97F4A7C15 + (offset << 32)
+    x = (x ^ (x >> 32)) * <uint64_t>0xD6E8FEB86659FD93
+    return x >> 40
+
+
+cdef struct Order:  # the keyed permutation of one epoch      (eq. 10)
+    uint64_t n_rows
+    int right
+    uint64_t left_mask
+    uint64_t right_mask
+    uint32_t[16] keys
+
+
+cdef Order make_order(const Kernels *these, uint64_t seed, uint64_t epoch, uint64_t n_rows) noexcept nogil:
+    cdef Order order
+    cdef Source source = Source(seed, C_ORDER, 8 * epoch)
+    cdef int width = 6
+    while width < 64 and (<uint64_t>1 << width) < n_rows:
+        width += 1
+    order.n_rows = n_rows
+    order.right = width // 2
+    order.left_mask = (<uint64_t>1 << (width - order.right)) - 1
+    order.right_mask = (<uint64_t>1 << order.right) - 1
+    these.random_words(&source, 8, 2, order.keys)
+    return order
+
+
+cdef inline Py_ssize_t row_at(const Order *order, uint64_t index) noexcept nogil:
+    cdef uint64_t left, right
+    cdef int i
+    while True:
+        left, right = index >> order.right, index & order.right_mask
+        for i in range(0, 16, 4):
+            left ^= mix(right, order.keys[i], order.keys[i + 1]) & order.left_mask
+            right ^= mix(left, order.keys[i + 2], order.keys[i + 3]) & order.right_mask
+        index = (left << order.right) | right
+        if index < order.n_rows:
+            return <Py_ssize_t>index
+
+
+def epoch_order(uint64_t seed, uint64_t epoch, Py_ssize_t n_rows, Py_ssize_t first=0, count=None):
+    """Rows number first … first + count − 1 of the keyed permutation that is the order of an epoch      (eq. 10)"""
+    cdef Py_ssize_t i, n = n_rows - first if count is None else count
+    if first < 0 or n < 0 or first + n > n_rows:
+        raise ValueError(f"first, count: want a range within {n_rows} rows, got {first}, {count}")
+    rows = np.empty(n, np.int64)
+    cdef int64_t[::1] out = rows
+    cdef Order order = make_order(kernels(), seed, epoch, n_rows)
+    for i in range(n):
+        out[i] = row_at(&order, first + i)
+    return rows
+
+
+cdef enum:
+    ROWS = 256  # states at a time where the size of a batch does not matter
+
+
+def recognise(parameters, sizes, methods, uint64_t[:, ::1] states, uint64_t seed, uint32_t stream=C_WAKE,
+              uint64_t first_sample=0):
+    """hˡ ~ q(hˡ | hˡ⁻¹) from the visible level up, in place.  states : (B, words), level 0 given      (eq. 3)"""
+    walk_states(parameters, sizes, methods, states, seed, stream, first_sample, True)
+
+
+def dream(parameters, sizes, methods, uint64_t[:, ::1] states, uint64_t seed, uint32_t stream=C_SLEEP,
+          uint64_t first_sample=0):
+    """(x, h) ~ p(x, h) from the prior down, in place.  states : (B, words), all levels written      (eq. 2)"""
+    walk_states(parameters, sizes, methods, states, seed, stream, first_sample, False)
+
+
+cdef walk_states(parameters, sizes, methods, uint64_t[:, ::1] states, uint64_t seed, uint32_t stream,
+                 uint64_t first_sample, bint up):
+    parameters, sizes, methods = check_machine(parameters, sizes, methods)
+    check_states(states.base, sizes)
+    cdef Machine machine = Machine(parameters, sizes, methods, ROWS)
+    cdef Py_ssize_t part, row, n
+    cdef uint32_t *some
+    with nogil:
+        for part in range((states.shape[0] + ROWS - 1) // ROWS):
+            row = part * ROWS
+            n = min(<Py_ssize_t>ROWS, states.shape[0] - row)
+            some = <uint32_t *>&states[row, 0]
+            if up:
+                machine.recognise(some, n, Source(seed, stream, first_sample + <uint64_t>row))
+            else:
+                machine.dream(some, n, Source(seed, stream, first_sample + <uint64_t>row))
+
+
+def log_probabilities(parameters, sizes, methods, const uint64_t[:, ::1] states):
+    """log p(x, h) and log q(h | x) of whole states, nats.  states : (B, words).  Returns (B,), (B,)      (eq. 5)"""
+    parameters, sizes, methods = check_machine(parameters, sizes, methods)
+    check_states(states.base, sizes)
+    cdef Machine machine = Machine(parameters, sizes, methods, ROWS)
+    log_p, log_q = np.zeros(len(states)), np.zeros(len(states))
+    cdef double[::1] p = log_p, q = log_q
+    cdef Py_ssize_t part, row, n
+    cdef int level
+    cdef const uint32_t *some
+    with nogil:
+        for part in range((states.shape[0] + ROWS - 1) // ROWS):
+            row = part * ROWS
+            n = min(<Py_ssize_t>ROWS, states.shape[0] - row)
+            some = <const uint32_t *>&states[row, 0]
+            for level in range(machine.n_hidden, -1, -1):
+                machine.weigh(&machine.p[level], some, n, &p[row])
+            for level in range(machine.n_hidden):
+                machine.weigh(&machine.q[level], some, n, &q[row])
+    return log_p, log_q
+
+
+def teach(parameters, sizes, methods, const uint64_t[:, ::1] states, credits_p, credits_q, gradient):
+    """gradient += Σ_n credits_p[n] ∇log p(xₙ, hₙ) + credits_q[n] ∇log q(hₙ | xₙ)      (eq. 6)
+
+    states : (B, words).  credits : (B,), or None to leave that model out.  gradient : like parameters.
+    """
+    parameters, sizes, methods = check_machine(parameters, sizes, methods)
+    check_flat("gradient", gradient, len(parameters))
+    check_states(states.base, sizes)
+    cdef Py_ssize_t n = states.shape[0]
+    cdef const float *of_p = row_credits("credits_p", credits_p, n)
+    cdef const float *of_q = row_credits("credits_q", credits_q, n)
+    cdef Machine machine = Machine(parameters, sizes, methods, n, gradient)
+    with nogil:
+        if of_p != NULL:
+            machine.teach_p(<const uint32_t *>&states[0, 0], n, of_p, 1)
+        if of_q != NULL:
+            machine.teach_q(<const uint32_t *>&states[0, 0], n, of_q, 1)
+        machine.fold()
+
+
+def train(parameters, sizes, methods, const uint64_t[:, ::1] data, int64_t[::1] position, uint64_t seed,
+          Py_ssize_t batch_size, Py_ssize_t n_particles, Py_ssize_t n_batches, learning_rates, Py_ssize_t n_threads=1):
+    """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
+
+    position : (3,) epoch, batch within the epoch, rows seen since training began; moved along.
+    The p and q rates are per mean gradient.
+    """
+    parameters, sizes, methods = check_machine(parameters, sizes, methods)
+    cdef Py_ssize_t words = (sizes[0] + 63) // 64, n_rows = data.shape[0]
+    if data.shape[1] != words:
+        raise ValueError(f"data: want {words} words a row for {sizes[0]} units, got {data.shape[1]}")
+    for name, value in (("batch_size", batch_size), ("n_particles", n_particles), ("n_threads", n_threads)):
+        if value < 1:
+            raise ValueError(f"{name}: want 1 or more, got {value}")
+    batch_size = max(min(batch_size, n_rows), 1)
+    if position.shape[0] != 3 or min(position) < 0 or (n_batches > 0 and position[1] * batch_size >= n_rows):
+        raise ValueError(f"position: want a batch of {batch_size} within {n_rows} rows, got {list(position)}")
+    cdef double rate_p = learning_rates[0], rate_q = learning_rates[1]
+    cdef Machine machine = Machine(parameters, sizes, methods, batch_size * n_particles)
+    cdef uint64_t last_word = <uint64_t>0xFFFFFFFFFFFFFFFF >> (-<int64_t>machine.levels[0].n_units & 63)
+    cdef Order order
+    cdef Py_ssize_t i, k, first, count, n
+    cdef uint32_t *state
+    with nogil:
+        order = make_order(machine.kernels, seed, position[0], n_rows)
+        for _ in range(n_batches):
+            first = position[1] * batch_size
+            count = min(batch_size, n_rows - first)
+            n = count * n_particles
+            state = machine.states
+            for i in range(count):
+                for k in range(n_particles):
+                    memcpy(state, &data[row_at(&order, first + i), 0], words * sizeof(uint64_t))
+                    (<uint64_t *>state)[words - 1] &= last_word
+                    state += machine.stride
+
+            # wake: the recognition model explains the data, and the generative model learns to make them
+            machine.recognise(machine.states, n, Source(seed, C_WAKE, <uint64_t>(position[2] * n_particles)))
+            machine.teach_p(machine.states, n, NULL, <float>(rate_p / n))
+            # sleep: the generative model dreams, and the recognition model learns to explain the dream
+            machine.dream(machine.states, count, Source(seed, C_SLEEP, <uint64_t>position[2]))
+            machine.teach_q(machine.states, count, NULL, <float>(rate_q / count))
+
+            position[2] += count
+            position[1] += 1
+            if first + count == n_rows:
+                position[0], position[1] = position[0] + 1, 0
+                order = make_order(machine.kernels, seed, position[0], n_rows)
+        machine.fold()
+
+
+def propagate(const float[:, ::1] values, const float[:, ::1] weights, const float[::1] biases):
+    """σ(values·weights + biases), summed over the sources in index order.  values : (B, M).  Returns (B, N)."""
+    cdef Py_ssize_t n = values.shape[0], n_source = weights.shape[0], n_target = weights.shape[1]
+    cdef Py_ssize_t panel, part, row, count, i
+    if values.shape[1] != n_source or biases.shape[0] != n_target:
+        raise ValueError(f"values, biases: want shapes (n, {n_source}) and ({n_target},), "
+                         f"got {np.shape(values)} and {np.shape(biases)}")
+    out = np.empty((n, n_target), np.float32)
+    if not n or not n_target:
+        return out
+    rows = np.empty((n_source + 1) * PANEL + BLOCK, np.float32)
+    tile = np.empty(ROWS * PANEL + BLOCK, np.float32)
+    start = np.zeros(PANEL + BLOCK, np.float32)
+    cdef float[:, ::1] result = out
+    cdef float *w = aligned(rows)
+    cdef float *z = aligned(tile)
+    cdef float *b = aligned(start)
+    cdef Py_ssize_t columns
+    cdef int blocks
+    with nogil:
+        for panel in range(panels(n_target)):
+            blocks = blocks_of(n_target, panel)
+            columns = min(<Py_ssize_t>PANEL, n_target - panel * PANEL)
+            memset(w, 0, n_source * blocks * BLOCK * sizeof(float))
+            memcpy(b, &biases[panel * PANEL], columns * sizeof(float))
+            for row in range(n_source):
+                memcpy(w + row * blocks * BLOCK, &weights[row, panel * PANEL], columns * sizeof(float))
+            for part in range((n + ROWS - 1) // ROWS):
+                row = part * ROWS
+                count = min(<Py_ssize_t>ROWS, n - row)
+                kernels().propagate(&values[row, 0] if n_source else NULL, count, w, blocks, n_source, b, z)
+                for i in range(count):
+                    memcpy(&result[row + i, panel * PANEL], z + i * blocks * BLOCK, columns * sizeof(float))
+    return out
+
+
+cdef float *aligned(float[::1] array) noexcept:
+    return <float *>((<size_t>&array[0] + 63) // 64 * 64)

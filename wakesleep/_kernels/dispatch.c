@@ -1,0 +1,134 @@
+/* Every kernel for every instruction set, and the only place that asks what the processor can do. */
+#include "kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "packed bits are little-endian"
+#endif
+
+#define INLINE inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 32")
+#define GLUE_(a, b) a##_##b
+#define GLUE(a, b) GLUE_(a, b)
+#define NAME(x) GLUE(x, SUFFIX)
+enum { TABLES_FROM = 12 }; /* outputs from which building the tables pays */
+typedef uint16_t half_word __attribute__((may_alias));
+static const float ZEROS[PANEL] __attribute__((aligned(64)));
+
+/* Vectors of sixteen bytes are the baseline of x86-64 and of arm64. */
+#define SUFFIX baseline
+#define LEVEL "baseline"
+#define VB 16
+#define MAX_BLOCKS 2
+#define MAX_VECTORS 8
+#include "body.h"
+#undef SUFFIX
+#undef LEVEL
+#undef VB
+#undef MAX_BLOCKS
+#undef MAX_VECTORS
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define MAX_BLOCKS 4
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,popcnt"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi,bmi2,popcnt")
+#endif
+#define SUFFIX avx2
+#define LEVEL "avx2"
+#define VB 32
+#define MAX_VECTORS 8
+#include "body.h"
+#undef SUFFIX
+#undef LEVEL
+#undef VB
+#undef MAX_VECTORS
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,popcnt"))), \
+                             apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,popcnt,prefer-vector-width=512")
+#endif
+#define SUFFIX avx512
+#define LEVEL "avx512"
+#define VB 64
+#define MAX_VECTORS 4
+#include "body.h"
+#undef SUFFIX
+#undef LEVEL
+#undef VB
+#undef MAX_VECTORS
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); }
+static int has_avx512(void) {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#else
+static int has_avx2(void) { return 0; }
+static int has_avx512(void) { return 0; }
+#endif
+
+const char *const *kernel_levels(void) {
+    static const char *const one[] = {"baseline", NULL};
+    static const char *const two[] = {"baseline", "avx2", NULL};
+    static const char *const three[] = {"baseline", "avx2", "avx512", NULL};
+    return has_avx512() ? three : has_avx2() ? two : one;
+}
+
+const Kernels *kernels_for(const char *level) {
+#if defined(__x86_64__)
+    if (has_avx512() && (!level || !strcmp(level, "avx512"))) return &kernels_avx512;
+    if (has_avx2() && (!level || !strcmp(level, "avx2"))) return &kernels_avx2;
+#endif
+    return !level || !strcmp(level, "baseline") ? &kernels_baseline : NULL;
+}
+
+void find_bits(const uint32_t *bits, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t n_bits, uint32_t *index, int64_t *start) {
+    uint32_t *next = index;
+    start[0] = 0;
+    for (ptrdiff_t m = 0; m < n; m++, bits += stride) {
+        uint32_t *first = next;
+        for (ptrdiff_t word = 0; 32 * word < n_bits; word++)
+            for (uint32_t left = bits[word]; left; left &= left - 1)
+                *next++ = (uint32_t)(32 * word) + (uint32_t)__builtin_ctz(left);
+        if ((next - first) & 1) *next++ = (uint32_t)n_bits;
+        start[m + 1] = next - index;
+    }
+}
+
+/* A square of 32 rows of 32 bits in five rounds of swaps (Hacker's Delight, section 7-3). */
+static void transpose_square(uint32_t square[32]) {
+    uint32_t mask = 0x0000ffffu;
+    for (int width = 16; width; width >>= 1, mask ^= mask << width)
+        for (int i = 0; i < 32; i = ((i | width) + 1) & ~width) {
+            uint32_t swap = ((square[i] >> width) ^ square[i | width]) & mask;
+            square[i] ^= swap << width;
+            square[i | width] ^= swap;
+        }
+}
+
+void transpose_bits(const uint32_t *bits, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t n_bits, uint32_t *out,
+                    ptrdiff_t out_stride) {
+    for (ptrdiff_t row = 0; row < n; row += 32)
+        for (ptrdiff_t bit = 0; bit < n_bits; bit += 32) {
+            uint32_t square[32] = {0};
+            for (ptrdiff_t i = 0; i < 32 && row + i < n; i++) square[i] = bits[(row + i) * stride + bit / 32];
+            transpose_square(square);
+            for (ptrdiff_t i = 0; i < 32; i++) out[(bit + i) * out_stride + row / 32] = square[i];
+        }
+}

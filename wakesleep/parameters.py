@@ -1,0 +1,95 @@
+"""All learned numbers of a machine in one flat vector, with a named view of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Layer(NamedTuple):
+    """P(target = 1 | source) = σ(source·weights + biases)      (eq. 1)
+
+    weights : (n_source, n_target), one row per source unit.  biases : (n_target,).
+    """
+
+    weights: NDArray[np.floating[Any]]
+    biases: NDArray[np.floating[Any]]
+
+
+class Parameters:
+    """The parameters of both models: one flat vector, p first, then q, bottom level first.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Units per level: visible, then hidden from the bottom up; two levels or more.
+    flat : ndarray of shape (n,), optional
+        The vector to look into (no copy is made); zeros of float32 where it is left out.
+
+    Attributes
+    ----------
+    flat : ndarray of shape (n,)
+        The numbers themselves. Gradients and moments have the same layout.
+    generative, recognition : list of Layer
+        Views of the layers of p and q, bottom level first: ``generative[l]`` goes from hidden
+        level l down, ``recognition[l]`` goes up to it.
+    prior_logits : ndarray of shape (sizes[-1],)
+        View of the biases of the top level.
+
+    Raises
+    ------
+    ValueError
+        If `flat` does not have the length that `sizes` want.
+
+    Examples
+    --------
+    >>> parameters = Parameters((4, 3, 2))
+    >>> parameters.flat.size
+    49
+    >>> parameters.generative[1].weights.shape, parameters.recognition[1].weights.shape
+    ((2, 3), (3, 2))
+    """
+
+    def __init__(self, sizes: Sequence[int], flat: NDArray[np.floating[Any]] | None = None) -> None:
+        self.sizes = tuple(int(size) for size in sizes)
+        down = [*zip(self.sizes[1:], self.sizes[:-1], strict=True), (0, self.sizes[-1])]
+        shapes = down + [(low, high) for high, low in down[:-1]]
+        total = sum((n_source + 1) * n_target for n_source, n_target in shapes)
+        self.flat = np.zeros(total, np.float32) if flat is None else flat
+        if self.flat.shape != (total,):
+            raise ValueError(f"flat: want shape ({total},) for levels of {self.sizes} units, got {self.flat.shape}")
+        layers, start = [], 0
+        for n_source, n_target in shapes:
+            middle, stop = start + n_source * n_target, start + (n_source + 1) * n_target
+            layers.append(Layer(self.flat[start:middle].reshape(n_source, n_target), self.flat[middle:stop]))
+            start = stop
+        n_hidden = len(self.sizes) - 1
+        self.generative = layers[:n_hidden]
+        self.prior = layers[n_hidden]
+        self.prior_logits = self.prior.biases
+        self.recognition = layers[n_hidden + 1 :]
+
+    def copy(self) -> Parameters:
+        """Return the same numbers in a vector of their own."""
+        return Parameters(self.sizes, self.flat.copy())
+
+
+def log(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Natural logarithm of positive numbers by IEEE operations alone, the same bits on every platform."""
+    mantissa, exponent = np.frexp(x)
+    low = mantissa < np.sqrt(0.5)
+    mantissa, exponent = np.where(low, 2 * mantissa, mantissa), exponent - low
+    s = (mantissa - 1) / (mantissa + 1)
+    t = s * s
+    series = np.zeros_like(t)
+    for odd in range(23, 0, -2):
+        series = series * t + 1 / odd
+    return np.asarray(2 * s * series + exponent * 0.6931471805599453)
+
+
+def logit_of_mean(counts: NDArray[np.int64], n_rows: int) -> NDArray[np.float64]:
+    """log(m / (1 − m)) of the mean m = (counts + 1) / (n_rows + 2), which is never 0 or 1."""
+    return log((counts + 1) / (n_rows - counts + 1))
