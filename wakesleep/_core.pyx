@@ -203,7 +203,7 @@ def train(parameters, sizes, methods, const uint64_t[:, ::1] data, int64_t[::1] 
           Py_ssize_t batch_size, Py_ssize_t n_particles, Py_ssize_t n_batches, learning_rates, Py_ssize_t n_threads=1):
     """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
 
-    position : (3,) epoch, batch within the epoch, rows seen since training began; moved along.
+    position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     The p and q rates are per mean gradient.
     """
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
@@ -214,8 +214,8 @@ def train(parameters, sizes, methods, const uint64_t[:, ::1] data, int64_t[::1] 
         if value < 1:
             raise ValueError(f"{name}: want 1 or more, got {value}")
     batch_size = max(min(batch_size, n_rows), 1)
-    if position.shape[0] != 3 or min(position) < 0 or (n_batches > 0 and position[1] * batch_size >= n_rows):
-        raise ValueError(f"position: want a batch of {batch_size} within {n_rows} rows, got {list(position)}")
+    if position.shape[0] != 3 or min(position) < 0 or (n_batches > 0 and position[1] >= n_rows):
+        raise ValueError(f"position: want three numbers, the second one below {n_rows} rows, got {list(position)}")
     cdef double rate_p = learning_rates[0], rate_q = learning_rates[1]
     cdef Machine machine = Machine(parameters, sizes, methods, batch_size * n_particles)
     cdef uint64_t last_word = <uint64_t>0xFFFFFFFFFFFFFFFF >> (-<int64_t>machine.levels[0].n_units & 63)
@@ -225,7 +225,7 @@ def train(parameters, sizes, methods, const uint64_t[:, ::1] data, int64_t[::1] 
     with nogil:
         order = make_order(machine.kernels, seed, position[0], n_rows)
         for _ in range(n_batches):
-            first = position[1] * batch_size
+            first = position[1]
             count = min(batch_size, n_rows - first)
             n = count * n_particles
             state = machine.states
@@ -242,9 +242,9 @@ def train(parameters, sizes, methods, const uint64_t[:, ::1] data, int64_t[::1] 
             machine.dream(machine.states, count, Source(seed, C_SLEEP, <uint64_t>position[2]))
             machine.teach_q(machine.states, count, NULL, <float>(rate_q / count))
 
+            position[1] += count
             position[2] += count
-            position[1] += 1
-            if first + count == n_rows:
+            if position[1] == n_rows:
                 position[0], position[1] = position[0] + 1, 0
                 order = make_order(machine.kernels, seed, position[0], n_rows)
         machine.fold()

@@ -318,14 +318,13 @@ def train(
 ) -> None:  # fmt: skip
     """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
 
-    position : (3,) epoch, batch within the epoch, rows seen since training began; moved along.
+    position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     The p and q rates are per mean gradient.
     """
     p = Parameters(sizes, parameters)
     dtype = parameters.dtype.type
     for _ in range(n_batches):
-        epoch, batch, seen = (int(i) for i in position)
-        first = batch * batch_size
+        epoch, first, seen = (int(i) for i in position)
         count = min(batch_size, len(data) - first)
         rows = epoch_order(seed, epoch, len(data), first, count)
 
@@ -345,7 +344,7 @@ def train(
             _add_gradient(layer, source, error, method, dtype(learning_rates[1] / count))
 
         last = first + count == len(data)
-        position[:] = (epoch + 1, 0, seen + count) if last else (epoch, batch + 1, seen + count)
+        position[:] = (epoch + 1, 0, seen + count) if last else (epoch, first + count, seen + count)
 
 
 # ---- mean-field pass and measures ----

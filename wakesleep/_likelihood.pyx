@@ -1,0 +1,205 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""log p(x), compiled: by adding up all hidden states, and by importance sampling.
+
+`_reference` has the same functions in plain NumPy, and says what each computes. Equation numbers are
+those of docs/MATH.md.
+"""
+
+import numpy as np
+
+from libc.math cimport INFINITY, exp, fabs, log, log1p
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from wakesleep._panels cimport C_IMPORTANCE, Machine, Source
+
+from wakesleep import _core
+from wakesleep.parameters import Parameters
+
+cdef enum:
+    PARTICLES = 256  # states at a time: memory does not grow with K
+
+
+cdef inline uint64_t hash_row(const uint64_t *row, Py_ssize_t words, uint64_t seed) noexcept nogil:
+    """A 64-bit key of (seed, content of the row)."""
+    cdef Py_ssize_t i
+    for i in range(words):
+        seed = (seed ^ row[i]) * <uint64_t>0x9E3779B97F4A7C15
+        seed = (seed ^ (seed >> 29)) * <uint64_t>0xBF58476D1CE4E5B9
+        seed ^= seed >> 32
+    return seed
+
+
+def hash_rows(const uint64_t[:, ::1] data, uint64_t seed):
+    """A 64-bit key of (seed, content of the row) for estimates that do not depend on where a row stands."""
+    keys = np.empty(data.shape[0], np.uint64)
+    cdef uint64_t[::1] out = keys
+    cdef Py_ssize_t i
+    for i in range(data.shape[0]):
+        out[i] = hash_row(&data[i, 0], data.shape[1], seed)
+    return keys
+
+
+def check_data(data, sizes):
+    """Refuse rows that are not whole words of the visible level."""
+    words = (int(sizes[0]) + 63) // 64
+    if data.ndim != 2 or data.shape[1] != words or data.dtype != np.uint64:
+        raise ValueError(f"data: want uint64 of shape (n, {words}), got {data.dtype} of shape {data.shape}")
+
+
+cdef struct Total:  # Σ w and Σ w² of weights given by their logarithms, relative to the largest
+    double top
+    double first
+    double second
+
+
+cdef inline void add_log(Total *total, double log_w) noexcept nogil:
+    cdef double ratio
+    if log_w > total.top:
+        ratio = exp(total.top - log_w)
+        total.first, total.second, total.top = total.first * ratio, total.second * ratio * ratio, log_w
+    if log_w > -INFINITY:
+        ratio = exp(log_w - total.top)
+        total.first += ratio
+        total.second += ratio * ratio
+
+
+def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_particles, Py_ssize_t n_threads=1):
+    """log (1/K) Σ_k w_k and the effective sample size (Σ w)² / Σ w² of every row, nats      (eq. 11)
+
+    data : (B, words).  Returns (B,), (B,) of float64.
+    """
+    parameters, sizes, methods = _core.check_machine(parameters, sizes, methods)
+    check_data(data, sizes)
+    if n_particles < 1:
+        raise ValueError(f"n_particles: want 1 or more, got {n_particles}")
+    cdef Py_ssize_t most = min(n_particles, <Py_ssize_t>PARTICLES)
+    cdef Machine machine = Machine(parameters, sizes, methods, most)
+    cdef const uint64_t[:, ::1] rows = data
+    estimate, size = np.empty(len(data)), np.empty(len(data))
+    log_p, log_q = np.empty(most), np.empty(most)
+    cdef double[::1] estimates = estimate, sizes_ = size, p = log_p, q = log_q
+    cdef Py_ssize_t row, k, n, done, words = rows.shape[1]
+    cdef uint64_t key
+    cdef int level
+    cdef Total total
+    with nogil:
+        for row in range(rows.shape[0]):
+            key = hash_row(&rows[row, 0], words, seed)
+            for k in range(most):
+                memcpy(machine.states + k * machine.stride, &rows[row, 0], words * sizeof(uint64_t))
+            total = Total(-INFINITY, 0, 0)
+            done = 0
+            while done < n_particles:
+                n = min(most, n_particles - done)
+                machine.recognise(machine.states, n, Source(key, C_IMPORTANCE, <uint64_t>done))
+                memset(&p[0], 0, n * sizeof(double))
+                memset(&q[0], 0, n * sizeof(double))
+                for level in range(machine.n_hidden, -1, -1):
+                    machine.weigh(&machine.p[level], machine.states, n, &p[0])
+                for level in range(machine.n_hidden):
+                    machine.weigh(&machine.q[level], machine.states, n, &q[0])
+                for k in range(n):
+                    add_log(&total, p[k] - q[k])
+                done += n
+            estimates[row] = total.top + log(total.first / n_particles)
+            sizes_[row] = total.first * total.first / total.second if total.second > 0 else 0
+    return estimate, size
+
+
+# ---- by enumeration ----
+
+cdef inline double softplus(double z) noexcept nogil:
+    return (z if z > 0 else 0) + log1p(exp(-fabs(z)))
+
+
+cdef void add_subsets(double *sums, const double *terms, Py_ssize_t n_terms) noexcept nogil:
+    """sums[s] = sums[0] + Σ terms[i] over the bits i of s, for all s < 2^n_terms."""
+    cdef Py_ssize_t i, s
+    for i in range(n_terms):
+        for s in range(<Py_ssize_t>1 << i):
+            sums[s + (<Py_ssize_t>1 << i)] = sums[s] + terms[i]
+
+
+cdef void subtract_normalizers(double *log_prior, const double[:, ::1] weights, const double[::1] biases,
+                               double *z) noexcept nogil:
+    """log_prior[s] −= Σ softplus(z(s)) for every state s of the sources: one bit flips from state to state."""
+    cdef Py_ssize_t n_source = weights.shape[0], n_target = weights.shape[1], count, i, j
+    cdef Py_ssize_t state = 0
+    cdef double total, sign
+    for count in range(<Py_ssize_t>1 << n_source):
+        if count & 4095 == 0:  # afresh now and then, so that rounding does not build up
+            for j in range(n_target):
+                z[j] = biases[j]
+                for i in range(n_source):
+                    if state >> i & 1:
+                        z[j] += weights[i, j]
+        total = 0
+        for j in range(n_target):
+            total += softplus(z[j])
+        log_prior[state] -= total
+        i = 0
+        while i < n_source and (count + 1) >> i & 1 == 0:
+            i += 1
+        if i < n_source:
+            state ^= <Py_ssize_t>1 << i
+            sign = 1 if state >> i & 1 else -1
+            for j in range(n_target):
+                z[j] += sign * weights[i, j]
+
+
+cdef double log_sum_exp(const double *x, Py_ssize_t n) noexcept nogil:
+    cdef double top = -INFINITY, total = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        top = max(top, x[i])
+    if top == -INFINITY:
+        return top
+    for i in range(n):
+        total += exp(x[i] - top)
+    return top + log(total)
+
+
+cdef marginals(const double[:, ::1] weights, const double[::1] biases, double[::1] log_prior,
+               const uint64_t[:, ::1] targets):
+    """log Σ_s exp(log_prior[s] + log P(target | s)) of every row of target bits; log_prior is used up."""
+    cdef Py_ssize_t n_source = weights.shape[0], n_target = weights.shape[1], n_states = log_prior.shape[0]
+    cdef Py_ssize_t row, i, j, s
+    result = np.empty(targets.shape[0])
+    cdef double[::1] out = result, terms = np.empty(n_source + 1), z = np.empty(n_target + 1), joint = np.empty(n_states)
+    with nogil:
+        subtract_normalizers(&log_prior[0], weights, biases, &z[0])
+        for row in range(targets.shape[0]):
+            joint[0] = 0
+            for i in range(n_source):
+                terms[i] = 0
+            for j in range(n_target):
+                if targets[row, j >> 6] >> (j & 63) & 1:
+                    joint[0] += biases[j]
+                    for i in range(n_source):
+                        terms[i] += weights[i, j]
+            add_subsets(&joint[0], &terms[0], n_source)
+            for s in range(n_states):
+                joint[s] += log_prior[s]
+            out[row] = log_sum_exp(&joint[0], n_states)
+    return result
+
+
+def exact(parameters, sizes, data):
+    """log p(x) of every row by adding up all hidden states, float64, nats      (eq. 12)
+
+    data : (B, words).  Takes memory of 2^H for the largest hidden level.
+    """
+    check_data(data, sizes)
+    machine = Parameters(sizes, np.asarray(parameters, dtype=np.float64))
+    log_prior = np.empty(1 << machine.sizes[len(machine.sizes) - 1])
+    logits = np.ascontiguousarray(machine.prior_logits)
+    cdef double[::1] prior = log_prior, a = np.append(logits, 0)
+    prior[0] = -np.logaddexp(0, logits).sum()
+    add_subsets(&prior[0], &a[0], len(logits))
+    for level in range(len(machine.sizes) - 2, -1, -1):
+        n_units = machine.sizes[level]
+        targets = data if level == 0 else np.arange(1 << n_units, dtype=np.uint64)[:, None]
+        layer = machine.generative[level]
+        log_prior = marginals(np.ascontiguousarray(layer.weights), np.ascontiguousarray(layer.biases), log_prior, targets)
+    return log_prior

@@ -1,0 +1,155 @@
+"""The training loop: a generator that trains and yields a small record, and does nothing else.
+
+It never prints, plots, saves, scores or decides to stop; whoever consumes it does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wakesleep import _core
+from wakesleep.bits import Bits
+from wakesleep.parameters import Parameters, logit_of_mean
+
+SECONDS_PER_CALL = 0.05  # of the compiled loop, between looks at Ctrl-C
+WALK_BELOW = 0.3  # share of ones under which walking over set bits is faster than tables
+
+
+class DivergenceError(ValueError):
+    """Training produced NaN or infinity."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a training stands: all that it takes to go on as if it had never stopped.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        What has been learned.
+    methods : ndarray of shape (n_levels,), uint8
+        How sums over the units of each level are taken, `_core.WALK` or `_core.TABLES`: fixed when
+        training starts, because it fixes the order of the sums.
+    seed : int
+        Key of all randomness, 64 bits.
+    position : ndarray of shape (3,), int64
+        Epochs done, rows done of the present epoch, rows seen in all.
+    step : int
+        Minibatches seen.
+    """
+
+    parameters: Parameters
+    methods: NDArray[np.uint8]
+    seed: int
+    position: NDArray[np.int64]
+    step: int
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return int(self.position[0])
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the loop yields, about twenty times a second and at the end of every epoch."""
+
+    state: State
+    epoch: int  # the epoch under way or just done, from 1
+    epoch_done: bool
+    seconds: float  # spent on this epoch so far
+    rows: int  # trained on in these seconds
+
+
+def methods_for(sizes: Sequence[int], density: float) -> NDArray[np.uint8]:
+    """Walk over the visible units where few are on; tables for hidden units, half of which are on at first."""
+    methods = np.full(len(sizes), _core.TABLES, np.uint8)
+    methods[0] = _core.WALK if density < WALK_BELOW else _core.TABLES
+    return methods
+
+
+def start(data: Bits, hidden_layer_sizes: Sequence[int], seed: int, initial_biases: str = "data") -> State:
+    """Draw the initial parameters.
+
+    Weights are uniform, a tenth of Glorot and Bengio's (2010) range; biases are zero, but with
+    ``initial_biases="data"`` those of the visible units are the logits of the data's mean, so that
+    learning starts from independent units.
+    """
+    sizes = (data.n_features, *hidden_layer_sizes)
+    parameters = Parameters(sizes)
+    for number, layer in enumerate([*parameters.generative, *parameters.recognition]):
+        n_source, n_target = layer.weights.shape
+        words = _core.random_words(seed, _core.INIT + number, n_source, n_target)
+        range_ = 0.1 * np.sqrt(6 / (n_source + n_target))
+        layer.weights[:] = ((words >> np.uint32(8)) / 2.0**23 - 1) * range_
+    if initial_biases == "data":
+        parameters.generative[0].biases[:] = logit_of_mean(data.counts(), len(data))
+    return State(parameters, methods_for(sizes, data.density), seed, np.zeros(3, np.int64), 0)
+
+
+def train(
+    state: State,
+    data: Bits,
+    *,
+    n_epochs: int,
+    learning_rates: tuple[float, float],
+    batch_size: int,
+    n_particles: int = 1,
+    n_threads: int = 1,
+) -> Iterator[Record]:
+    """Train until `n_epochs` epochs are done in all, and yield a `Record` now and then.
+
+    How often it yields depends on the clock; what it learns does not. `state` is left as it is:
+    every record brings a new one.
+
+    Parameters
+    ----------
+    state : State
+        Where to begin.
+    data : Bits of shape (N, D)
+        What to learn.
+    n_epochs : int
+        Passes over the data, those that `state` has behind it included.
+    learning_rates : (float, float)
+        For p and for q, per mean gradient.
+    batch_size, n_particles, n_threads : int
+        Rows per step; samples of the hidden units per row; threads.
+
+    Yields
+    ------
+    Record
+
+    Raises
+    ------
+    DivergenceError
+        If a parameter becomes NaN or infinite. The last record yielded is from before.
+    """
+    seconds, rows, n_batches = 0.0, 0, 1
+    batch_size = min(batch_size, len(data))
+    while state.epoch < n_epochs:
+        left = -(-(len(data) - int(state.position[1])) // batch_size)
+        now = min(n_batches, left)
+        flat, position = state.parameters.flat.copy(), state.position.copy()
+        began = time.perf_counter()
+        _core.train(
+            flat, state.parameters.sizes, state.methods, data.words, position, state.seed,
+            batch_size, n_particles, now, learning_rates, n_threads,
+        )  # fmt: skip
+        took = time.perf_counter() - began
+        if not np.isfinite(flat).all():
+            raise DivergenceError(
+                f"training diverged in epoch {state.epoch + 1}: the parameters are no longer finite; "
+                f"use a smaller learning_rate (now {learning_rates[0]:g} for p, {learning_rates[1]:g} for q)"
+            )
+        seconds, rows = seconds + took, rows + int(position[2] - state.position[2])
+        epoch, done = state.epoch + 1, now == left
+        state = State(Parameters(state.parameters.sizes, flat), state.methods, state.seed, position, state.step + now)
+        yield Record(state, epoch, done, seconds, rows)
+        if done:
+            seconds, rows = 0.0, 0
+        n_batches = max(1, min(2 * n_batches, int(now * SECONDS_PER_CALL / max(took, 1e-9))))
