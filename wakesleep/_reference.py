@@ -61,7 +61,7 @@ def random_words(seed: int, stream: int, n_samples: int, n_units: int, first_sam
 
 def uniform(words: NDArray[np.uint32], dtype: Any = np.float32) -> Floats:
     """u = (⌊word / 2⁹⌋ + ½) · 2⁻²³, exact in float32 and never 0 or 1      (eq. 9)"""
-    return (words >> np.uint32(9)).astype(dtype) * dtype(2.0**-23) + dtype(2.0**-24)
+    return np.asarray((words >> np.uint32(9)).astype(dtype) * dtype(2.0**-23) + dtype(2.0**-24))
 
 
 def epoch_order(seed: int, epoch: int, n_rows: int, first: int = 0, count: int | None = None) -> NDArray[np.int64]:
@@ -106,10 +106,10 @@ def exp_minus(z: Floats) -> Floats:
     x = np.where(x > f32(-126), x, f32(-126))
     shifted = x + f32(12582912)
     f = x - (shifted - f32(12582912))
-    p = f32(0.0013264727)
+    p: Any = f32(0.0013264727)
     for coefficient in (0.009671513, 0.055507336, 0.24022242, 0.693147, 1):
         p = p * f + f32(coefficient)
-    return (p.view(np.uint32) + (shifted.view(np.uint32) << np.uint32(23))).view(np.float32)
+    return np.asarray((p.view(np.uint32) + (shifted.view(np.uint32) << np.uint32(23))).view(np.float32))
 
 
 def sigmoid(z: Floats) -> Floats:
@@ -126,10 +126,10 @@ def softplus(z: Floats) -> Floats:
     e = exp_minus(np.abs(z))
     s = e / (f32(2) + e)
     t = s * s
-    p = f32(0.28178334)
+    p: Any = f32(0.28178334)
     for coefficient in (0.279606, 0.4002491, 0.66666317, 2):
         p = p * t + f32(coefficient)
-    return np.where(z > f32(0), z, f32(0)) + s * p
+    return np.asarray(np.where(z > f32(0), z, f32(0)) + s * p)
 
 
 # ---- packed states ----
@@ -220,7 +220,7 @@ def _source(bits: list[NDArray[np.bool_]], level: int) -> NDArray[np.bool_]:
 
 def _draw(z: Floats, seed: int, stream: int, first_sample: int) -> NDArray[np.bool_]:
     """bit = [u · (1 + e^−z) < 1]      (eq. 9)"""
-    u = uniform(random_words(seed, stream, *z.shape, first_sample), z.dtype.type)
+    u = uniform(random_words(seed, stream, z.shape[0], z.shape[1], first_sample), z.dtype.type)
     return np.asarray(u * (z.dtype.type(1) + exp_minus(z)) < 1)
 
 

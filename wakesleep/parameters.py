@@ -72,9 +72,16 @@ class Parameters:
         self.prior_logits = self.prior.biases
         self.recognition = layers[n_hidden + 1 :]
 
-    def copy(self) -> Parameters:
-        """Return the same numbers in a vector of their own."""
-        return Parameters(self.sizes, self.flat.copy())
+    def named(self) -> dict[str, NDArray[np.floating[Any]]]:
+        """Views of all parts by name, such as ``generative.0.weights`` and ``prior_logits``."""
+        parts = {"prior_logits": self.prior_logits}
+        for model, layers in (("generative", self.generative), ("recognition", self.recognition)):
+            for number, layer in enumerate(layers):
+                parts |= {f"{model}.{number}.weights": layer.weights, f"{model}.{number}.biases": layer.biases}
+        return parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Parameters, (self.sizes, self.flat)  # so that a copy's views look into the copy
 
 
 def log(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,53 +6,21 @@ It never prints, plots, saves, scores or decides to stop; whoever consumes it do
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wakesleep import _core
 from wakesleep.bits import Bits
-from wakesleep.parameters import Parameters, logit_of_mean
+from wakesleep.parameters import Parameters
+from wakesleep.state import State
 
 SECONDS_PER_CALL = 0.05  # of the compiled loop, between looks at Ctrl-C
-WALK_BELOW = 0.3  # share of ones under which walking over set bits is faster than tables
 
 
 class DivergenceError(ValueError):
     """Training produced NaN or infinity."""
-
-
-@dataclass(frozen=True)
-class State:
-    """Where a training stands: all that it takes to go on as if it had never stopped.
-
-    Attributes
-    ----------
-    parameters : Parameters
-        What has been learned.
-    methods : ndarray of shape (n_levels,), uint8
-        How sums over the units of each level are taken, `_core.WALK` or `_core.TABLES`: fixed when
-        training starts, because it fixes the order of the sums.
-    seed : int
-        Key of all randomness, 64 bits.
-    position : ndarray of shape (3,), int64
-        Epochs done, rows done of the present epoch, rows seen in all.
-    step : int
-        Minibatches seen.
-    """
-
-    parameters: Parameters
-    methods: NDArray[np.uint8]
-    seed: int
-    position: NDArray[np.int64]
-    step: int
-
-    @property
-    def epoch(self) -> int:
-        """Epochs done."""
-        return int(self.position[0])
 
 
 @dataclass(frozen=True)
@@ -64,32 +32,6 @@ class Record:
     epoch_done: bool
     seconds: float  # spent on this epoch so far
     rows: int  # trained on in these seconds
-
-
-def methods_for(sizes: Sequence[int], density: float) -> NDArray[np.uint8]:
-    """Walk over the visible units where few are on; tables for hidden units, half of which are on at first."""
-    methods = np.full(len(sizes), _core.TABLES, np.uint8)
-    methods[0] = _core.WALK if density < WALK_BELOW else _core.TABLES
-    return methods
-
-
-def start(data: Bits, hidden_layer_sizes: Sequence[int], seed: int, initial_biases: str = "data") -> State:
-    """Draw the initial parameters.
-
-    Weights are uniform, a tenth of Glorot and Bengio's (2010) range; biases are zero, but with
-    ``initial_biases="data"`` those of the visible units are the logits of the data's mean, so that
-    learning starts from independent units.
-    """
-    sizes = (data.n_features, *hidden_layer_sizes)
-    parameters = Parameters(sizes)
-    for number, layer in enumerate([*parameters.generative, *parameters.recognition]):
-        n_source, n_target = layer.weights.shape
-        words = _core.random_words(seed, _core.INIT + number, n_source, n_target)
-        range_ = 0.1 * np.sqrt(6 / (n_source + n_target))
-        layer.weights[:] = ((words >> np.uint32(8)) / 2.0**23 - 1) * range_
-    if initial_biases == "data":
-        parameters.generative[0].biases[:] = logit_of_mean(data.counts(), len(data))
-    return State(parameters, methods_for(sizes, data.density), seed, np.zeros(3, np.int64), 0)
 
 
 def train(

@@ -1,0 +1,125 @@
+"""What a user passes as X: checked, then packed into 64-bit words, one block of rows at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from numbers import Real
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_BYTES = 4 << 20  # the most dense bytes that are held at a time
+WORD = np.dtype("<u8")
+
+
+def words_of(n_features: int) -> int:
+    """Whole 64-bit words that hold n_features bits."""
+    return (n_features + 63) // 64
+
+
+def row_blocks(n_rows: int, row_bytes: int) -> Iterator[slice]:
+    """Slices that cover n_rows rows in order, each of at most BLOCK_BYTES or of one row."""
+    step = max(1, BLOCK_BYTES // max(1, row_bytes))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def as_threshold(binarize: Any) -> float | None:
+    """`binarize` itself, after a check: None, or a finite number."""
+    if binarize is None:
+        return None
+    if isinstance(binarize, (bool, np.bool_)) or not isinstance(binarize, Real) or not math.isfinite(binarize):
+        raise ValueError(f"binarize: want None or a finite number, got {binarize!r}")
+    return float(binarize)
+
+
+def as_matrix(X: Any, name: str) -> Any:
+    """X as an ndarray, or as a sparse matrix in CSR form, of two dimensions and of a kind that can be packed."""
+    if X is None:
+        raise ValueError(f"{name}: want an array of 2 dimensions, got None")
+    if hasattr(X, "tocsr"):
+        matrix = X.tocsr()
+    else:
+        try:
+            matrix = np.asarray(X)
+        except ValueError as error:
+            raise ValueError(f"{name}: want an array, with rows of one length ({error})") from error
+    if matrix.dtype.kind == "c":
+        raise ValueError(f"{name}: want real numbers, got {matrix.dtype}. Complex data not supported")
+    if matrix.dtype.kind not in "biufO":
+        raise ValueError(f"{name}: want numbers, got dtype {matrix.dtype}")
+    if len(matrix.shape) != 2:
+        raise ValueError(
+            f"{name}: Expected 2D array, got {len(matrix.shape)}D array instead. Reshape your data: "
+            "array.reshape(-1, 1) makes a column of one feature, array.reshape(1, -1) a row of one sample"
+        )
+    return matrix
+
+
+def check_shape(shape: tuple[int, int], n_features: int | None, name: str) -> None:
+    """Refuse a matrix without rows, without columns, or with another number of columns than n_features."""
+    if shape[0] == 0:
+        raise ValueError(f"{name}: Found array with 0 sample(s) (shape={shape}) while a minimum of 1 is required.")
+    if shape[1] == 0:
+        raise ValueError(f"{name}: Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
+    if n_features is not None and shape[1] != n_features:
+        raise ValueError(
+            f"{name} has {shape[1]} features, but HelmholtzMachine is expecting {n_features} features as input"
+        )
+
+
+def pack(matrix: Any, threshold: float | None, name: str) -> NDArray[np.uint64]:
+    """The bits of what `as_matrix` returns, as words of shape (N, ⌈D/64⌉); the padding is zero."""
+    n_rows, n_features = matrix.shape
+    words = np.zeros((n_rows, words_of(n_features)), WORD)
+    packed = words.view(np.uint8)[:, : (n_features + 7) // 8]
+    for rows in row_blocks(n_rows, n_features * matrix.dtype.itemsize):
+        block = matrix[rows].toarray() if hasattr(matrix, "tocsr") else matrix[rows]
+        packed[rows] = np.packbits(_ones(block, threshold, name, rows.start), axis=1, bitorder="little")
+    return words
+
+
+def repack(packed: NDArray[np.uint8], n_features: int, bitorder: Literal["little", "big"]) -> NDArray[np.uint64]:
+    """Rows of packed bytes (N, ⌈D/8⌉), in either order of bits, as words."""
+    words = np.zeros((len(packed), words_of(n_features)), WORD)
+    for rows in row_blocks(len(packed), n_features):
+        dense = np.unpackbits(packed[rows], axis=1, count=n_features, bitorder=bitorder)
+        words.view(np.uint8)[rows, : packed.shape[1]] = np.packbits(dense, axis=1, bitorder="little")
+    return words
+
+
+def unpack(words: NDArray[np.uint64], n_features: int) -> NDArray[np.uint8]:
+    """The bits of words (…, ⌈D/64⌉) as (…, D) bytes of 0 or 1."""
+    return np.unpackbits(words.view(np.uint8), axis=-1, count=n_features, bitorder="little")
+
+
+def _ones(block: NDArray[Any], threshold: float | None, name: str, first_row: int) -> NDArray[np.bool_]:
+    """Where a block, whose first row is number first_row of the matrix, holds a one."""
+
+    def refuse(wrong: NDArray[np.bool_], fault: str) -> NoReturn:
+        row, column = (int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))
+        raise ValueError(f"{name} {fault.format(block[row, column])} at row {first_row + row}, column {column}")
+
+    if block.dtype.kind == "b":
+        block = block.view(np.uint8)
+    elif block.dtype.kind == "O":
+        try:
+            block = block.astype(np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{name}: want numbers, got objects that do not convert to float ({error})") from error
+    if block.dtype.kind == "f" and not np.isfinite(block).all():
+        wrong = ~np.isfinite(block)
+        refuse(wrong, "contains NaN" if np.isnan(block[wrong][0]) else "contains infinity")
+    if threshold is None:
+        ones: NDArray[np.bool_] = block == 1
+        wrong = ~ones & (block != 0)
+        if wrong.any():
+            refuse(wrong, "contains {}, where binarize=None wants only 0 and 1,")
+        return ones
+    if block.dtype.kind in "iu":
+        return block > math.floor(threshold)  # the same ones, compared as integers: exact, and no float copy
+    with np.errstate(over="ignore"):  # a threshold beyond the range of a narrow float is infinite there
+        return block > threshold

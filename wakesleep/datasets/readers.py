@@ -1,0 +1,271 @@
+"""Files of binary data as `Bits`: IDX, NumPy's two formats, CSV and our own; and the digits in the package."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import gzip
+import io
+import math
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wakesleep._packing import BLOCK_BYTES, as_threshold
+from wakesleep.bits import Bits, as_bits
+
+SUFFIXES = (".bits", ".npy", ".npz", ".csv", ".idx", "-ubyte", ".gz")
+IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+NPY_HEADER_BYTES = 1 << 14  # more than any header of a plain array
+MOST_INFLATED = 1032  # bytes that one byte of DEFLATE can stand for
+
+
+def load_digits() -> Bits:
+    """Handwritten digits of 8×8 pixels, in memory: real data to start with.
+
+    The 1,797 test images of the UCI optical digits; a pixel is 1 where its value is 8 or more of
+    16. Source and licence are in the file ``DIGITS.txt`` beside this module.
+
+    Returns
+    -------
+    Bits of shape (1797, 64)
+
+    Examples
+    --------
+    >>> from wakesleep.datasets import load_digits
+    >>> digits = load_digits()
+    >>> digits
+    <Bits: 1797 x 64, 32.3% ones>
+    >>> for row in digits[0].reshape(8, 8):
+    ...     print("".join("-#"[pixel] for pixel in row))
+    ---##---
+    --####--
+    --#--##-
+    --#--##-
+    --#--##-
+    --#--#--
+    --#-##--
+    ---##---
+    """
+    bits = Bits.open(Path(__file__).with_name("digits.bits"))
+    return Bits(np.array(bits.words), bits.n_features)
+
+
+def read(path: str | os.PathLike[str], *, split: str | None = None, binarize: float | None = 0.5) -> Bits:
+    """Read a file of binary data, whose kind follows from its name.
+
+    =============================  ================================================================
+    ``.bits``                      what `Bits.save` wrote; mapped into memory
+    ``.npy``                       an array; packed in blocks, without a dense copy in memory
+    ``.npz``                       arrays, of which `split` names one. An array ``NAME`` beside an
+                                   array ``NAME_shape`` = (N, D) holds ``np.packbits(rows, axis=1)``
+    ``.csv``                       numbers, separated by commas; a first line of names is skipped
+    ``.idx``, ``-ubyte``, ``.gz``  IDX, compressed or not, as MNIST has it
+    =============================  ================================================================
+
+    Arrays of more than two dimensions are flattened to N rows.
+
+    Parameters
+    ----------
+    path : str or path-like
+    split : str, optional
+        The array of an ``.npz`` file; needed where it has several.
+    binarize : float or None, default=0.5
+        A cell is 1 where its value is greater than this; None: all values must be 0 or 1. The
+        bytes of an IDX file are grey levels of the value byte/255, so that a file of the bytes
+        0 and 1 wants ``binarize=None``.
+
+    Returns
+    -------
+    Bits of shape (N, D)
+
+    Raises
+    ------
+    ValueError
+        If the kind of file is unknown, `split` is missing, unknown or out of place, or the file
+        is damaged, is empty or holds something else than a matrix of numbers.
+    OSError
+        If the file cannot be read, e.g. FileNotFoundError.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from wakesleep.datasets import read
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "answers.csv")
+    ...     path.write_text("tea,coffee,milk\\n1,0,1\\n0,1,1\\n")
+    ...     read(path)
+    28
+    <Bits: 2 x 3, 66.7% ones>
+    """
+    path = Path(path)
+    as_threshold(binarize)
+    suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+    if suffix is None:
+        raise ValueError(f"{path}: want a file whose name ends in {', '.join(SUFFIXES)}")
+    if split is not None and suffix != ".npz":
+        raise ValueError(f"split: want None for {path}, because only .npz files have splits; got {split!r}")
+    if suffix == ".bits":
+        return as_bits(Bits.open(path), name=str(path))
+    array: NDArray[Any] | Bits
+    with _damage_named(path):
+        match suffix:
+            case ".csv":
+                return _read_csv(path, binarize)
+            case ".npy":
+                array = _read_npy(path)
+            case ".npz":
+                array = _read_npz(path, split)
+            case _:
+                array = _read_idx(path)
+                if array.dtype == np.uint8 and binarize is not None:
+                    binarize = int(np.sum(np.arange(256) / 255 <= binarize)) - 1  # the same cut, in bytes
+    return as_bits(array, binarize=binarize, name=str(path))
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Whatever a parser makes of a damaged file becomes one ValueError with the file's name."""
+    try:
+        yield
+    except (
+        *(ValueError, EOFError, NotImplementedError, OverflowError, RuntimeError),
+        *(csv.Error, struct.error, zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise ValueError(f"{path}: {error}") from error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # neither gzip's complaint nor a seek to nowhere
+            raise
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    with open(path, "rb") as file:
+        dtype, shape, order, offset = _npy_header(file.read(NPY_HEADER_BYTES), os.fstat(file.fileno()).st_size)
+        return _flat_rows(np.memmap(file, dtype, "r", offset, shape, order))
+
+
+def _read_npz(path: Path, split: str | None) -> NDArray[Any] | Bits:
+    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        shapes = {name for name in members if name.endswith("_shape") and name.removesuffix("_shape") in members}
+        splits = [name for name in members if name not in shapes]
+        if not splits:
+            raise ValueError("want an array, got none")
+        if split is None and len(splits) == 1:
+            split = splits[0]
+        if split not in splits:
+            raise ValueError(f"want split to be one of {', '.join(splits)}; got {split!r}")
+        array = _npz_member(archive, members[split], os.fstat(file.fileno()).st_size)
+        if f"{split}_shape" not in shapes:
+            return _flat_rows(array)
+        shape = _npz_member(archive, members[f"{split}_shape"], os.fstat(file.fileno()).st_size)
+        if shape.shape != (2,) or shape.dtype.kind not in "iu" or shape[0] != len(array):
+            raise ValueError(f"want {split}_shape to be (rows, columns) of {split}, got {shape} for {array.shape}")
+        return Bits.from_packed(array, int(shape[1]), bitorder="big")
+
+
+def _npz_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> NDArray[Any]:
+    if info.file_size > MOST_INFLATED * min(info.compress_size, most):
+        raise ValueError(f"{info.filename} claims {info.file_size} bytes, more than the file can hold")
+    data = archive.read(info)
+    dtype, shape, order, offset = _npy_header(data[:NPY_HEADER_BYTES], len(data))
+    return np.frombuffer(data, dtype, offset=offset).reshape(shape, order=order)
+
+
+def _npy_header(head: bytes, size: int) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"], int]:
+    """dtype, shape, order and offset of the array in a ``.npy`` of `size` bytes, of which `head` are the first."""
+    stream = io.BytesIO(head)
+    try:
+        version = np.lib.format.read_magic(stream)
+        parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = parse(stream)
+    except Exception as error:  # NumPy's parser evaluates text: a damaged one can raise almost anything
+        raise ValueError(f"want a .npy array, got something else ({error})") from error
+    if dtype.hasobject:
+        raise ValueError("want numbers, got pickled objects, which are never read")
+    if size != (wanted := stream.tell() + math.prod(shape) * dtype.itemsize):
+        raise ValueError(f"want {wanted} bytes for shape {shape} of {dtype}, got {size}")
+    return dtype, shape, "F" if fortran else "C", stream.tell()
+
+
+def _read_idx(path: Path) -> NDArray[Any]:
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        compressed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        stream = gzip.GzipFile(fileobj=file) if compressed else file
+        start = stream.read(4)
+        if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in IDX_DTYPES:
+            raise ValueError(f"want an IDX file, got one that begins with {start!r}")
+        dtype = np.dtype(IDX_DTYPES[start[2]])
+        if len(sizes := stream.read(4 * start[3])) < 4 * start[3]:
+            raise ValueError(f"want {start[3]} sizes of dimensions, got {len(sizes)} bytes")
+        shape = struct.unpack(f">{start[3]}I", sizes)
+        n_bytes = math.prod(shape) * dtype.itemsize
+        if n_bytes > size * (MOST_INFLATED if compressed else 1):
+            raise ValueError(f"the header claims shape {shape} of {dtype}, more than the file can hold")
+        data = stream.read(n_bytes + 1)  # one more than there should be
+        if len(data) != n_bytes:
+            raise ValueError(f"want {n_bytes} bytes for shape {shape} of {dtype}, got {len(data)} or more")
+        return _flat_rows(np.frombuffer(data, dtype).reshape(shape))
+
+
+def _read_csv(path: Path, binarize: float | None) -> Bits:
+    with open(path, encoding="utf-8-sig") as file:
+        lines = ((number, text) for number, text in enumerate(file, 1) if text.strip())
+        first = next(lines, None)
+        if first is None:
+            raise ValueError("want lines of numbers, got none")
+        cells = next(csv.reader([first[1]]))
+        has_names = not any(_is_number(cell) for cell in cells)
+        rows = lines if has_names else chain([first], lines)
+        blocks = []
+        while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
+            blocks.append(_csv_block(block, len(cells), binarize).words)
+    if not blocks:
+        raise ValueError("want lines of numbers below the names, got none")
+    return Bits(np.concatenate(blocks), len(cells))
+
+
+def _csv_block(lines: list[tuple[int, str]], n_features: int, binarize: float | None) -> Bits:
+    rows = [_csv_row(number, text, n_features) for number, text in lines]
+    try:
+        return as_bits(rows, binarize=binarize)
+    except ValueError:
+        for (number, _), row in zip(lines, rows, strict=True):  # one of them is refused: name its line
+            as_bits([row], binarize=binarize, name=f"line {number}")
+        raise
+
+
+def _csv_row(number: int, text: str, n_features: int) -> NDArray[np.float64]:
+    cells = text.strip().split(",")
+    if len(cells) != n_features:
+        raise ValueError(f"line {number}: want {n_features} numbers like the first line, got {len(cells)}")
+    try:
+        return np.array([float(cell) for cell in cells])
+    except ValueError as error:
+        raise ValueError(f"line {number}: want numbers ({error})") from error
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _flat_rows(array: NDArray[Any]) -> NDArray[Any]:
+    """An array of more than two dimensions as a matrix with the same first dimension."""
+    return array.reshape(len(array), math.prod(array.shape[1:])) if array.ndim > 2 else array

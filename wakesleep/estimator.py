@@ -1,0 +1,145 @@
+"""The estimator protocol, as scikit-learn has it, and views of what was fitted; NumPy is all it needs."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wakesleep import checkpoint, hyperparameters
+from wakesleep.parameters import Layer
+from wakesleep.state import State, restored
+
+
+class NotFittedError(ValueError, AttributeError):
+    """The machine has no parameters yet: call `fit` first."""
+
+
+class Estimator:
+    """Constructor arguments by name, and fitted attributes that look into the training's `State`."""
+
+    _state: State
+    history_: list[dict[str, Any]]
+
+    @classmethod
+    def _signature(cls) -> Mapping[str, inspect.Parameter]:
+        return inspect.signature(cls).parameters
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments by name."""
+        return {name: getattr(self, name) for name in self._signature()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change constructor arguments; all names are checked before any is set."""
+        valid = self.get_params()
+        for name in params:
+            if name not in valid:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {type(self).__name__}. "
+                    f"Valid parameters are: {list(valid)!r}."
+                )
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = self._signature()
+        changed = [f"{k}={v!r}" for k, v in self.get_params().items() if not np.array_equal(v, defaults[k].default)]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    # ---- what is fitted ----
+
+    @property
+    def _fitted(self) -> bool:
+        return "_state" in vars(self)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._fitted
+
+    def _check_fitted(self) -> None:
+        if not self._fitted:
+            raise NotFittedError(f"This {type(self).__name__} has no parameters yet: call fit before this method.")
+
+    def _fitted_state(self) -> State:
+        self._check_fitted()
+        return self._state
+
+    @property
+    def generative_(self) -> list[Layer]:
+        """Layers of p, bottom level first: ``generative_[l]`` goes from hidden level l down."""
+        return self._fitted_state().parameters.generative
+
+    @property
+    def recognition_(self) -> list[Layer]:
+        """Layers of q, bottom level first: ``recognition_[l]`` goes up to hidden level l."""
+        return self._fitted_state().parameters.recognition
+
+    @property
+    def prior_logits_(self) -> NDArray[Any]:
+        """Logits of the top units."""
+        return self._fitted_state().parameters.prior_logits
+
+    @property
+    def n_features_in_(self) -> int:
+        """Visible units."""
+        return self._fitted_state().parameters.sizes[0]
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs done."""
+        return self._fitted_state().epoch
+
+    @property
+    def step_(self) -> int:
+        """Minibatches done."""
+        return self._fitted_state().step
+
+    # ---- keeping it ----
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one ``.npz`` file: what `load` and ``fit(resume=True)`` need to go on.
+
+        Raises
+        ------
+        NotFittedError, OSError
+        """
+        self._check_fitted()
+        params = self.get_params()
+        if params["random_state"] is not None and not isinstance(params["random_state"], int | np.integer):
+            params["random_state"] = self._state.seed
+        manifest = {"params": params, "state": self._state.manifest(), "history": self.history_}
+        checkpoint.save(path, self._state.parameters.named(), manifest)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a machine that `save` wrote.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged, or of another kind or version; it says which.
+        OSError
+            If it cannot be read.
+        """
+        arrays, manifest = checkpoint.load(path)
+        try:
+            params = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["params"].items()}
+            machine = cls().set_params(**params)
+            machine._state = restored(arrays, manifest["state"])
+            machine._check_sizes(machine._settings())
+            machine.history_ = [dict(entry) for entry in manifest["history"]]
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise checkpoint.CheckpointError(f"{os.fspath(path)}: not a machine: {error}") from error
+        return machine
+
+    def _settings(self) -> hyperparameters.Settings:
+        return hyperparameters.settings(self.get_params())
+
+    def _check_sizes(self, settings: hyperparameters.Settings) -> None:
+        sizes = self._state.parameters.sizes[1:]
+        if settings.hidden_layer_sizes != sizes:
+            raise ValueError(f"hidden_layer_sizes: want {sizes} as fitted, got {settings.hidden_layer_sizes}")

@@ -1,0 +1,133 @@
+"""What the constructor's arguments mean: one check for each, and the settings that come out."""
+
+from __future__ import annotations
+
+import numbers
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from wakesleep.optimizers import OPTIMIZERS
+from wakesleep.rules import RULES
+
+MOST = 2**31 - 1  # of anything that is counted
+INITIAL_BIASES = ("data", "zero")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked hyper-parameters of a training."""
+
+    hidden_layer_sizes: tuple[int, ...]
+    n_particles: int
+    learning_rates: tuple[float, float]
+    batch_size: int
+    n_iter: int
+    initial_biases: str
+    n_threads: int
+
+
+def settings(params: dict[str, Any]) -> Settings:
+    """Check the constructor's arguments.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For the first argument that is not what it should be, by name.
+    """
+    rule = RULES[choice("rule", params["rule"], RULES)]
+    choice("optimizer", params["optimizer"], OPTIMIZERS)
+    count("verbose", params["verbose"], least=0)
+    if params["n_particles"] is None:
+        n_particles = rule.n_particles
+    else:
+        n_particles = count("n_particles", params["n_particles"], least=rule.fewest_particles)
+    checked = Settings(
+        hidden_layer_sizes=layer_sizes(params["hidden_layer_sizes"]),
+        n_particles=n_particles,
+        learning_rates=rates(params["learning_rate"]),
+        batch_size=count("batch_size", params["batch_size"]),
+        n_iter=count("n_iter", params["n_iter"], least=0),
+        initial_biases=choice("initial_biases", params["initial_biases"], INITIAL_BIASES),
+        n_threads=threads(params["n_threads"]),
+    )
+    samples = checked.batch_size * n_particles
+    if samples > MOST:
+        raise ValueError(f"n_particles: want at most {MOST} samples in a batch, got {samples}")
+    return checked
+
+
+def count(name: str, value: Any, least: int = 1) -> int:
+    """A whole number from `least` to 2³¹ − 1."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: want a whole number, got {value!r}")
+    if not least <= int(value) <= MOST:
+        raise ValueError(f"{name}: want a whole number from {least} to {MOST}, got {value}")
+    return int(value)
+
+
+def choice(name: str, value: Any, known: Iterable[str]) -> str:
+    """One of the known names."""
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name}: want one of {', '.join(known)}, got {value!r}")
+    return value
+
+
+def layer_sizes(value: Any) -> tuple[int, ...]:
+    """Units per hidden level, bottom level first; a single number is one level."""
+    sizes = (value,) if isinstance(value, numbers.Integral) else value
+    if isinstance(sizes, str) or not isinstance(sizes, Iterable):
+        raise TypeError(f"hidden_layer_sizes: want a sequence of whole numbers, got {value!r}")
+    checked = tuple(count("hidden_layer_sizes", size) for size in sizes)
+    if not checked:
+        raise ValueError("hidden_layer_sizes: want one level or more, got none")
+    return checked
+
+
+def check_total(sizes: tuple[int, ...]) -> None:
+    """Refuse a machine whose parameters would not fit into 8 GiB."""
+    total = sum((low + 1) * high + (high + 1) * low for low, high in pairwise(sizes))
+    if total > MOST:
+        raise ValueError(f"hidden_layer_sizes: want at most {MOST} parameters, got {total} for levels of {sizes} units")
+
+
+def rates(value: Any) -> tuple[float, float]:
+    """The rates of p and of q, from one number or a pair."""
+    pair = (value, value) if isinstance(value, numbers.Real) else value
+    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(r, numbers.Real) for r in pair):
+        raise TypeError(f"learning_rate: want a number or a pair (p, q) of numbers, got {value!r}")
+    if not all(0 < float(rate) < float("inf") for rate in pair) or isinstance(value, bool):
+        raise ValueError(f"learning_rate: want positive, finite numbers, got {value!r}")
+    return float(pair[0]), float(pair[1])
+
+
+def threads(value: Any) -> int:
+    """Threads to use: by default WAKESLEEP_NUM_THREADS, else the processors that this process may run on."""
+    if value is not None:
+        return count("n_threads", value)
+    wanted = os.environ.get("WAKESLEEP_NUM_THREADS", "")
+    if not wanted:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST:
+        raise ValueError(f"WAKESLEEP_NUM_THREADS: want a whole number from 1, got {wanted!r}")
+    return int(wanted)
+
+
+def seed(random_state: Any) -> int:
+    """A 64-bit seed: the number given, the next word of a NumPy generator, or with None a fresh one."""
+    if random_state is None:
+        return secrets.randbits(64)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.bit_generator.random_raw()) & (2**64 - 1)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(0, 2**63, dtype=np.int64))
+    if isinstance(random_state, bool | np.bool_) or not isinstance(random_state, numbers.Integral):
+        raise TypeError(f"random_state: want None, a whole number or a NumPy generator, got {random_state!r}")
+    if not 0 <= int(random_state) < 2**64:
+        raise ValueError(f"random_state: want a whole number from 0 to 2**64 - 1, got {random_state}")
+    return int(random_state)

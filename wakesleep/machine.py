@@ -1,0 +1,397 @@
+"""`HelmholtzMachine`, the one class that users meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Self, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wakesleep import _core, hyperparameters, likelihood, monitor, state, training
+from wakesleep.bits import Bits, as_bits
+from wakesleep.estimator import Estimator
+
+Callback = Callable[[dict[str, Any]], object]
+Floats = NDArray[np.floating[Any]]
+Dense = NDArray[np.uint8]
+
+
+class HelmholtzMachine(Estimator):
+    """A deep Helmholtz machine: a sigmoid belief network p with a recognition network q.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(32, 16)
+        Hidden units per level, bottom level first.
+    rule : {"wake-sleep"}, default="wake-sleep"
+        How p and q learn.
+    n_particles : int, optional
+        Samples of the hidden units per row in the wake phase; None: what the rule wants (1).
+    optimizer : {"sgd"}, default="sgd"
+    learning_rate : float or (float, float), default=0.1
+        Per mean gradient, for both models or for (p, q).
+    batch_size : int, default=100
+    n_iter : int, default=20
+        Epochs.
+    initial_biases : {"data", "zero"}, default="data"
+        Where the visible units of p begin: at the logits of the data's mean, or at 0.
+    binarize : float or None, default=0.5
+        A cell is 1 where its value is greater than this; None: X must be binary already.
+    n_threads : int, optional
+        None: ``WAKESLEEP_NUM_THREADS``, or the processors there are. Results do not depend on it.
+    verbose : int, default=0
+        1 prints a line per epoch.
+    random_state : int, NumPy generator or None
+        The seed, below 2**64. The same seed, data and version give the same bits everywhere.
+
+    Attributes
+    ----------
+    generative_, recognition_ : list of Layer
+        Bottom level first, with ``.weights`` (n_source, n_target) and ``.biases`` (n_target,): float32.
+    prior_logits_ : ndarray of shape (n_top_units,)
+    n_features_in_, n_iter_, step_ : int
+        Visible units; epochs and minibatches done.
+    history_ : list of dict
+        A record per epoch: epoch, step, seconds, rows_per_second, and what was measured.
+
+    References
+    ----------
+    Hinton, Dayan, Frey & Neal (1995), "The wake-sleep algorithm for unsupervised neural networks",
+    Science 268. Dayan, Hinton, Neal & Zemel (1995), "The Helmholtz machine", Neural Computation 7.
+
+    Examples
+    --------
+    >>> from wakesleep import HelmholtzMachine, datasets
+    >>> X = datasets.load_digits()
+    >>> machine = HelmholtzMachine((32, 16), n_iter=5, batch_size=20, random_state=0).fit(X)
+    >>> machine.transform(X).shape, machine.sample(3).shape
+    ((1797, 16), (3, 64))
+    """
+
+    def __init__(
+        self, hidden_layer_sizes: Sequence[int] = (32, 16), rule: str = "wake-sleep", n_particles: int | None = None,
+        optimizer: str = "sgd", learning_rate: float | tuple[float, float] = 0.1, batch_size: int = 100,
+        n_iter: int = 20, initial_biases: str = "data", binarize: float | None = 0.5, n_threads: int | None = None,
+        verbose: int = 0, random_state: Any = None,
+    ) -> None:  # fmt: skip
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.rule = rule
+        self.n_particles = n_particles
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_iter = n_iter
+        self.initial_biases = initial_biases
+        self.binarize = binarize
+        self.n_threads = n_threads
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # ---- learning ----
+
+    def fit(
+        self, X: Any, y: None = None, *, validation: Any = None, callbacks: Iterable[Callback] = (),
+        resume: bool = False,
+    ) -> Self:  # fmt: skip
+        """Train until `n_iter` epochs are done.
+
+        Parameters
+        ----------
+        X : array-like, SciPy sparse matrix or Bits of shape (n, D)
+        y : ignored
+        validation : like X, optional
+            Held-out rows; the first 1,000 are measured after every epoch: `history_` gets their
+            reconstruction cross-entropy and log p(x), in nats.
+        callbacks : iterable of callable
+            Each is called with the record of every epoch, a dict as in `history_`.
+        resume : bool, default=False
+            Go on where an earlier call, or the machine that was loaded, stopped, instead of
+            beginning anew. What comes out is what one uninterrupted call would have learned.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For an argument, or a parameter of the machine, that is not what it should be. Nothing is changed.
+        DivergenceError
+            If parameters become NaN or infinite; the machine keeps those from before.
+        """
+        settings = self._settings()
+        going_on = resume and self._fitted
+        data = self._bits(X, fitted=going_on)
+        held_out = None if validation is None else as_bits(
+            validation, binarize=self.binarize, n_features=data.n_features, name="validation")  # fmt: skip
+        if going_on:
+            self._check_sizes(settings)
+            if self._state.position[1] >= len(data):
+                raise ValueError(
+                    f"X: want the rows of the epoch to resume, of which {self._state.position[1]} are done, "
+                    f"got only {len(data)}"
+                )
+        else:
+            self._begin(data, settings)
+        return self._train(data, settings, settings.n_iter, held_out, callbacks)
+
+    def partial_fit(self, X: Any, y: None = None) -> Self:
+        """Make one more pass, over these rows. n calls on the same X are ``fit(X)`` with ``n_iter=n``.
+
+        Parameters
+        ----------
+        X : array-like, SciPy sparse matrix or Bits of shape (n, D)
+            The first call fixes D, the initial biases, and the order of sums.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError, DivergenceError
+            As `fit` does.
+        """
+        settings = self._settings()
+        data = self._bits(X, fitted=self._fitted)
+        if self._fitted:
+            self._check_sizes(settings)
+            epoch, row, seen = self._state.position
+            self._state = replace(self._state, position=np.array([epoch + (row > 0), 0, seen], np.int64))
+        else:
+            self._begin(data, settings)
+        return self._train(data, settings, self._state.epoch + 1, None, ())
+
+    def _begin(self, data: Bits, settings: hyperparameters.Settings) -> None:
+        hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
+        seed = hyperparameters.seed(self.random_state)
+        self._state = state.start(data, settings.hidden_layer_sizes, seed, settings.initial_biases)
+        self.history_ = []
+
+    def _train(
+        self, data: Bits, settings: hyperparameters.Settings, n_epochs: int, held_out: Bits | None,
+        callbacks: Iterable[Callback],
+    ) -> Self:  # fmt: skip
+        callbacks = list(callbacks)
+        if self.verbose and self._state.epoch < n_epochs:
+            print(monitor.HEADER, flush=True)
+        for record in training.train(
+            self._state, data, n_epochs=n_epochs, learning_rates=settings.learning_rates,
+            batch_size=settings.batch_size, n_particles=settings.n_particles, n_threads=settings.n_threads,
+        ):  # fmt: skip
+            self._state = record.state
+            if record.epoch_done:
+                entry = {
+                    "epoch": record.epoch, "step": record.state.step, "seconds": record.seconds,
+                    "rows_per_second": record.rows / max(record.seconds, 1e-9),
+                }  # fmt: skip
+                if held_out is not None or self.verbose:
+                    entry |= monitor.measure(self._state, data, held_out)
+                self.history_.append(entry)
+                if self.verbose:
+                    print(monitor.line(entry), flush=True)
+                for callback in callbacks:
+                    callback(entry)
+        return self
+
+    # ---- using what was learned ----
+
+    def transform(self, X: Any, layer: int = -1) -> Floats:
+        """Probabilities of the hidden units, each level fed those of the level below (mean field).
+
+        Parameters
+        ----------
+        X : array-like, SciPy sparse matrix or Bits of shape (n, D)
+        layer : int, default=-1
+            Hidden level, 0 at the bottom; negative numbers count from the top.
+
+        Returns
+        -------
+        ndarray of shape (n, H)
+            float32 for Bits and float32 input, else float64.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+        """
+        data = self._bits(X, fitted=True)
+        return likelihood.encode(self._state.parameters, data, self._level(layer)).astype(_float_of(X), copy=False)
+
+    def fit_transform(self, X: Any, y: None = None) -> Floats:
+        """`fit`, then `transform` of the same rows."""
+        return self.fit(X).transform(X)
+
+    def inverse_transform(self, H: ArrayLike, layer: int = -1) -> Floats:
+        """Probabilities of the visible units, given values in [0, 1] of hidden level `layer` (mean field).
+
+        Parameters
+        ----------
+        H : array-like of shape (n, number of units of that level)
+        layer : int, default=-1
+
+        Returns
+        -------
+        ndarray of shape (n, D)
+            float32 for float32 input, else float64.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+        """
+        self._check_fitted()
+        level = self._level(layer)
+        n_units = self._state.parameters.sizes[level + 1]
+        try:
+            values = np.asarray(H, dtype=_float_of(H))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"H: want numbers of shape (n, {n_units}), got {H!r:.80}") from error
+        if values.ndim != 2 or values.shape[1] != n_units:
+            raise ValueError(f"H: want shape (n, {n_units}) for layer {layer}, got {values.shape}")
+        if not np.isfinite(values).all():
+            raise ValueError("H: want finite numbers, got NaN or infinity")
+        return likelihood.decode(self._state.parameters, values, level).astype(values.dtype, copy=False)
+
+    def reconstruct(self, X: Any) -> Floats:
+        """Probabilities of the visible units after a mean-field pass up and down.  Returns (n, D)."""
+        return self.inverse_transform(self.transform(X))
+
+    @overload
+    def sample(self, n_samples: int = ..., *, random_state: Any = ..., bits: Literal[False] = ...) -> Dense: ...
+    @overload
+    def sample(self, n_samples: int = ..., *, random_state: Any = ..., bits: Literal[True]) -> Bits: ...
+    def sample(self, n_samples: int = 1, *, random_state: Any = None, bits: bool = False) -> Dense | Bits:
+        """Fantasies: x ~ p(x).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, NumPy generator or None
+            None repeats the same fantasies.
+        bits : bool, default=False
+            Return `Bits`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, D), uint8, or Bits
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+        """
+        self._check_fitted()
+        n_samples = hyperparameters.count("n_samples", n_samples, least=0)
+        sizes = self._state.parameters.sizes
+        states = np.zeros((n_samples, sum((size + 63) // 64 for size in sizes)), np.uint64)
+        _core.dream(
+            self._state.parameters.flat, sizes, self._state.methods, states, self._seed(random_state), _core.FANTASY
+        )
+        fantasies = Bits(np.ascontiguousarray(states[:, : (sizes[0] + 63) // 64]), sizes[0])
+        return fantasies if bits else fantasies.to_dense()
+
+    # ---- measuring it ----
+
+    def score_samples(
+        self, X: Any, y: None = None, *, method: str = "auto", n_particles: int = 1000, random_state: Any = None
+    ) -> NDArray[np.float64]:
+        """log p(x) of every row, nats.
+
+        Parameters
+        ----------
+        X : array-like, SciPy sparse matrix or Bits of shape (n, D)
+        y : ignored
+        method : {"auto", "exact", "importance"}, default="auto"
+            "exact" adds up all hidden states, of at most 24 units; "importance" estimates with
+            `n_particles` samples from q, on average too low; "auto" is exact where that takes no
+            more states than particles.
+        n_particles : int, default=1000
+        random_state : int, NumPy generator or None
+            None repeats the same estimates. An estimate depends on the seed and the row's content
+            only, so equal rows share their noise; use several seeds to see it.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+        """
+        n_particles = hyperparameters.count("n_particles", n_particles)
+        data = self._bits(X, fitted=True)
+        values, _ = likelihood.log_likelihood(
+            self._state.parameters, self._state.methods, data, method=method, n_particles=n_particles,
+            seed=self._seed(random_state), n_threads=hyperparameters.threads(self.n_threads),
+        )  # fmt: skip
+        return values
+
+    def score(self, X: Any, y: None = None, **how: Any) -> float:
+        """Mean log p(x), nats; keywords as in `score_samples`."""
+        return float(self.score_samples(X, **how).mean())
+
+    def reconstruction_cross_entropy(self, X: Any) -> float:
+        """Mean cross-entropy of the rows and their `reconstruct`, nats (probabilities clipped by 1e-7)."""
+        data = self._bits(X, fitted=True)
+        return likelihood.reconstruction_cross_entropy(self._state.parameters, data)
+
+    # ---- weights from elsewhere ----
+
+    @classmethod
+    def from_parameters(
+        cls, prior_logits: ArrayLike, generative: Sequence[tuple[ArrayLike, ArrayLike]],
+        recognition: Sequence[tuple[ArrayLike, ArrayLike]], **params: Any,
+    ) -> Self:  # fmt: skip
+        """A machine with weights that come from elsewhere.
+
+        Parameters
+        ----------
+        prior_logits : array-like of shape (n_top_units,)
+        generative, recognition : list of (weights, biases)
+            Bottom level first; weights are (n_source, n_target): a generative layer's sources are
+            the units above, a recognition layer's those below.
+        **params
+            Constructor arguments, save `hidden_layer_sizes`, which the weights tell.
+
+        Returns
+        -------
+        HelmholtzMachine
+
+        Raises
+        ------
+        ValueError, TypeError
+            For the part that is not finite numbers of the shape it should have.
+
+        Examples
+        --------
+        >>> machine = HelmholtzMachine.from_parameters([0.0], [([[2.0, -2.0]], [0.0, 0.0])], [([[3.0], [-3.0]], [0.0])])
+        >>> machine.score_samples([[1, 0], [1, 1]], method="exact").round(3)
+        array([-1.117, -2.145])
+        """
+        if "hidden_layer_sizes" in params:
+            raise ValueError("hidden_layer_sizes: want it left out, because the weights tell it")
+        machine = cls().set_params(**params)
+        began = state.given(prior_logits, generative, recognition, hyperparameters.seed(machine.random_state))
+        machine.hidden_layer_sizes = began.parameters.sizes[1:]
+        machine._settings()
+        machine._state, machine.history_ = began, []
+        return machine
+
+    # ---- arguments ----
+
+    def _bits(self, X: Any, *, fitted: bool) -> Bits:
+        return as_bits(X, binarize=self.binarize, n_features=self.n_features_in_ if fitted else None)
+
+    def _level(self, layer: int) -> int:
+        n_hidden = len(self._state.parameters.sizes) - 1
+        if isinstance(layer, bool) or not isinstance(layer, int | np.integer) or not -n_hidden <= layer < n_hidden:
+            raise ValueError(f"layer: want a hidden level from {-n_hidden} to {n_hidden - 1}, got {layer!r}")
+        return int(layer) % n_hidden
+
+    def _seed(self, random_state: Any) -> int:
+        return self._state.seed if random_state is None else hyperparameters.seed(random_state)
+
+
+def _float_of(X: Any) -> type[np.float32] | type[np.float64]:
+    return np.float32 if isinstance(X, Bits) or getattr(X, "dtype", None) == np.float32 else np.float64

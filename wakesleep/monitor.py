@@ -1,0 +1,43 @@
+"""What is measured after every epoch, and the line that tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wakesleep import likelihood
+from wakesleep.bits import Bits
+from wakesleep.state import State
+
+MOST_ROWS, PARTICLES = 1000, 100
+HEADER = "epoch  seconds    rows/s  cross-entropy  held-out log p(x)"
+
+
+def measure(state: State, train: Bits, held_out: Bits | None) -> dict[str, Any]:
+    """Reconstruction cross-entropy and log p(x) of held-out rows, nats; without any, the former of training rows."""
+    rows = (train if held_out is None else held_out)[:MOST_ROWS]
+    measured: dict[str, Any] = {
+        "reconstruction_cross_entropy": likelihood.reconstruction_cross_entropy(state.parameters, rows)
+    }
+    if held_out is not None:
+        values, size = likelihood.log_likelihood(
+            state.parameters, state.methods, rows, method="auto", n_particles=PARTICLES, seed=state.seed
+        )
+        measured["log_likelihood"] = float(values.mean())
+        measured["standard_error"] = likelihood.standard_error(values)
+        measured["n_particles"] = None if size is None else PARTICLES
+    return measured
+
+
+def line(entry: dict[str, Any]) -> str:
+    """One epoch of a history under `HEADER`."""
+    text = f"{entry['epoch']:5d} {entry['seconds']:8.2f} {entry['rows_per_second']:9,.0f}"
+    text += f" {entry['reconstruction_cross_entropy']:14.3f}"
+    if "log_likelihood" in entry:
+        text += f"  {likelihood_text(entry['log_likelihood'], entry['standard_error'], entry['n_particles'])}"
+    return text
+
+
+def likelihood_text(mean: float, standard_error: float, n_particles: int | None) -> str:
+    """A mean log p(x) as it is printed: with its standard error, and how it was found."""
+    how = "exact" if n_particles is None else f"K = {n_particles:,}"
+    return f"{mean:.3f} ± {standard_error:.3f} ({how})"

@@ -1,0 +1,173 @@
+"""`State`: where a training stands, and the ways to begin: anew, from given weights, from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wakesleep import _core
+from wakesleep.bits import Bits
+from wakesleep.parameters import Layer, Parameters, logit_of_mean
+
+WALK_BELOW = 0.3  # share of ones under which walking over set bits is faster than tables
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a training stands: all that it takes to go on as if it had never stopped.
+
+    Attributes
+    ----------
+    parameters : Parameters
+        What has been learned.
+    methods : ndarray of shape (n_levels,), uint8
+        How sums over the units of each level are taken, `_core.WALK` or `_core.TABLES`: fixed when
+        training starts, because it fixes the order of the sums.
+    seed : int
+        Key of all randomness, 64 bits.
+    position : ndarray of shape (3,), int64
+        Epochs done, rows done of the present epoch, rows seen in all.
+    step : int
+        Minibatches seen.
+    """
+
+    parameters: Parameters
+    methods: NDArray[np.uint8]
+    seed: int
+    position: NDArray[np.int64]
+    step: int
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return int(self.position[0])
+
+    def manifest(self) -> dict[str, Any]:
+        """All of it but the parameters, as JSON values."""
+        return {
+            "sizes": list(self.parameters.sizes), "methods": self.methods.tolist(), "seed": self.seed,
+            "position": self.position.tolist(), "step": self.step,
+        }  # fmt: skip
+
+
+def methods_for(sizes: Sequence[int], density: float) -> NDArray[np.uint8]:
+    """Walk over the visible units where few are on; tables for hidden units, half of which are on at first."""
+    methods = np.full(len(sizes), _core.TABLES, np.uint8)
+    methods[0] = _core.WALK if density < WALK_BELOW else _core.TABLES
+    return methods
+
+
+def start(data: Bits, hidden_layer_sizes: Sequence[int], seed: int, initial_biases: str = "data") -> State:
+    """Draw the initial parameters.
+
+    Weights are uniform, a tenth of Glorot and Bengio's (2010) range; biases are zero, but with
+    ``initial_biases="data"`` those of the visible units are the logits of the data's mean, so that
+    learning starts from independent units.
+    """
+    sizes = (data.n_features, *hidden_layer_sizes)
+    parameters = Parameters(sizes)
+    for number, layer in enumerate([*parameters.generative, *parameters.recognition]):
+        n_source, n_target = layer.weights.shape
+        words = _core.random_words(seed, _core.INIT + number, n_source, n_target)
+        range_ = 0.1 * np.sqrt(6 / (n_source + n_target))
+        layer.weights[:] = ((words >> np.uint32(8)) / 2.0**23 - 1) * range_
+    if initial_biases == "data":
+        parameters.generative[0].biases[:] = logit_of_mean(data.counts(), len(data))
+    return State(parameters, methods_for(sizes, data.density), seed, np.zeros(3, np.int64), 0)
+
+
+def given(
+    prior_logits: ArrayLike, generative: Sequence[tuple[ArrayLike, ArrayLike]],
+    recognition: Sequence[tuple[ArrayLike, ArrayLike]], seed: int,
+) -> State:  # fmt: skip
+    """Take parameters from elsewhere: layers are (weights, biases), bottom level first.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a part is not finite numbers, or its shape does not fit its neighbours; by name.
+    """
+    prior = _array("prior_logits", prior_logits, 1)
+    down, up = _layers("generative", generative), _layers("recognition", recognition)
+    sizes = (*(len(layer.biases) for layer in down), len(prior))
+    if len(up) != len(down):
+        raise ValueError(f"recognition: want {len(down)} layers as in generative, got {len(up)}")
+    for number, (layer, back) in enumerate(zip(down, up, strict=True)):
+        low, high = sizes[number : number + 2]
+        for name, array, shape in (
+            (f"generative[{number}].weights", layer.weights, (high, low)),
+            (f"recognition[{number}].weights", back.weights, (low, high)),
+            (f"recognition[{number}].biases", back.biases, (high,)),
+        ):
+            if array.shape != shape or 0 in shape:
+                raise ValueError(f"{name}: want shape {shape} (n_source, n_target) with units, got {array.shape}")
+    parameters = Parameters(sizes)
+    for view, layer in zip([*parameters.generative, *parameters.recognition], [*down, *up], strict=True):
+        view.weights[:], view.biases[:] = layer
+    parameters.prior_logits[:] = prior
+    # the mean fantasy tells how many visible units will be on
+    visible = _core.propagate(np.zeros((1, 0), np.float32), np.zeros((0, len(prior)), np.float32), prior)
+    for layer in down[::-1]:
+        visible = _core.propagate(visible, *layer)
+    return State(parameters, methods_for(sizes, float(visible.mean())), seed, np.zeros(3, np.int64), 0)
+
+
+def _layers(name: str, layers: Sequence[tuple[ArrayLike, ArrayLike]]) -> list[Layer]:
+    pairs = isinstance(layers, Sequence) and all(isinstance(pair, Sequence) and len(pair) == 2 for pair in layers)
+    if not pairs or not layers:
+        raise TypeError(f"{name}: want a list of one (weights, biases) or more, bottom level first, got {layers!r:.80}")
+    return [
+        Layer(_array(f"{name}[{i}].weights", weights, 2), _array(f"{name}[{i}].biases", biases, 1))
+        for i, (weights, biases) in enumerate(layers)
+    ]
+
+
+def _array(name: str, values: ArrayLike, ndim: int) -> NDArray[np.float32]:
+    try:
+        array = np.ascontiguousarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: want an array of {ndim} dimension(s), got {values!r:.80}") from error
+    if np.ndim(values) != ndim or not array.size:
+        raise ValueError(f"{name}: want a non-empty array of {ndim} dimension(s), got shape {np.shape(values)}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: want finite numbers, got NaN or infinity")
+    return array
+
+
+def restored(arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) -> State:
+    """The state whose parameters and manifest these are.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        If anything is missing, or not of the type, shape or range that it must be.
+    """
+    sizes, methods, position = (_integers(name, manifest[name]) for name in ("sizes", "methods", "position"))
+    seed, step = _integers("seed, step", [manifest["seed"], manifest["step"]])
+    total = sum(array.size for array in arrays.values())
+    if len(sizes) < 2 or min(sizes) < 1 or sum(low * high for low, high in pairwise(sizes)) > total:
+        raise ValueError(f"sizes: want those of the arrays, got {sizes}")
+    if len(methods) != len(sizes) or not set(methods) <= {_core.WALK, _core.TABLES}:
+        raise ValueError(f"methods: want WALK or TABLES for each level, got {methods}")
+    if len(position) != 3:
+        raise ValueError(f"position: want three numbers, got {position}")
+    parameters = Parameters(sizes)
+    named = parameters.named()
+    if set(named) != set(arrays):
+        raise ValueError(f"want arrays {sorted(named)}, got {sorted(arrays)}")
+    for name, part in named.items():
+        if arrays[name].dtype != np.float32 or arrays[name].shape != part.shape:
+            raise ValueError(f"{name}: want float32 of {part.shape}, got {arrays[name].dtype} of {arrays[name].shape}")
+        part[:] = arrays[name]
+    return State(parameters, np.array(methods, np.uint8), seed, np.array(position, np.int64), step)
+
+
+def _integers(name: str, values: Any) -> list[int]:
+    if not isinstance(values, list) or not all(type(value) is int and 0 <= value < 2**64 for value in values):
+        raise TypeError(f"{name}: want whole numbers, got {values!r:.80}")
+    return values
