@@ -39,20 +39,31 @@ def log_likelihood(
     Raises
     ------
     ValueError
-        If `method` is unknown, or "exact" with more than 24 hidden units in all.
+        As `chosen` does.
+    """
+    flat, sizes = parameters.flat, parameters.sizes
+    if chosen(method, sum(sizes[1:]), n_particles) == "exact":
+        return _likelihood.exact(flat, sizes, data.words), None
+    return _likelihood.importance(flat, sizes, methods, data.words, seed, n_particles, n_threads)
+
+
+def chosen(method: str, n_hidden: int, n_particles: int) -> str:
+    """ "exact" or "importance": what a method comes to for a machine with so many hidden units.
+
+    Raises
+    ------
+    ValueError
+        If `method` is unknown, or "exact" with more than 24 hidden units.
     """
     if method not in METHODS:
         raise ValueError(f"method: want one of {', '.join(METHODS)}, got {method!r}")
-    n_hidden = sum(parameters.sizes[1:])
     if method == "exact" and n_hidden > MOST_ENUMERATED:
         raise ValueError(
             f'method: "exact" enumerates at most {MOST_ENUMERATED} hidden units, this machine has {n_hidden}; '
             'use "importance"'
         )
-    flat, sizes = parameters.flat, parameters.sizes
-    if method == "exact" or (method == "auto" and n_hidden <= MOST_ENUMERATED and 2**n_hidden <= n_particles):
-        return _likelihood.exact(flat, sizes, data.words), None
-    return _likelihood.importance(flat, sizes, methods, data.words, seed, n_particles, n_threads)
+    few = n_hidden <= MOST_ENUMERATED and 2**n_hidden <= n_particles
+    return "exact" if method == "exact" or (method == "auto" and few) else "importance"
 
 
 def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from wakesleep.bits import Bits
 from wakesleep.state import State
 
 MOST_ROWS, PARTICLES = 1000, 100
-HEADER = "epoch  seconds    rows/s  cross-entropy  held-out log p(x)"
+HEADER = "epoch  seconds      rows/s  cross-entropy  held-out log p(x)  std.error      K"
 
 
 def measure(state: State, train: Bits, held_out: Bits | None) -> dict[str, Any]:
@@ -30,14 +30,9 @@ def measure(state: State, train: Bits, held_out: Bits | None) -> dict[str, Any]:
 
 def line(entry: dict[str, Any]) -> str:
     """One epoch of a history under `HEADER`."""
-    text = f"{entry['epoch']:5d} {entry['seconds']:8.2f} {entry['rows_per_second']:9,.0f}"
+    text = f"{entry['epoch']:5d} {entry['seconds']:8.3f} {entry['rows_per_second']:11,.0f}"
     text += f" {entry['reconstruction_cross_entropy']:14.3f}"
     if "log_likelihood" in entry:
-        text += f"  {likelihood_text(entry['log_likelihood'], entry['standard_error'], entry['n_particles'])}"
+        k = "exact" if entry["n_particles"] is None else f"{entry['n_particles']:,}"
+        text += f" {entry['log_likelihood']:18.3f} {entry['standard_error']:10.3f} {k:>6}"
     return text
-
-
-def likelihood_text(mean: float, standard_error: float, n_particles: int | None) -> str:
-    """A mean log p(x) as it is printed: with its standard error, and how it was found."""
-    how = "exact" if n_particles is None else f"K = {n_particles:,}"
-    return f"{mean:.3f} ± {standard_error:.3f} ({how})"

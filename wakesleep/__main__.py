@@ -1,0 +1,7 @@
+"""``python -m wakesleep``."""
+
+import sys
+
+from wakesleep.cli import main
+
+sys.exit(main())

@@ -1,0 +1,305 @@
+"""The command line: train, sample, score, info."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import wakesleep
+from wakesleep import _core, _panels, datasets, drawing, hyperparameters, likelihood
+from wakesleep.bits import Bits, as_bits
+from wakesleep.machine import HelmholtzMachine
+from wakesleep.training import DivergenceError
+
+N_DRAWN = 8  # images in a row
+FINAL_PARTICLES = 1000
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+
+EPILOG = """\
+examples:
+  wakesleep train                                   the 8x8 digits that come with the package
+  wakesleep train data.csv -o data-model.npz        rows of 0 and 1, or numbers (see --binarize)
+  wakesleep train mnist.npz --split train --held-out-split test --hidden 200 --batch-size 100
+  wakesleep sample digits-model.npz -n 8
+  wakesleep score digits-model.npz data.npy --particles 10000
+  wakesleep info digits-model.npz
+"""
+
+DATA_HELP = "rows to read: .npy, .npz, .csv, .bits or IDX (also .gz)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.  Returns the exit status: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
+    args = parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        status = command(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("wakesleep: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except MemoryError as error:
+        return _failed(f"out of memory: {error}" if str(error) else "out of memory")
+    except OSError as error:
+        named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        return _failed(named)
+    except (ValueError, TypeError) as error:
+        return _failed(str(error))
+    return status
+
+
+def _failed(message: str) -> int:
+    print("wakesleep: error:", " ".join(message.split()), file=sys.stderr)
+    return 1
+
+
+class _Help(argparse.HelpFormatter):
+    """Help that tells the defaults, where there are any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ""
+        return text if action.default in (None, False, argparse.SUPPRESS) else f"{text} (default: %(default)s)"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of all commands."""
+    top = argparse.ArgumentParser(
+        prog="wakesleep",
+        description="Train deep Helmholtz machines on binary data, and use them.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"wakesleep {wakesleep.__version__}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".",
+            formatter_class=_Help,
+        )  # fmt: skip
+        sub.set_defaults(command=command)
+        return sub
+
+    train = add("train", _train, "learn from data, measure on held-out rows, and save the machine")
+    train.add_argument("data", nargs="?", metavar="DATA", help=f"{DATA_HELP}; the digits in the package if left out")
+    train.add_argument("-o", "--output", metavar="MODEL", help="file to save to; DATA-model.npz if left out")
+    train.add_argument("--split", metavar="NAME", help="which rows of an .npz to train on")
+    held_out = train.add_mutually_exclusive_group()
+    held_out.add_argument("--held-out", type=float, default=0.2, metavar="SHARE", help="share of rows to measure on")
+    held_out.add_argument("--held-out-split", metavar="NAME", help="measure on these rows of the .npz instead")
+    train.add_argument("--hidden", type=_numbers(int), default="32,16", metavar="N,N", help="units, bottom level first")
+    train.add_argument("--rule", default="wake-sleep", help="learning rule")
+    train.add_argument("--epochs", type=int, default=40, metavar="N", help="passes over the rows")
+    train.add_argument("--batch-size", type=int, default=20, metavar="N", help="rows per step")
+    train.add_argument("--learning-rate", type=_numbers(float), default="0.3", metavar="R[,R]", help="of p and q")
+    train.add_argument("--particles", type=int, metavar="K", help="samples per row; as the rule has it if left out")
+    train.add_argument("--seed", type=int, default=0, help="of everything that is random")
+    train.add_argument("--threads", type=int, metavar="N", help="all processors if left out; results are the same")
+    train.add_argument("--resume", action="store_true", help="go on with MODEL on the same DATA, up to --epochs in all")
+    train.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+
+    sample = add("sample", _sample, "draw fantasies from a machine")
+    sample.add_argument("model", metavar="MODEL", help="a file that train wrote")
+    sample.add_argument("-n", type=int, default=N_DRAWN, metavar="N", help="how many")
+    sample.add_argument("-o", "--output", metavar="FILE", help="write them to a .npy or .bits file")
+    sample.add_argument("--seed", type=int, help="the machine's own if left out: the same fantasies every time")
+
+    score = add("score", _score, "tell how probable rows are: log p(x) in nats")
+    score.add_argument("model", metavar="MODEL", help="a file that train wrote")
+    score.add_argument("data", nargs="?", metavar="DATA", help=f"{DATA_HELP}; the digits in the package if left out")
+    score.add_argument("--split", metavar="NAME", help="which rows of an .npz")
+    score.add_argument("--method", default="auto", choices=likelihood.METHODS, help="auto: exact if that is cheap")
+    score.add_argument("--particles", type=int, default=1000, metavar="K", help="samples per row of an estimate")
+    score.add_argument("--seed", type=int, help="the machine's own if left out")
+    score.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy file")
+
+    info = add("info", _info, "show what a file holds, or without one, what runs here")
+    info.add_argument("model", nargs="?", metavar="MODEL", help="a file that train wrote")
+
+    for sub in (train, score):
+        sub.add_argument("--binarize", type=float, default=0.5, metavar="T", help="cells are 1 above this value")
+    for sub in (train, sample):
+        sub.add_argument("--shape", type=_shape, metavar="HxW", help="draw rows as images; squares by themselves")
+    return top
+
+
+def _numbers(kind: type) -> Callable[[str], tuple[Any, ...]]:
+    def parse(text: str) -> tuple[Any, ...]:
+        return tuple(kind(part) for part in text.split(","))
+
+    parse.__name__ = f"list of {kind.__name__}s"
+    return parse
+
+
+def _shape(text: str) -> tuple[int, int]:
+    height, width = (int(part) for part in text.lower().split("x"))
+    return height, width
+
+
+_shape.__name__ = "HxW"
+
+
+# ---- commands ----
+
+
+def _train(args: argparse.Namespace) -> int:
+    output = args.output or f"{Path(args.data).name.split('.')[0] if args.data else 'digits'}-model.npz"
+    if args.data and os.path.exists(output) and os.path.samefile(args.data, output):
+        raise ValueError(f"{output}: want another file to save to than the data")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(output))):
+        raise ValueError(f"{output}: want a file in a folder that exists")
+    train, held_out = _split(args)
+    shape = drawing.image_shape(train.n_features, args.shape)
+    if args.resume:
+        machine = HelmholtzMachine.load(output).set_params(n_iter=args.epochs)
+    else:
+        machine = HelmholtzMachine(
+            args.hidden, args.rule, n_particles=args.particles, batch_size=args.batch_size, n_iter=args.epochs,
+            learning_rate=args.learning_rate[0] if len(args.learning_rate) == 1 else args.learning_rate,
+            binarize=args.binarize, random_state=args.seed,
+        )  # fmt: skip
+    machine.set_params(n_threads=args.threads, verbose=0 if args.quiet else 1)
+    if not args.quiet:
+        sizes = machine.hidden_layer_sizes if args.resume else args.hidden
+        levels = "-".join(map(str, (train.n_features, *sizes)))
+        print(f"{len(train):,} rows to learn from, {len(held_out):,} held out; levels {levels}")
+    try:
+        machine.fit(train, validation=held_out, resume=args.resume)
+    except (KeyboardInterrupt, DivergenceError) as stopped:
+        if not hasattr(machine, "step_"):
+            raise
+        _save(machine, output)
+        done = f"{machine.n_iter_} epochs and {machine.step_} steps are in {output}"
+        if isinstance(stopped, DivergenceError):
+            raise DivergenceError(f"{stopped}; {done}") from stopped
+        print(f"wakesleep: interrupted; {done}; the same command with --resume goes on", file=sys.stderr)
+        return INTERRUPTED
+    _save(machine, output)
+    if not args.quiet:
+        _report(machine, train, held_out)
+        if shape is not None:
+            _draw("fantasies", machine.sample(N_DRAWN), shape)
+            _draw("held-out rows", held_out[:N_DRAWN].to_dense(), shape)
+            _draw("their reconstructions", machine.reconstruct(held_out[:N_DRAWN]) > 0.5, shape)
+        print(f"\nsaved to {output}")
+    return 0
+
+
+def _save(machine: HelmholtzMachine, path: str) -> None:
+    machine.set_params(n_threads=None, verbose=0).save(path)  # which are of this run, not of the machine
+
+
+def _split(args: argparse.Namespace) -> tuple[Bits, Bits]:
+    """Rows to learn from, and rows held out: a keyed choice, so that sorted data are no trap."""
+    data = _read(args.data, args.split, args.binarize)
+    if args.held_out_split is not None:
+        return data, _read(args.data, args.held_out_split, args.binarize)
+    if not 0 < args.held_out < 1:
+        raise ValueError(f"--held-out: want a share between 0 and 1, got {args.held_out:g}")
+    n_held_out = round(len(data) * args.held_out)
+    if not 0 < n_held_out < len(data):
+        raise ValueError(f"--held-out: want 1 to {len(data) - 1} of {len(data)} rows, got {n_held_out}")
+    order = _core.epoch_order(hyperparameters.seed(args.seed), 2**32, len(data))
+    return data[np.sort(order[n_held_out:])], data[order[:n_held_out]]
+
+
+def _read(path: str | None, split: str | None, binarize: float) -> Bits:
+    if path is None and split is not None:
+        raise ValueError("--split: want DATA with it, since the digits in the package have no splits")
+    data = datasets.load_digits() if path is None else datasets.read(path, split=split, binarize=binarize)
+    return as_bits(data, name=path or "data")
+
+
+def _report(machine: HelmholtzMachine, train: Bits, held_out: Bits) -> None:
+    """log p(x) of the held-out rows, beside that of independent units."""
+    values = machine.score_samples(held_out, n_particles=FINAL_PARTICLES)
+    independent = likelihood.independent_log_likelihood(train, held_out)
+    how = _how(machine, "auto", FINAL_PARTICLES)
+    print(f"\nheld-out log p(x), nats  {_mean(values)}  ({how}, {len(held_out):,} rows)")
+    print(f"independent units        {_mean(independent)}")
+    print(f"better by                {_mean(values - independent)}")
+
+
+def _how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:
+    n_hidden = sum(machine.hidden_layer_sizes)
+    return "exact" if likelihood.chosen(method, n_hidden, n_particles) == "exact" else f"K = {n_particles:,}"
+
+
+def _mean(values: NDArray[np.float64]) -> str:
+    return f"{values.mean():9.3f} +- {likelihood.standard_error(values):.3f}"
+
+
+def _draw(title: str, rows: NDArray[Any], shape: tuple[int, int]) -> None:
+    print(f"\n{title}:")
+    columns = shutil.get_terminal_size().columns
+    unicode = drawing.supports_unicode(sys.stdout)
+    print(drawing.draw([rows], height=shape[0], width=shape[1], unicode=unicode, max_columns=columns))
+
+
+def _sample(args: argparse.Namespace) -> int:
+    machine = HelmholtzMachine.load(args.model)
+    fantasies = machine.sample(args.n, random_state=args.seed, bits=True)
+    shape = drawing.image_shape(fantasies.n_features, args.shape)
+    if args.output is not None:
+        suffix = Path(args.output).suffix
+        if suffix == ".bits":
+            fantasies.save(args.output)
+        elif suffix == ".npy":
+            np.save(args.output, fantasies.to_dense())
+        else:
+            raise ValueError(f"--output: want a .npy or .bits file, got {args.output}")
+    elif shape is None:
+        for row in fantasies.to_dense():
+            print("".join(map(str, row)))
+    else:
+        fitting = max(1, (shutil.get_terminal_size().columns + 2) // (shape[1] + 2))
+        for first in range(0, args.n, fitting):
+            _draw("fantasies" if first == 0 else "more", fantasies[first : first + fitting].to_dense(), shape)
+    return 0
+
+
+def _score(args: argparse.Namespace) -> int:
+    machine = HelmholtzMachine.load(args.model)
+    data = _read(args.data, args.split, args.binarize)
+    values = machine.score_samples(data, method=args.method, n_particles=args.particles, random_state=args.seed)
+    if args.output is not None:
+        np.save(args.output, values)
+    print(f"rows                         {len(data):9,}")
+    print(f"log p(x), nats               {_mean(values)}  ({_how(machine, args.method, args.particles)})")
+    print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}")
+    return 0
+
+
+def _info(args: argparse.Namespace) -> int:
+    if args.model is None:
+        rows = [
+            ("wakesleep", wakesleep.__version__), ("python", platform.python_version()), ("numpy", np.__version__),
+            ("instruction set", f"{_panels.cpu_level()} (of {', '.join(_panels.cpu_levels())})"),
+            ("threads", hyperparameters.threads(None)),
+        ]  # fmt: skip
+    else:
+        machine = HelmholtzMachine.load(args.model)
+        sizes = (machine.n_features_in_, *machine.hidden_layer_sizes)
+        rows = [
+            ("file", args.model), ("levels", "-".join(map(str, sizes))), ("epochs", machine.n_iter_),
+            ("steps", machine.step_), *((k, v) for k, v in machine.get_params().items() if k != "hidden_layer_sizes"),
+        ]  # fmt: skip
+        for name, value in (machine.history_[-1] if machine.history_ else {}).items():
+            if name not in ("epoch", "step"):
+                rows.append((f"last {name.replace('_', ' ')}", f"{value:.6g}" if isinstance(value, float) else value))
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name.replace('_', ' ').ljust(width)}  {value}")
+    return 0
