@@ -21,9 +21,9 @@ def printed(name, capsys, monkeypatch):
 def test_inference_prints_the_published_digits(capsys, monkeypatch):
     lines = printed("inference.py", capsys, monkeypatch).splitlines()
     assert [line.split()[-n:] for line, n in zip(lines, (3, 8, 3), strict=False)] == [
-        "0.818 0.269 0.599".split(),
-        "0.691 0.503 0.579 0.416 0.642 0.474 0.559 0.512".split(),
-        "0.550 0.450 0.500".split(),
+        ["0.818", "0.269", "0.599"],
+        ["0.691", "0.503", "0.579", "0.416", "0.642", "0.474", "0.559", "0.512"],
+        ["0.550", "0.450", "0.500"],
     ]
 
 

@@ -367,7 +367,7 @@ class HelmholtzMachine(Estimator):
         --------
         >>> machine = HelmholtzMachine.from_parameters([0.0], [([[2.0, -2.0]], [0.0, 0.0])], [([[3.0], [-3.0]], [0.0])])
         >>> machine.score_samples([[1, 0], [1, 1]], method="exact").round(3)
-        array([-1.117, -2.145])
+        array([-0.668, -1.729])
         """
         if "hidden_layer_sizes" in params:
             raise ValueError("hidden_layer_sizes: want it left out, because the weights tell it")

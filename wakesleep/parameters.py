@@ -48,7 +48,7 @@ class Parameters:
     --------
     >>> parameters = Parameters((4, 3, 2))
     >>> parameters.flat.size
-    49
+    50
     >>> parameters.generative[1].weights.shape, parameters.recognition[1].weights.shape
     ((2, 3), (3, 2))
     """

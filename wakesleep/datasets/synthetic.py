@@ -50,7 +50,7 @@ def make_synthetic(
     --------
     >>> X, true = make_synthetic(100, random_state=1)
     >>> X.shape, true.generative[0].weights.shape, true.prior_logits
-    ((100, 16), (4, 16), array([ 0.5,  0.5, -0.5, -0.5], dtype=float32))
+    ((100, 16), (4, 16), array([ 0.5,  0.5, -0.5,  0.5], dtype=float32))
     """
     sizes = (n_features, *hidden_layer_sizes)
     for name, size in [("n_samples", n_samples), ("n_features", n_features), ("hidden_layer_sizes", min(sizes[1:], default=0))]:

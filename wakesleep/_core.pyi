@@ -1,0 +1,73 @@
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+WALK: Final[int]
+TABLES: Final[int]
+INIT: Final[int]
+ORDER: Final[int]
+WAKE: Final[int]
+SLEEP: Final[int]
+IMPORTANCE: Final[int]
+FANTASY: Final[int]
+DATASETS: Final[int]
+
+def check_machine(
+    parameters: NDArray[np.float32], sizes: ArrayLike, methods: ArrayLike
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.uint8]]: ...
+def check_flat(name: str, array: object, length: int) -> None: ...
+def check_states(states: NDArray[Any], sizes: NDArray[np.int64]) -> None: ...
+def random_words(
+    seed: int, stream: int, n_samples: int, n_units: int, first_sample: int = 0
+) -> NDArray[np.uint32]: ...
+def epoch_order(
+    seed: int, epoch: int, n_rows: int, first: int = 0, count: int | None = None
+) -> NDArray[np.int64]: ...
+def recognise(
+    parameters: NDArray[np.float32],
+    sizes: ArrayLike,
+    methods: ArrayLike,
+    states: NDArray[np.uint64],
+    seed: int,
+    stream: int = ...,
+    first_sample: int = 0,
+) -> None: ...
+def dream(
+    parameters: NDArray[np.float32],
+    sizes: ArrayLike,
+    methods: ArrayLike,
+    states: NDArray[np.uint64],
+    seed: int,
+    stream: int = ...,
+    first_sample: int = 0,
+) -> None: ...
+def log_probabilities(
+    parameters: NDArray[np.float32], sizes: ArrayLike, methods: ArrayLike, states: NDArray[np.uint64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def teach(
+    parameters: NDArray[np.float32],
+    sizes: ArrayLike,
+    methods: ArrayLike,
+    states: NDArray[np.uint64],
+    credits_p: NDArray[np.float32] | None,
+    credits_q: NDArray[np.float32] | None,
+    gradient: NDArray[np.float32],
+) -> None: ...
+def train(
+    parameters: NDArray[np.float32],
+    sizes: ArrayLike,
+    methods: ArrayLike,
+    data: NDArray[np.uint64],
+    position: NDArray[np.int64],
+    seed: int,
+    batch_size: int,
+    n_particles: int,
+    n_batches: int,
+    learning_rates: Sequence[float],
+    n_threads: int = 1,
+) -> None: ...
+def propagate(
+    values: NDArray[np.float32], weights: NDArray[np.float32], biases: NDArray[np.float32]
+) -> NDArray[np.float32]: ...
