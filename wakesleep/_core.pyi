@@ -14,6 +14,8 @@ IMPORTANCE: Final[int]
 FANTASY: Final[int]
 DATASETS: Final[int]
 
+__test__: dict[str, str]  # put there by Cython
+
 def check_machine(
     parameters: NDArray[np.float32], sizes: ArrayLike, methods: ArrayLike
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.uint8]]: ...

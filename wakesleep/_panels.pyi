@@ -1,16 +1,16 @@
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
-class Machine:
-    def __init__(
-        self,
-        parameters: NDArray[np.float32],
-        sizes: NDArray[np.int64],
-        methods: NDArray[np.uint8],
-        capacity: int,
-        gradient: NDArray[np.float32] | None = None,
-    ) -> None: ...
+from typing_extensions import disjoint_base
 
 def cpu_levels() -> list[str]: ...
 def cpu_level() -> str: ...
 def set_cpu_level(level: str | None = None) -> None: ...
+@disjoint_base
+class Machine: ...  # for the compiled modules alone
+
+# What Cython puts into a module that has a class for other compiled modules.
+__pyx_capi__: dict[str, Any]
+__test__: dict[str, str]
+
+def __reduce_cython__(self: Any) -> Any: ...
+def __setstate_cython__(self: Any, __pyx_state: Any) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any, Self
 
 import numpy as np
@@ -111,7 +112,10 @@ class Estimator:
         params = self.get_params()
         if params["random_state"] is not None and not isinstance(params["random_state"], int | np.integer):
             params["random_state"] = self._state.seed
-        manifest = {"params": params, "state": self._state.manifest(), "history": self.history_}
+        manifest = {
+            "package_version": version("wakesleep"), "params": params,
+            "state": self._state.manifest(), "history": self.history_,
+        }  # fmt: skip
         checkpoint.save(path, self._state.parameters.named(), manifest)
 
     @classmethod
