@@ -105,7 +105,7 @@ cdef class Machine:
         """Zeroed memory at a multiple of 64 bytes, freed with the machine."""
         cdef void *block = calloc(n_bytes + 64, 1)
         if block == NULL:
-            raise MemoryError(f"no room for {n_bytes} bytes of working memory: use a smaller batch_size")
+            raise MemoryError(f"no room for {n_bytes} bytes of working memory: use a smaller batch_size or n_particles")
         self.blocks[self.n_blocks] = block
         self.n_blocks += 1
         return <void *>((<size_t>block + 63) // 64 * 64)

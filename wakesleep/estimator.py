@@ -106,10 +106,16 @@ class Estimator:
 
         Raises
         ------
-        NotFittedError, OSError
+        NotFittedError
+            Before `fit`.
+        ValueError, TypeError
+            If `set_params` has made the arguments such that `load` would refuse them.
+        OSError
+            If the file cannot be written; an old one stays as it was.
         """
         self._check_fitted()
-        params = self.get_params()
+        self._check_sizes(self._settings())
+        params = self.get_params() | {"hidden_layer_sizes": self._state.parameters.sizes[1:]}
         if params["random_state"] is not None and not isinstance(params["random_state"], int | np.integer):
             params["random_state"] = self._state.seed
         manifest = {

@@ -122,6 +122,8 @@ class HelmholtzMachine(Estimator):
             If parameters become NaN or infinite; the machine keeps those from before.
         """
         settings = self._settings()
+        if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks := list(callbacks))):
+            raise TypeError(f"callbacks: want an iterable of callables, got {callbacks!r}")
         going_on = resume and self._fitted
         data = self._bits(X, fitted=going_on)
         held_out = None if validation is None else as_bits(
@@ -175,7 +177,6 @@ class HelmholtzMachine(Estimator):
         self, data: Bits, settings: hyperparameters.Settings, n_epochs: int, held_out: Bits | None,
         callbacks: Iterable[Callback],
     ) -> Self:  # fmt: skip
-        callbacks = list(callbacks)
         if self.verbose and self._state.epoch < n_epochs:
             print(monitor.HEADER, flush=True)
         for record in training.train(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from wakesleep import _core
 from wakesleep.bits import Bits
+from wakesleep.datasets.toys import check_int
 from wakesleep.parameters import Parameters, log
 
 _WEIGHTS, _SIGNS, _ROWS = (_core.DATASETS + 256 * (1 + i) for i in range(3))  # streams of this module
@@ -53,11 +54,10 @@ def make_synthetic(
     ((100, 16), (4, 16), array([ 0.5,  0.5, -0.5,  0.5], dtype=float32))
     """
     sizes = (n_features, *hidden_layer_sizes)
-    for name, size in [("n_samples", n_samples), ("n_features", n_features), ("hidden_layer_sizes", min(sizes[1:], default=0))]:
-        if size < 1:
-            raise ValueError(f"{name}: want 1 or more, got {size}")
-    if not 0 <= random_state < 2**64:
-        raise ValueError(f"random_state: want a whole number from 0 to 2**64 - 1, got {random_state}")
+    check_int("n_samples", n_samples, 1, 2**31 - 1)
+    check_int("n_features", n_features, 1, 2**31 - 1)
+    check_int("hidden_layer_sizes", min(hidden_layer_sizes, default=0), 1, 2**31 - 1)
+    check_int("random_state", random_state, 0, 2**64 - 1)
     true = Parameters(sizes)
     signs = _core.random_words(random_state, _SIGNS, 1, sizes[-1])[0] >> np.uint32(31)
     true.prior_logits[:] = np.where(signs, 0.5, -0.5)

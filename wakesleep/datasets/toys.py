@@ -83,7 +83,7 @@ def make_bars(
     >>> print(images, f"{-(p @ np.log2(p)):.5f} bits")
     <Bits: 30 x 16, 50.0% ones> 3.42840 bits
     """
-    size = _check_int("size", size, 1, MOST_COINS // 2 if p_vertical is None else MOST_COINS)
+    size = check_int("size", size, 1, MOST_COINS // 2 if p_vertical is None else MOST_COINS)
     p_on = _check_probability("p_on", p_on)
     if p_vertical is None:
         coins, probabilities = _tosses(2 * size, p_on)
@@ -163,7 +163,7 @@ def make_shifter(
            [0, 1, 0, 0, 1, 1, 0, 0],
            [0, 1, 0, 0, 1, 1, 0, 0]], dtype=uint8)
     """
-    width = _check_int("width", width, 1, MOST_COINS - 1)
+    width = check_int("width", width, 1, MOST_COINS - 1)
     rows, p = _tosses(width, _check_probability("p_on", p_on))
     images = np.concatenate([np.hstack([rows, rows, *2 * [np.roll(rows, shift, axis=1)]]) for shift in (-1, 1)])
     distribution = _distinct(images, np.concatenate([0.5 * p, 0.5 * p]))
@@ -190,8 +190,8 @@ def _distinct(images: NDArray[np.bool_], weights: NDArray[np.float64]) -> tuple[
 
 def _draw(images: Bits, probabilities: NDArray[np.float64], n_samples: int, random_state: int) -> Bits:
     """Images number i(u), where i inverts the cumulative sum and u is uniform, of 53 bits from two words."""
-    n_samples = _check_int("n_samples", n_samples, 1, 1 << 40)
-    seed = _check_int("random_state", random_state, 0, (1 << 64) - 1)
+    n_samples = check_int("n_samples", n_samples, 1, 1 << 40)
+    seed = check_int("random_state", random_state, 0, (1 << 64) - 1)
     high, low = random_words(seed, DATASETS, n_samples, 2).T
     u = ((high >> 5) * 2.0**26 + (low >> 6)) * 2.0**-53
     cumulative = np.cumsum(probabilities)
@@ -199,7 +199,7 @@ def _draw(images: Bits, probabilities: NDArray[np.float64], n_samples: int, rand
     return images[index]
 
 
-def _check_int(name: str, value: Any, low: int, high: int) -> int:
+def check_int(name: str, value: Any, low: int, high: int) -> int:
     try:
         number = operator.index(value)
     except TypeError:
