@@ -10,6 +10,7 @@ FLAGS = [
     "-ffp-contract=off",  # no fused multiply-add: the same bits from every compiler and processor
     "-fno-math-errno",  # nobody reads errno, and loops vectorise
     "-fno-trapping-math",  # comparisons vectorise; results stay the same
+    "-pthread",
     "-Wno-psabi",  # vectors are passed between inlined functions only
 ]
 

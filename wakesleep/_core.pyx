@@ -13,9 +13,10 @@ import numpy as np
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from wakesleep cimport _panels
 from wakesleep._panels cimport (
     BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, PANEL, Kernels,
-    Machine, Source, blocks_of, kernels, panels,
+    Machine, Source, Unfolded, barrier_wait, kernels, team_run, teach_p, teach_q, weigh,
 )
 
 WALK, TABLES = C_WALK, C_TABLES
@@ -125,6 +126,8 @@ def epoch_order(uint64_t seed, uint64_t epoch, Py_ssize_t n_rows, Py_ssize_t fir
 
 cdef enum:
     ROWS = 256  # states at a time where the size of a batch does not matter
+    WORK = 1 << 18  # parameters times rows of a step that a further thread pays for
+    MOST_THREADS = 64
 
 
 def recognise(parameters, sizes, methods, uint64_t[:, ::1] states, uint64_t seed, uint32_t stream=C_WAKE,
@@ -143,7 +146,7 @@ cdef walk_states(parameters, sizes, methods, uint64_t[:, ::1] states, uint64_t s
                  uint64_t first_sample, bint up):
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     check_states(states.base, sizes)
-    cdef Machine machine = Machine(parameters, sizes, methods, ROWS)
+    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, ROWS)
     cdef Py_ssize_t part, row, n
     cdef uint32_t *some
     with nogil:
@@ -152,30 +155,24 @@ cdef walk_states(parameters, sizes, methods, uint64_t[:, ::1] states, uint64_t s
             n = min(<Py_ssize_t>ROWS, states.shape[0] - row)
             some = <uint32_t *>&states[row, 0]
             if up:
-                machine.recognise(some, n, Source(seed, stream, first_sample + <uint64_t>row))
+                _panels.recognise(&unfolded.machine, 0, some, n, Source(seed, stream, first_sample + <uint64_t>row))
             else:
-                machine.dream(some, n, Source(seed, stream, first_sample + <uint64_t>row))
+                _panels.dream(&unfolded.machine, 0, some, n, Source(seed, stream, first_sample + <uint64_t>row))
 
 
 def log_probabilities(parameters, sizes, methods, const uint64_t[:, ::1] states):
     """log p(x, h) and log q(h | x) of whole states, nats.  states : (B, words).  Returns (B,), (B,)      (eq. 5)"""
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     check_states(states.base, sizes)
-    cdef Machine machine = Machine(parameters, sizes, methods, ROWS)
+    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, ROWS)
     log_p, log_q = np.zeros(len(states)), np.zeros(len(states))
     cdef double[::1] p = log_p, q = log_q
     cdef Py_ssize_t part, row, n
-    cdef int level
-    cdef const uint32_t *some
     with nogil:
         for part in range((states.shape[0] + ROWS - 1) // ROWS):
             row = part * ROWS
             n = min(<Py_ssize_t>ROWS, states.shape[0] - row)
-            some = <const uint32_t *>&states[row, 0]
-            for level in range(machine.n_hidden, -1, -1):
-                machine.weigh(&machine.p[level], some, n, &p[row])
-            for level in range(machine.n_hidden):
-                machine.weigh(&machine.q[level], some, n, &q[row])
+            weigh(&unfolded.machine, 0, <const uint32_t *>&states[row, 0], n, &p[row], &q[row])
     return log_p, log_q
 
 
@@ -190,13 +187,77 @@ def teach(parameters, sizes, methods, const uint64_t[:, ::1] states, credits_p, 
     cdef Py_ssize_t n = states.shape[0]
     cdef const float *of_p = row_credits("credits_p", credits_p, n)
     cdef const float *of_q = row_credits("credits_q", credits_q, n)
-    cdef Machine machine = Machine(parameters, sizes, methods, n, gradient)
+    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, gradient)
     with nogil:
         if of_p != NULL:
-            machine.teach_p(<const uint32_t *>&states[0, 0], n, of_p, 1)
+            teach_p(&unfolded.machine, 0, <const uint32_t *>&states[0, 0], n, of_p, 1)
         if of_q != NULL:
-            machine.teach_q(<const uint32_t *>&states[0, 0], n, of_q, 1)
-        machine.fold()
+            teach_q(&unfolded.machine, 0, <const uint32_t *>&states[0, 0], n, of_q, 1)
+    unfolded.fold()
+
+
+# ---- the loop over minibatches ----
+
+cdef struct Training:
+    Machine *machine
+    const uint64_t *data
+    Py_ssize_t n_rows
+    uint64_t seed
+    Py_ssize_t batch_size
+    Py_ssize_t n_particles
+    Py_ssize_t n_batches
+    double rate_p
+    double rate_q
+    int64_t position[3]
+    uint32_t *awake     # states of the wake phase, and of the sleep phase
+    uint32_t *asleep
+
+
+cdef void gather(const Training *t, int me, const Order *order, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+    """Copy this thread's share of a minibatch into the states of the wake phase, each row once per particle."""
+    cdef Py_ssize_t i, k, n_threads = t.machine.barrier.n_threads, n_units = t.machine.levels[0].n_units
+    cdef Py_ssize_t words = (n_units + 63) // 64
+    cdef uint64_t last_word = <uint64_t>0xFFFFFFFFFFFFFFFF >> (-<int64_t>n_units & 63)
+    cdef uint32_t *state
+    if words:
+        for i in range(count * me // n_threads, count * (me + 1) // n_threads):
+            for k in range(t.n_particles):
+                state = t.awake + (i * t.n_particles + k) * t.machine.stride
+                memcpy(state, t.data + row_at(order, first + i) * words, words * sizeof(uint64_t))
+                (<uint64_t *>state)[words - 1] &= last_word
+    barrier_wait(&t.machine.barrier)
+
+
+cdef void wake(const Training *t, int me, Py_ssize_t n, uint64_t seen) noexcept nogil:
+    """q explains the data, and p learns to make them."""
+    _panels.recognise(t.machine, me, t.awake, n, Source(t.seed, C_WAKE, seen * <uint64_t>t.n_particles))
+    teach_p(t.machine, me, t.awake, n, NULL, <float>(t.rate_p / n))
+
+
+cdef void sleep(const Training *t, int me, Py_ssize_t n, uint64_t seen) noexcept nogil:
+    """p dreams, and q learns to explain the dream."""
+    _panels.dream(t.machine, me, t.asleep, n, Source(t.seed, C_SLEEP, seen))
+    teach_q(t.machine, me, t.asleep, n, NULL, <float>(t.rate_q / n))
+
+
+cdef void train_batches(void *job, int me) noexcept nogil:
+    """What each thread does; only bits go from one to another."""
+    cdef Training *t = <Training *>job
+    cdef int64_t epoch = t.position[0], row = t.position[1], seen = t.position[2]
+    cdef Order order = make_order(t.machine.kernels, t.seed, epoch, t.n_rows)
+    cdef Py_ssize_t count
+    barrier_wait(&t.machine.barrier)
+    for _ in range(t.n_batches):
+        count = min(t.batch_size, t.n_rows - row)
+        gather(t, me, &order, row, count)
+        wake(t, me, count * t.n_particles, seen)
+        sleep(t, me, count, seen)
+        row, seen = row + count, seen + count
+        if row == t.n_rows:
+            epoch, row = epoch + 1, 0
+            order = make_order(t.machine.kernels, t.seed, epoch, t.n_rows)
+    if me == 0:
+        t.position[0], t.position[1], t.position[2] = epoch, row, seen
 
 
 def train(parameters, sizes, methods, const uint64_t[:, ::1] data, int64_t[::1] position, uint64_t seed,
@@ -204,7 +265,8 @@ def train(parameters, sizes, methods, const uint64_t[:, ::1] data, int64_t[::1] 
     """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
 
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
-    The p and q rates are per mean gradient.
+    The p and q rates are per mean gradient. The result does not depend on the number of threads, which
+    is also the most that are used: small steps are not shared.
     """
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     cdef Py_ssize_t words = (sizes[0] + 63) // 64, n_rows = data.shape[0]
@@ -216,38 +278,24 @@ def train(parameters, sizes, methods, const uint64_t[:, ::1] data, int64_t[::1] 
     batch_size = max(min(batch_size, n_rows), 1)
     if position.shape[0] != 3 or min(position) < 0 or (n_batches > 0 and position[1] >= n_rows):
         raise ValueError(f"position: want three numbers, the second one below {n_rows} rows, got {list(position)}")
-    cdef double rate_p = learning_rates[0], rate_q = learning_rates[1]
-    cdef Machine machine = Machine(parameters, sizes, methods, batch_size * n_particles)
-    cdef uint64_t last_word = <uint64_t>0xFFFFFFFFFFFFFFFF >> (-<int64_t>machine.levels[0].n_units & 63)
-    cdef Order order
-    cdef Py_ssize_t i, k, first, count, n
-    cdef uint32_t *state
+    cdef Py_ssize_t n = batch_size * n_particles
+    n_threads = min(n_threads, max(n * len(parameters) // WORK, 1), MOST_THREADS)
+    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, None, <int>n_threads)
+    cdef Training training
+    training.machine = &unfolded.machine
+    training.data = NULL
+    if words and n_rows:
+        training.data = &data[0, 0]
+    training.n_rows, training.seed = n_rows, seed
+    training.batch_size, training.n_particles, training.n_batches = batch_size, n_particles, n_batches
+    training.rate_p, training.rate_q = learning_rates[0], learning_rates[1]
+    training.position[0], training.position[1], training.position[2] = position[0], position[1], position[2]
+    training.awake = unfolded.machine.workers[0].states
+    training.asleep = <uint32_t *>unfolded.allocate(batch_size * unfolded.machine.stride * sizeof(uint32_t))
     with nogil:
-        order = make_order(machine.kernels, seed, position[0], n_rows)
-        for _ in range(n_batches):
-            first = position[1]
-            count = min(batch_size, n_rows - first)
-            n = count * n_particles
-            state = machine.states
-            for i in range(count):
-                for k in range(n_particles):
-                    memcpy(state, &data[row_at(&order, first + i), 0], words * sizeof(uint64_t))
-                    (<uint64_t *>state)[words - 1] &= last_word
-                    state += machine.stride
-
-            # wake: the recognition model explains the data, and the generative model learns to make them
-            machine.recognise(machine.states, n, Source(seed, C_WAKE, <uint64_t>(position[2] * n_particles)))
-            machine.teach_p(machine.states, n, NULL, <float>(rate_p / n))
-            # sleep: the generative model dreams, and the recognition model learns to explain the dream
-            machine.dream(machine.states, count, Source(seed, C_SLEEP, <uint64_t>position[2]))
-            machine.teach_q(machine.states, count, NULL, <float>(rate_q / count))
-
-            position[1] += count
-            position[2] += count
-            if position[1] == n_rows:
-                position[0], position[1] = position[0] + 1, 0
-                order = make_order(machine.kernels, seed, position[0], n_rows)
-        machine.fold()
+        team_run(<int>n_threads, &unfolded.machine.barrier, train_batches, &training)
+    position[0], position[1], position[2] = training.position[0], training.position[1], training.position[2]
+    unfolded.fold()
 
 
 def propagate(const float[:, ::1] values, const float[:, ::1] weights, const float[::1] biases):
@@ -270,9 +318,9 @@ def propagate(const float[:, ::1] values, const float[:, ::1] weights, const flo
     cdef Py_ssize_t columns
     cdef int blocks
     with nogil:
-        for panel in range(panels(n_target)):
-            blocks = blocks_of(n_target, panel)
+        for panel in range((n_target + PANEL - 1) // PANEL):
             columns = min(<Py_ssize_t>PANEL, n_target - panel * PANEL)
+            blocks = <int>((columns + BLOCK - 1) // BLOCK)
             memset(w, 0, n_source * blocks * BLOCK * sizeof(float))
             memcpy(b, &biases[panel * PANEL], columns * sizeof(float))
             for row in range(n_source):

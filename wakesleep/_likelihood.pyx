@@ -11,7 +11,7 @@ from libc.math cimport INFINITY, exp, fabs, log, log1p
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from wakesleep._panels cimport C_IMPORTANCE, Machine, Source
+from wakesleep._panels cimport C_IMPORTANCE, Machine, Source, Unfolded, recognise, weigh
 
 from wakesleep import _core
 from wakesleep.parameters import Parameters
@@ -74,31 +74,29 @@ def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_par
     if n_particles < 1:
         raise ValueError(f"n_particles: want 1 or more, got {n_particles}")
     cdef Py_ssize_t most = min(n_particles, <Py_ssize_t>PARTICLES)
-    cdef Machine machine = Machine(parameters, sizes, methods, most)
+    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, most)
+    cdef Machine *machine = &unfolded.machine
+    cdef uint32_t *states = machine.workers[0].states
     cdef const uint64_t[:, ::1] rows = data
     estimate, size = np.empty(len(data)), np.empty(len(data))
     log_p, log_q = np.empty(most), np.empty(most)
     cdef double[::1] estimates = estimate, sizes_ = size, p = log_p, q = log_q
     cdef Py_ssize_t row, k, n, done, words = rows.shape[1]
     cdef uint64_t key
-    cdef int level
     cdef Total total
     with nogil:
         for row in range(rows.shape[0]):
             key = hash_row(&rows[row, 0], words, seed)
             for k in range(most):
-                memcpy(machine.states + k * machine.stride, &rows[row, 0], words * sizeof(uint64_t))
+                memcpy(states + k * machine.stride, &rows[row, 0], words * sizeof(uint64_t))
             total = Total(-INFINITY, 0, 0)
             done = 0
             while done < n_particles:
                 n = min(most, n_particles - done)
-                machine.recognise(machine.states, n, Source(key, C_IMPORTANCE, <uint64_t>done))
+                recognise(machine, 0, states, n, Source(key, C_IMPORTANCE, <uint64_t>done))
                 memset(&p[0], 0, n * sizeof(double))
                 memset(&q[0], 0, n * sizeof(double))
-                for level in range(machine.n_hidden, -1, -1):
-                    machine.weigh(&machine.p[level], machine.states, n, &p[0])
-                for level in range(machine.n_hidden):
-                    machine.weigh(&machine.q[level], machine.states, n, &q[0])
+                weigh(machine, 0, states, n, &p[0], &q[0])
                 for k in range(n):
                     add_log(&total, p[k] - q[k])
                 done += n

@@ -46,216 +46,286 @@ cdef const Kernels *kernels() noexcept nogil:
     return chosen
 
 
-cdef class Machine:
+# ---- memory ----
+
+cdef class Unfolded:
+    """The memory of a machine while a compiled call lasts: panels of its layers, and what each thread works in."""
 
     def __cinit__(self, float[::1] parameters, int64_t[::1] sizes, const uint8_t[::1] methods, Py_ssize_t capacity,
-                  float[::1] gradient=None):
-        cdef Py_ssize_t total = 0, widest = 0, padded, i
+                  float[::1] gradient=None, int n_threads=1):
+        cdef Py_ssize_t words = 0, widest = 0, padded, i
+        cdef Py_ssize_t walked = 0
         cdef int level, n_levels = <int>sizes.shape[0]
+        cdef Machine *m = &self.machine
         cdef Layer *layer
-        self.kernels = chosen
-        self.capacity = capacity
-        self.n_hidden = n_levels - 1
-        self.blocks = <void **>calloc(8 * n_levels + 16, sizeof(void *))
-        if self.blocks == NULL:
-            raise MemoryError
-        self.levels = <Level *>self.allocate(n_levels * sizeof(Level))
-        self.p = <Layer *>self.allocate(n_levels * sizeof(Layer))
-        self.q = <Layer *>self.allocate(n_levels * sizeof(Layer))
+        cdef Worker *worker
+        self.memory = []
+        self.n_threads = n_threads
+        m.kernels = chosen
+        m.n_hidden = n_levels - 1
+        m.barrier.n_threads = 1
+        m.levels = <Level *>self.allocate(n_levels * sizeof(Level))
+        m.p = <Layer *>self.allocate(n_levels * sizeof(Layer))
+        m.q = <Layer *>self.allocate(n_levels * sizeof(Layer))
+        m.workers = <Worker *>self.allocate(n_threads * sizeof(Worker))
         for level in range(n_levels):
-            self.levels[level] = Level(sizes[level], total, methods[level])
-            total += 2 * ((sizes[level] + 63) // 64)
+            m.levels[level] = Level(sizes[level], words, methods[level])
+            words += 2 * ((sizes[level] + 63) // 64)
             widest = max(widest, sizes[level])
-        self.stride = total
+            if methods[level] == C_WALK:
+                walked = max(walked, sizes[level])
+        m.stride = words
         for level in range(n_levels):
-            self.p[level].source, self.p[level].target = level + 1, level
-            self.q[level].source, self.q[level].target = level, level + 1
+            m.p[level].source, m.p[level].target = level + 1, level
+            m.q[level].source, m.q[level].target = level, level + 1
         for i in range(2 * n_levels - 1):
-            layer = &self.p[i] if i < n_levels else &self.q[i - n_levels]
+            layer = layer_at(m, i)
             layer.n_target = sizes[layer.target]
             layer.n_source = sizes[layer.source] if layer.source < n_levels else 0
-            layer.n_panels = panels(layer.n_target)
-            padded = (layer.n_target + BLOCK - 1) // BLOCK * BLOCK
+            layer.n_blocks = (layer.n_target + BLOCK - 1) // BLOCK
+            layer.n_panels = max((layer.n_blocks + 3) // 4, min(layer.n_blocks, n_threads))
+            padded = layer.n_blocks * BLOCK
             layer.weights = <float *>self.allocate((layer.n_source + 16) * padded * sizeof(float))
             layer.biases = <float *>self.allocate(padded * sizeof(float))
             layer.goal, layer.goal_biases = layer.weights, layer.biases
             if gradient is not None:
                 layer.goal = <float *>self.allocate((layer.n_source + 16) * padded * sizeof(float))
                 layer.goal_biases = <float *>self.allocate(padded * sizeof(float))
-        self.states = <uint32_t *>self.allocate(capacity * total * sizeof(uint32_t))
-        self.transposed = <uint32_t *>self.allocate((widest + 32) * (capacity // 32 + 1) * sizeof(uint32_t))
-        for i in range(2):
-            self.index[i] = <uint32_t *>self.allocate((capacity + 1) * (widest + 1) * sizeof(uint32_t))
-            self.start[i] = <int64_t *>self.allocate((max(capacity, widest) + 1) * sizeof(int64_t))
-        self.tile = <float *>self.allocate((capacity + 16) * PANEL * sizeof(float))
-        self.sums = <float *>self.allocate(max(widest, 1) * PANEL * sizeof(float))
-        self.lanes = <float *>self.allocate(capacity * BLOCK * sizeof(float))
+        for i in range(n_threads):
+            worker = &m.workers[i]
+            worker.transposed = <uint32_t *>self.allocate((widest + 32) * (capacity // 32 + 1) * sizeof(uint32_t))
+            for level in range(2):
+                worker.index[level] = <uint32_t *>self.allocate((capacity + 1) * (walked + 1) * sizeof(uint32_t))
+                worker.start[level] = <int64_t *>self.allocate((max(capacity, walked) + 1) * sizeof(int64_t))
+            worker.tile = <float *>self.allocate((capacity + 16) * PANEL * sizeof(float))
+            worker.sums = <float *>self.allocate(max(widest, 1) * PANEL * sizeof(float))
+            worker.lanes = <float *>self.allocate(capacity * BLOCK * sizeof(float))
+            worker.states = <uint32_t *>self.allocate(capacity * words * sizeof(uint32_t))
         self.unfold(parameters, False)
         self.flat = parameters if gradient is None else gradient
         if gradient is not None:
             self.unfold(gradient, True)
 
     def __dealloc__(self):
-        cdef int i
-        for i in range(self.n_blocks):
-            free(self.blocks[i])
-        free(self.blocks)
+        for block in self.memory or ():
+            free(<void *><size_t>block)
 
     cdef void *allocate(self, size_t n_bytes) except NULL:
         """Zeroed memory at a multiple of 64 bytes, freed with the machine."""
         cdef void *block = calloc(n_bytes + 64, 1)
         if block == NULL:
             raise MemoryError(f"no room for {n_bytes} bytes of working memory: use a smaller batch_size or n_particles")
-        self.blocks[self.n_blocks] = block
-        self.n_blocks += 1
+        self.memory.append(<size_t>block)
         return <void *>((<size_t>block + 63) // 64 * 64)
 
-    cdef void unfold(self, float[::1] flat, bint goal) noexcept nogil:
+    cdef void unfold(self, float[::1] flat, bint goal) noexcept:
         """Copy the flat vector into the panels of the weights, or of the goal."""
         cdef Py_ssize_t i, at = 0
         cdef Layer *layer
-        for i in range(2 * self.n_hidden + 1):
-            layer = &self.p[i] if i <= self.n_hidden else &self.q[i - self.n_hidden - 1]
+        for i in range(2 * self.machine.n_hidden + 1):
+            layer = layer_at(&self.machine, i)
             at = copy_layer(layer, layer.goal if goal else layer.weights, layer.goal_biases if goal else layer.biases,
                             flat, at, False)
 
-    cdef void fold(self) noexcept nogil:
+    cdef void fold(self) noexcept:
         """Copy the panels of the goal back into the flat vector."""
         cdef Py_ssize_t i, at = 0
         cdef Layer *layer
-        for i in range(2 * self.n_hidden + 1):
-            layer = &self.p[i] if i <= self.n_hidden else &self.q[i - self.n_hidden - 1]
+        for i in range(2 * self.machine.n_hidden + 1):
+            layer = layer_at(&self.machine, i)
             at = copy_layer(layer, layer.goal, layer.goal_biases, self.flat, at, True)
 
-    # ---- one layer ----
 
-    cdef Selection rows_of(self, int level, const uint32_t *states, Py_ssize_t n) noexcept nogil:
-        """The units of a level as sources: each state selects the units that are on."""
-        cdef Selection selection
-        memset(&selection, 0, sizeof(Selection))
-        selection.method = C_TABLES
-        if level <= self.n_hidden:
-            selection.bits = states + self.levels[level].offset
-            selection.stride = self.stride
-            selection.method = self.levels[level].method
-            if selection.method == C_WALK:
-                selection.index, selection.start = self.index[0], self.start[0]
-                find_bits(selection.bits, selection.stride, n, self.levels[level].n_units, self.index[0], self.start[0])
-        return selection
+cdef Layer *layer_at(Machine *m, Py_ssize_t i) noexcept nogil:
+    """The layers in the order of the flat vector: p from the bottom up, the prior, q from the bottom up."""
+    return &m.p[i] if i <= m.n_hidden else &m.q[i - m.n_hidden - 1]
 
-    cdef Selection columns_of(self, int level, const uint32_t *states, Py_ssize_t n) noexcept nogil:
-        """The mirror: each unit selects the states in which it is on."""
-        cdef Selection selection
-        cdef Py_ssize_t n_units
-        memset(&selection, 0, sizeof(Selection))
-        selection.method = C_TABLES
-        if level <= self.n_hidden:
-            n_units = self.levels[level].n_units
-            selection.bits = self.transposed
-            selection.stride = (n + 31) // 32
-            selection.method = self.levels[level].method
-            transpose_bits(states + self.levels[level].offset, self.stride, n, n_units, self.transposed,
-                           selection.stride)
-            if selection.method == C_WALK:
-                selection.index, selection.start = self.index[1], self.start[1]
-                find_bits(selection.bits, selection.stride, n_units, n, self.index[1], self.start[1])
-        return selection
 
-    cdef float *logits(self, const Layer *layer, Py_ssize_t panel, const Selection *source,
-                       Py_ssize_t n) noexcept nogil:
-        """z = b + source·W for one panel of targets, into the tile      (eq. 4)"""
-        self.kernels.add_rows(source, layer.weights + panel * PANEL * (layer.n_source + 16),
-                              blocks_of(layer.n_target, panel), layer.n_source, n, layer.biases + panel * PANEL,
-                              self.tile)
-        return self.tile
-
-    cdef void draw(self, const Layer *layer, uint32_t *states, Py_ssize_t n, Source source) noexcept nogil:
-        """target ~ P(target | source)      (eq. 9)"""
-        cdef Selection rows = self.rows_of(layer.source, states, n)
-        cdef uint32_t *target = states + self.levels[layer.target].offset
-        cdef Py_ssize_t panel
-        source.stream += <uint32_t>layer.target
-        for panel in range(layer.n_panels):
-            self.kernels.sample(self.logits(layer, panel, &rows, n), blocks_of(layer.n_target, panel), n,
-                                panel * PANEL, min(<Py_ssize_t>PANEL, layer.n_target - panel * PANEL), &source,
-                                target + 2 * panel, self.stride)
-
-    cdef void weigh(self, const Layer *layer, const uint32_t *states, Py_ssize_t n, double *log_p) noexcept nogil:
-        """log_p[row] += log P(target | source)      (eq. 5)"""
-        cdef Selection rows = self.rows_of(layer.source, states, n)
-        cdef const uint32_t *target = states + self.levels[layer.target].offset
-        cdef Py_ssize_t panel, row, lane
-        memset(self.lanes, 0, n * BLOCK * sizeof(float))
-        for panel in range(layer.n_panels):
-            self.kernels.log_terms(self.logits(layer, panel, &rows, n), blocks_of(layer.n_target, panel), n,
-                                   min(<Py_ssize_t>PANEL, layer.n_target - panel * PANEL), target + 2 * panel,
-                                   self.stride, self.lanes)
-        for row in range(n):
-            for lane in range(BLOCK):
-                log_p[row] -= self.lanes[row * BLOCK + lane]
-
-    cdef void learn(self, const Layer *layer, const uint32_t *states, Py_ssize_t n, const float *credit,
-                    float scale) noexcept nogil:
-        """b += scale · Σ error,  W += scale · sourceᵀ error,  error = credit · (target − σ(z))      (eq. 7)"""
-        cdef Selection rows = self.rows_of(layer.source, states, n)
-        cdef Selection columns = self.columns_of(layer.source, states, n)
-        cdef const uint32_t *target = states + self.levels[layer.target].offset
-        cdef Py_ssize_t panel
-        cdef int blocks
-        cdef float *error
-        for panel in range(layer.n_panels):
-            blocks = blocks_of(layer.n_target, panel)
-            error = self.logits(layer, panel, &rows, n)
-            self.kernels.residual(error, blocks, n, target + 2 * panel, self.stride, credit, scale,
-                                  layer.goal_biases + panel * PANEL)
-            memset(error + n * blocks * BLOCK, 0, blocks * BLOCK * sizeof(float))
-            self.kernels.add_rows_into(&columns, error, blocks, n, layer.n_source, scale, self.sums,
-                                       layer.goal + panel * PANEL * (layer.n_source + 16))
-
-    # ---- the verbs ----
-
-    cdef void recognise(self, uint32_t *states, Py_ssize_t n, Source source) noexcept nogil:
-        """h ~ q(h | x), from the visible level up      (eq. 3)"""
-        cdef int level
-        for level in range(self.n_hidden):
-            self.draw(&self.q[level], states, n, source)
-
-    cdef void dream(self, uint32_t *states, Py_ssize_t n, Source source) noexcept nogil:
-        """(x, h) ~ p(x, h), from the prior down      (eq. 2)"""
-        cdef int level
-        for level in range(self.n_hidden, -1, -1):
-            self.draw(&self.p[level], states, n, source)
-
-    cdef void teach_p(self, const uint32_t *states, Py_ssize_t n, const float *credit, float scale) noexcept nogil:
-        """θ += scale · Σ credit ∇log p(x, h)      (eq. 6)"""
-        cdef int level
-        for level in range(self.n_hidden, -1, -1):
-            self.learn(&self.p[level], states, n, credit, scale)
-
-    cdef void teach_q(self, const uint32_t *states, Py_ssize_t n, const float *credit, float scale) noexcept nogil:
-        """φ += scale · Σ credit ∇log q(h | x)      (eq. 6)"""
-        cdef int level
-        for level in range(self.n_hidden):
-            self.learn(&self.q[level], states, n, credit, scale)
+cdef Py_ssize_t first_block(Py_ssize_t n_blocks, Py_ssize_t n_panels, Py_ssize_t panel) noexcept nogil:
+    """Where a panel begins: n_panels as equal as can be, the wider ones first."""
+    return panel * (n_blocks // n_panels) + min(panel, n_blocks % n_panels)
 
 
 cdef Py_ssize_t copy_layer(const Layer *layer, float *weights, float *biases, float[::1] flat, Py_ssize_t at,
-                           bint out) noexcept nogil:
+                           bint out) noexcept:
     """Copy a layer from the flat vector at `at` into panels, or out of them; return where the next one begins."""
-    cdef Py_ssize_t row, panel, width, columns, rows = layer.n_source + 16
+    cdef Py_ssize_t row, panel, column, width, rows = layer.n_source + 16
     cdef float *inside
     cdef float *outside
     for row in range(layer.n_source + 1):
         for panel in range(layer.n_panels):
-            width = blocks_of(layer.n_target, panel) * BLOCK
-            columns = min(<Py_ssize_t>PANEL, layer.n_target - panel * PANEL)
-            outside = &flat[at + row * layer.n_target + panel * PANEL]
-            if row < layer.n_source:
-                inside = weights + panel * PANEL * rows + row * width
-            else:
-                inside = biases + panel * PANEL
+            column = BLOCK * first_block(layer.n_blocks, layer.n_panels, panel)
+            width = BLOCK * first_block(layer.n_blocks, layer.n_panels, panel + 1) - column
+            outside = &flat[at + row * layer.n_target + column]
+            inside = weights + column * rows + row * width if row < layer.n_source else biases + column
+            width = min(width, layer.n_target - column)
             if out:
-                memcpy(outside, inside, columns * sizeof(float))
+                memcpy(outside, inside, width * sizeof(float))
             else:
-                memcpy(inside, outside, columns * sizeof(float))
+                memcpy(inside, outside, width * sizeof(float))
     return at + (layer.n_source + 1) * layer.n_target
+
+
+# ---- one layer: each thread has its own panels of the targets, for logits, errors, gradient and update ----
+
+cdef Py_ssize_t panel_of(const Machine *m, const Layer *layer, int me) noexcept nogil:
+    """The first panel of a thread, such that all have about the same number of blocks."""
+    return (layer.n_panels * me + m.barrier.n_threads // 2) // m.barrier.n_threads if me else 0
+
+
+cdef struct Panel:
+    Py_ssize_t column       # where it begins
+    Py_ssize_t n_units
+    int blocks
+    float *weights
+    float *goal
+
+
+cdef Panel panel_at(const Layer *layer, Py_ssize_t panel) noexcept nogil:
+    cdef Py_ssize_t first = first_block(layer.n_blocks, layer.n_panels, panel)
+    cdef Py_ssize_t end = first_block(layer.n_blocks, layer.n_panels, panel + 1)
+    cdef Py_ssize_t skipped = BLOCK * first * (layer.n_source + 16)
+    return Panel(BLOCK * first, min(BLOCK * end, layer.n_target) - BLOCK * first, <int>(end - first),
+                 layer.weights + skipped, layer.goal + skipped)
+
+
+cdef Selection rows_of(Machine *m, int me, int level, const uint32_t *states, Py_ssize_t n) noexcept nogil:
+    """The units of a level as sources: each state selects the units that are on."""
+    cdef Selection selection
+    cdef Worker *worker = &m.workers[me]
+    memset(&selection, 0, sizeof(Selection))
+    selection.method = C_TABLES
+    if level <= m.n_hidden:
+        selection.bits = states + m.levels[level].offset
+        selection.stride = m.stride
+        selection.method = m.levels[level].method
+        if selection.method == C_WALK:
+            selection.index, selection.start = worker.index[0], worker.start[0]
+            find_bits(selection.bits, selection.stride, n, m.levels[level].n_units, worker.index[0], worker.start[0])
+    return selection
+
+
+cdef Selection columns_of(Machine *m, int me, int level, const uint32_t *states, Py_ssize_t n) noexcept nogil:
+    """The mirror: each unit selects the states in which it is on."""
+    cdef Selection selection
+    cdef Py_ssize_t n_units
+    cdef Worker *worker = &m.workers[me]
+    memset(&selection, 0, sizeof(Selection))
+    selection.method = C_TABLES
+    if level <= m.n_hidden:
+        n_units = m.levels[level].n_units
+        selection.bits = worker.transposed
+        selection.stride = (n + 31) // 32
+        selection.method = m.levels[level].method
+        transpose_bits(states + m.levels[level].offset, m.stride, n, n_units, worker.transposed, selection.stride)
+        if selection.method == C_WALK:
+            selection.index, selection.start = worker.index[1], worker.start[1]
+            find_bits(selection.bits, selection.stride, n_units, n, worker.index[1], worker.start[1])
+    return selection
+
+
+cdef inline half_word *targets(const Machine *m, const Layer *layer, const Panel *panel,
+                               const uint32_t *states) noexcept nogil:
+    """Where the bits of the targets of a panel begin."""
+    return <half_word *>(states + m.levels[layer.target].offset) + panel.column // BLOCK
+
+
+cdef void logits(Machine *m, int me, const Layer *layer, const Panel *panel, const Selection *source,
+                 Py_ssize_t n) noexcept nogil:
+    """z = b + source·W for one panel of targets, into the tile      (eq. 4)"""
+    m.kernels.add_rows(source, panel.weights, panel.blocks, layer.n_source, n, layer.biases + panel.column,
+                       m.workers[me].tile)
+
+
+cdef void draw(Machine *m, int me, const Layer *layer, uint32_t *states, Py_ssize_t n, Source source) noexcept nogil:
+    """target ~ P(target | source)      (eq. 9)"""
+    cdef Selection rows
+    cdef Panel panel
+    cdef Py_ssize_t i, first = panel_of(m, layer, me), end = panel_of(m, layer, me + 1)
+    source.stream += <uint32_t>layer.target
+    if first < end:
+        rows = rows_of(m, me, layer.source, states, n)
+    for i in range(first, end):
+        panel = panel_at(layer, i)
+        logits(m, me, layer, &panel, &rows, n)
+        m.kernels.sample(m.workers[me].tile, panel.blocks, n, panel.column, panel.n_units, &source,
+                         targets(m, layer, &panel, states), 2 * m.stride)
+    barrier_wait(&m.barrier)
+
+
+cdef void learn(Machine *m, int me, const Layer *layer, const uint32_t *states, Py_ssize_t n, const float *credit,
+                float scale) noexcept nogil:
+    """b += scale · Σ error,  W += scale · sourceᵀ error,  error = credit · (target − σ(z))      (eq. 7)"""
+    cdef Selection rows, columns
+    cdef Panel panel
+    cdef Worker *worker = &m.workers[me]
+    cdef Py_ssize_t i, first = panel_of(m, layer, me), end = panel_of(m, layer, me + 1)
+    if first < end:
+        rows = rows_of(m, me, layer.source, states, n)
+        columns = columns_of(m, me, layer.source, states, n)
+    for i in range(first, end):
+        panel = panel_at(layer, i)
+        logits(m, me, layer, &panel, &rows, n)
+        m.kernels.residual(worker.tile, panel.blocks, n, targets(m, layer, &panel, states), 2 * m.stride, credit, scale,
+                           layer.goal_biases + panel.column)
+        memset(worker.tile + n * panel.blocks * BLOCK, 0, panel.blocks * BLOCK * sizeof(float))
+        m.kernels.add_rows_into(&columns, worker.tile, panel.blocks, n, layer.n_source, scale, worker.sums, panel.goal)
+
+
+cdef void add_log_p(Machine *m, int me, const Layer *layer, const uint32_t *states, Py_ssize_t n,
+                    double *log_p) noexcept nogil:
+    """log_p[row] += log P(target | source), by one thread alone      (eq. 5)"""
+    cdef Selection rows = rows_of(m, me, layer.source, states, n)
+    cdef Panel panel
+    cdef Py_ssize_t i, row, lane
+    cdef float *lanes = m.workers[me].lanes
+    memset(lanes, 0, n * BLOCK * sizeof(float))
+    for i in range(layer.n_panels):
+        panel = panel_at(layer, i)
+        logits(m, me, layer, &panel, &rows, n)
+        m.kernels.log_terms(m.workers[me].tile, panel.blocks, n, panel.n_units, targets(m, layer, &panel, states),
+                            2 * m.stride, lanes)
+    for row in range(n):
+        for lane in range(BLOCK):
+            log_p[row] -= lanes[row * BLOCK + lane]
+
+
+# ---- the verbs, in which the team of threads meets after each level that is drawn ----
+
+cdef void recognise(Machine *m, int me, uint32_t *states, Py_ssize_t n, Source source) noexcept nogil:
+    """h ~ q(h | x), from the visible level up      (eq. 3)"""
+    cdef int level
+    for level in range(m.n_hidden):
+        draw(m, me, &m.q[level], states, n, source)
+
+
+cdef void dream(Machine *m, int me, uint32_t *states, Py_ssize_t n, Source source) noexcept nogil:
+    """(x, h) ~ p(x, h), from the prior down      (eq. 2)"""
+    cdef int level
+    for level in range(m.n_hidden, -1, -1):
+        draw(m, me, &m.p[level], states, n, source)
+
+
+cdef void teach_p(Machine *m, int me, const uint32_t *states, Py_ssize_t n, const float *credit,
+                  float scale) noexcept nogil:
+    """θ += scale · Σ credit ∇log p(x, h)      (eq. 6)"""
+    cdef int level
+    for level in range(m.n_hidden, -1, -1):
+        learn(m, me, &m.p[level], states, n, credit, scale)
+
+
+cdef void teach_q(Machine *m, int me, const uint32_t *states, Py_ssize_t n, const float *credit,
+                  float scale) noexcept nogil:
+    """φ += scale · Σ credit ∇log q(h | x)      (eq. 6)"""
+    cdef int level
+    for level in range(m.n_hidden):
+        learn(m, me, &m.q[level], states, n, credit, scale)
+
+
+cdef void weigh(Machine *m, int me, const uint32_t *states, Py_ssize_t n, double *log_p, double *log_q) noexcept nogil:
+    """log_p += log p(x, h),  log_q += log q(h | x)"""
+    cdef int level
+    for level in range(m.n_hidden, -1, -1):
+        add_log_p(m, me, &m.p[level], states, n, log_p)
+    for level in range(m.n_hidden):
+        add_log_p(m, me, &m.q[level], states, n, log_q)

@@ -192,14 +192,14 @@ static void NAME(add_rows_into)(const Selection *selection, const float *rows, i
 /* ---- what happens to logits ---- */
 
 /* Bits of the columns of vector v, in the low bits of the result (what stands above them is not looked at). */
-#define LANE_BITS(words, v) ((words)[(v) * LANES / 32] >> ((v) * LANES % 32))
+#define LANE_BITS(words, v) ((uint32_t)(words)[(v) * LANES / BLOCK] >> ((v) * LANES % BLOCK))
 
-static void NAME(residual)(float *z, int blocks, ptrdiff_t n, const uint32_t *target, ptrdiff_t stride,
+static void NAME(residual)(float *z, int blocks, ptrdiff_t n, const half_word *target, ptrdiff_t stride,
                            const float *credit, float scale, float *biases) {
     int width = blocks * PER_BLOCK;
     for (int v = 0; v < width; v++) {
         vf *column = (vf *)z + v, sum = SPLAT_F(0);
-        const uint32_t *bits = target;
+        const half_word *bits = target;
         for (ptrdiff_t row = 0; row < n; row++, column += width, bits += stride) {
             vf error = NAME(keep)(SPLAT_F(1), LANE_BITS(bits, v)) - NAME(sigmoid)(*column);
             if (credit) error *= credit[row];
@@ -217,7 +217,7 @@ static INLINE vi NAME(units)(ptrdiff_t first) {
 }
 
 static void NAME(sample)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t first_unit, ptrdiff_t n_units,
-                         const Source *source, uint32_t *target, ptrdiff_t stride) {
+                         const Source *source, half_word *target, ptrdiff_t stride) {
     uint64_t first = source->first_sample, end = first + (uint64_t)n;
     int width = blocks * PER_BLOCK;
     for (int block = 0; block < blocks; block++, n_units -= BLOCK) {
@@ -236,13 +236,13 @@ static void NAME(sample)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t firs
                     vf u = NAME(to_float)(words[v][j] >> 9) * 0x1p-23f + 0x1p-24f;
                     bits |= NAME(less)(u * (1.f + NAME(exp_minus)(column[v])), SPLAT_F(1)) << (LANES * v);
                 }
-                ((half_word *)(target + row * stride))[block] = (half_word)(bits & valid);
+                target[row * stride + block] = (half_word)(bits & valid);
             }
         }
     }
 }
 
-static void NAME(log_terms)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t n_units, const uint32_t *target,
+static void NAME(log_terms)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t n_units, const half_word *target,
                             ptrdiff_t stride, float *lanes) {
     for (ptrdiff_t row = 0; row < n; row++, z += blocks * BLOCK, target += stride, lanes += BLOCK)
         for (int block = 0; block < blocks; block++) {

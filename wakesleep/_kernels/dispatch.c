@@ -14,7 +14,6 @@
 #define GLUE(a, b) GLUE_(a, b)
 #define NAME(x) GLUE(x, SUFFIX)
 enum { TABLES_FROM = 12 }; /* outputs from which building the tables pays */
-typedef uint16_t half_word __attribute__((may_alias));
 static const float ZEROS[PANEL] __attribute__((aligned(64)));
 
 /* Vectors of sixteen bytes are the baseline of x86-64 and of arm64. */

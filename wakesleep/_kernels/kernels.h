@@ -3,13 +3,16 @@
  *
  * A panel is a matrix of up to 64 columns in blocks of 16: `blocks` (1 to 4) of them, so that a row is
  * 16 * blocks floats, 64-byte aligned. Weights, errors and logits live in panels while a compiled call
- * lasts. Bits are packed rows of little-endian words, `stride` 32-bit words from row to row.
+ * lasts. Bits are packed rows of little-endian words, `stride` words from row to row: of 32 bits where rows are selected,
+ * of 16, one block, where they are targets.
  * The order of every sum is fixed: no result depends on the instruction set. */
 #ifndef WAKESLEEP_KERNELS_H
 #define WAKESLEEP_KERNELS_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+typedef uint16_t half_word __attribute__((may_alias));
 
 enum { BLOCK = 16, PANEL = 64 };       /* columns */
 enum { WALK = 0, TABLES = 1 };         /* methods, and orders, of a sum of selected rows */
@@ -44,15 +47,15 @@ typedef struct {
                           float scale, float *scratch, float *goal);
 
     /* z = credit * (target - sigmoid(z)), and biases += scale * sum of z over the n rows.  credit : n, or NULL for 1. */
-    void (*residual)(float *z, int blocks, ptrdiff_t n, const uint32_t *target, ptrdiff_t stride, const float *credit,
+    void (*residual)(float *z, int blocks, ptrdiff_t n, const half_word *target, ptrdiff_t stride, const float *credit,
                      float scale, float *biases);
 
     /* target = [u * (1 + e^-z) < 1] (eq. 9) for the first n_units columns, which are units first_unit, ... */
     void (*sample)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t first_unit, ptrdiff_t n_units, const Source *source,
-                   uint32_t *target, ptrdiff_t stride);
+                   half_word *target, ptrdiff_t stride);
 
     /* lanes[row] += softplus(z) where the target is 0, softplus(-z) where it is 1; unit u in lane u mod 16 (eq. 5). */
-    void (*log_terms)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t n_units, const uint32_t *target,
+    void (*log_terms)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t n_units, const half_word *target,
                       ptrdiff_t stride, float *lanes);
 
     /* out = sigmoid(start + values * rows), summed in index order.  values : (n, n_rows). */
