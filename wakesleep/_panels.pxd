@@ -36,6 +36,7 @@ cdef extern from "_kernels/kernels.h" nogil:
                          float *) noexcept nogil
         void (*add_rows_into)(const Selection *, const float *, int, Py_ssize_t, Py_ssize_t, float, float *,
                               float *) noexcept nogil
+        void (*add_row_into)(const uint32_t *, const float *, int, Py_ssize_t, float, float *) noexcept nogil
         void (*residual)(float *, int, Py_ssize_t, const half_word *, Py_ssize_t, const float *, float,
                          float *) noexcept nogil
         void (*sample)(const float *, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Source *, half_word *,

@@ -262,12 +262,16 @@ cdef void learn(Machine *m, int me, const Layer *layer, const uint32_t *states, 
     cdef Py_ssize_t i, first = panel_of(m, layer, me), end = panel_of(m, layer, me + 1)
     if first < end:
         rows = rows_of(m, me, layer.source, states, n)
-        columns = columns_of(m, me, layer.source, states, n)
+        if n > 1:
+            columns = columns_of(m, me, layer.source, states, n)
     for i in range(first, end):
         panel = panel_at(layer, i)
         logits(m, me, layer, &panel, &rows, n)
         m.kernels.residual(worker.tile, panel.blocks, n, targets(m, layer, &panel, states), 2 * m.stride, credit, scale,
                            layer.goal_biases + panel.column)
+        if n == 1:
+            m.kernels.add_row_into(rows.bits, worker.tile, panel.blocks, layer.n_source, scale, panel.goal)
+            continue
         memset(worker.tile + n * panel.blocks * BLOCK, 0, panel.blocks * BLOCK * sizeof(float))
         m.kernels.add_rows_into(&columns, worker.tile, panel.blocks, n, layer.n_source, scale, worker.sums, panel.goal)
 

@@ -48,7 +48,8 @@ static INLINE vf NAME(softplus)(vf z) {
 /* ---- sums of selected rows: V vectors of a row at a time, so that the sums stay in registers ---- */
 
 static INLINE void NAME(walk)(int V, const Selection *selection, const vf *rows, int width, ptrdiff_t n_out,
-                              const vf *start, float scale, vf *out) {
+                              const vf *start, float scale, vf *scratch, vf *goal) {
+    vf *out = goal ? goal : scratch;
     for (ptrdiff_t m = 0; m < n_out; m++, out += width) {
         const uint32_t *i = selection->index + selection->start[m], *end = selection->index + selection->start[m + 1];
         vf even[MAX_VECTORS], odd[MAX_VECTORS];
@@ -61,7 +62,7 @@ static INLINE void NAME(walk)(int V, const Selection *selection, const vf *rows,
             UNROLL for (int v = 0; v < V; v++) even[v] += a[v];
             UNROLL for (int v = 0; v < V; v++) odd[v] += b[v];
         }
-        if (scale != 0) {
+        if (goal) {
             UNROLL for (int v = 0; v < V; v++) out[v] += scale * (even[v] + odd[v]);
         } else {
             UNROLL for (int v = 0; v < V; v++) out[v] = even[v] + odd[v];
@@ -148,7 +149,7 @@ static INLINE void NAME(groups)(int V, const Selection *selection, const vf *row
 static INLINE void NAME(select)(int V, const Selection *selection, const vf *rows, int width, ptrdiff_t n_rows,
                                 ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
     if (selection->method == WALK)
-        NAME(walk)(V, selection, rows, width, n_out, start, goal ? scale : 0, goal ? goal : scratch);
+        NAME(walk)(V, selection, rows, width, n_out, start, scale, scratch, goal);
     else if (n_out < TABLES_FROM)
         NAME(groups)(V, selection, rows, width, n_rows, n_out, start, scale, scratch, goal);
     else
@@ -187,6 +188,26 @@ static void NAME(add_rows)(const Selection *selection, const float *rows, int bl
 static void NAME(add_rows_into)(const Selection *selection, const float *rows, int blocks, ptrdiff_t n_rows,
                                 ptrdiff_t n_out, float scale, float *scratch, float *goal) {
     NAME(select_blocks)(selection, rows, blocks, n_rows, n_out, ZEROS, scale, scratch, goal);
+}
+
+static INLINE void NAME(add_to_set)(int V, const uint32_t *bits, const vf *row, ptrdiff_t n_out, float scale, vf *goal) {
+    vf added[4 * PER_BLOCK];
+    UNROLL for (int v = 0; v < V; v++) added[v] = scale * row[v];
+    for (ptrdiff_t word = 0; 32 * word < n_out; word++, goal += 32 * V)
+        for (uint32_t left = bits[word]; left; left &= left - 1) {
+            vf *out = goal + (size_t)__builtin_ctz(left) * (size_t)V;
+            UNROLL for (int v = 0; v < V; v++) out[v] += added[v];
+        }
+}
+
+static void NAME(add_row_into)(const uint32_t *bits, const float *row, int blocks, ptrdiff_t n_out, float scale,
+                               float *goal) {
+    switch (blocks) {
+    case 1: NAME(add_to_set)(1 * PER_BLOCK, bits, (const vf *)row, n_out, scale, (vf *)goal); break;
+    case 2: NAME(add_to_set)(2 * PER_BLOCK, bits, (const vf *)row, n_out, scale, (vf *)goal); break;
+    case 3: NAME(add_to_set)(3 * PER_BLOCK, bits, (const vf *)row, n_out, scale, (vf *)goal); break;
+    case 4: NAME(add_to_set)(4 * PER_BLOCK, bits, (const vf *)row, n_out, scale, (vf *)goal); break;
+    }
 }
 
 /* ---- what happens to logits ---- */
@@ -299,8 +320,8 @@ static void NAME(random_words)(const Source *source, ptrdiff_t n_samples, ptrdif
 }
 
 const Kernels NAME(kernels) = {
-    LEVEL,           NAME(add_rows),  NAME(add_rows_into), NAME(residual),
-    NAME(sample),    NAME(log_terms), NAME(propagate),     NAME(random_words),
+    LEVEL,           NAME(add_rows),  NAME(add_rows_into), NAME(add_row_into),
+    NAME(residual),    NAME(sample),    NAME(log_terms), NAME(propagate),     NAME(random_words),
 };
 
 #undef LANES

@@ -46,6 +46,9 @@ typedef struct {
     void (*add_rows_into)(const Selection *selection, const float *rows, int blocks, ptrdiff_t n_rows, ptrdiff_t n_out,
                           float scale, float *scratch, float *goal);
 
+    /* goal += scale * one row, for each of n_out outputs whose bit is set: add_rows_into with a single row to select. */
+    void (*add_row_into)(const uint32_t *bits, const float *row, int blocks, ptrdiff_t n_out, float scale, float *goal);
+
     /* z = credit * (target - sigmoid(z)), and biases += scale * sum of z over the n rows.  credit : n, or NULL for 1. */
     void (*residual)(float *z, int blocks, ptrdiff_t n, const half_word *target, ptrdiff_t stride, const float *credit,
                      float scale, float *biases);
