@@ -48,7 +48,8 @@ static INLINE vf NAME(softplus)(vf z) {
 /* ---- sums of selected rows: V vectors of a row at a time, so that the sums stay in registers ---- */
 
 static INLINE void NAME(walk)(int V, const Selection *selection, const vf *rows, int width, ptrdiff_t n_out,
-                              const vf *start, float scale, vf *out) {
+                              const vf *start, float scale, vf *scratch, vf *goal) {
+    vf *out = goal ? goal : scratch;
     for (ptrdiff_t m = 0; m < n_out; m++, out += width) {
         const uint32_t *i = selection->index + selection->start[m], *end = selection->index + selection->start[m + 1];
         vf even[MAX_VECTORS], odd[MAX_VECTORS];
@@ -61,7 +62,7 @@ static INLINE void NAME(walk)(int V, const Selection *selection, const vf *rows,
             UNROLL for (int v = 0; v < V; v++) even[v] += a[v];
             UNROLL for (int v = 0; v < V; v++) odd[v] += b[v];
         }
-        if (scale != 0) {
+        if (goal) {
             UNROLL for (int v = 0; v < V; v++) out[v] += scale * (even[v] + odd[v]);
         } else {
             UNROLL for (int v = 0; v < V; v++) out[v] = even[v] + odd[v];
@@ -148,7 +149,7 @@ static INLINE void NAME(groups)(int V, const Selection *selection, const vf *row
 static INLINE void NAME(select)(int V, const Selection *selection, const vf *rows, int width, ptrdiff_t n_rows,
                                 ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
     if (selection->method == WALK)
-        NAME(walk)(V, selection, rows, width, n_out, start, goal ? scale : 0, goal ? goal : scratch);
+        NAME(walk)(V, selection, rows, width, n_out, start, scale, scratch, goal);
     else if (n_out < TABLES_FROM)
         NAME(groups)(V, selection, rows, width, n_rows, n_out, start, scale, scratch, goal);
     else
