@@ -18,4 +18,6 @@ def extension(name: str, *sources: str) -> Extension:
     return Extension(f"wakesleep.{name}", [f"wakesleep/{name}.pyx", *sources], extra_compile_args=FLAGS)
 
 
-setup(ext_modules=cythonize([extension("_panels", "wakesleep/_kernels/dispatch.c"), extension("_core"), extension("_likelihood")]))
+MODULES = [extension("_panels", "wakesleep/_kernels/dispatch.c"), extension("_core"), extension("_likelihood")]
+
+setup(ext_modules=cythonize(MODULES))
