@@ -25,6 +25,7 @@ IMPORTANCE, FANTASY, DATASETS = C_IMPORTANCE, C_FANTASY, C_DATASETS
 
 # ---- the border ----
 
+
 def check_machine(parameters, sizes, methods):
     """The three arrays that describe a machine, as contiguous arrays of the right types, or a ValueError."""
     sizes = np.ascontiguousarray(sizes, dtype=np.int64)
@@ -41,8 +42,8 @@ def check_machine(parameters, sizes, methods):
 def check_flat(name, array, length):
     """Refuse what is not a contiguous float32 vector of this length."""
     if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != (length,):
-        raise ValueError(f"{name}: want float32 of shape ({length},), got {getattr(array, 'dtype', type(array).__name__)} "
-                         f"of shape {np.shape(array)}")
+        what = getattr(array, "dtype", type(array).__name__)
+        raise ValueError(f"{name}: want float32 of shape ({length},), got {what} of shape {np.shape(array)}")
 
 
 def check_states(states, sizes):
@@ -76,12 +77,18 @@ cdef inline uint64_t mix(uint64_t x, uint64_t key, uint64_t offset) noexcept nog
     return x >> 40
 
 
+cdef enum:
+    AHEAD = 64
+
+
 cdef struct Order:  # the keyed permutation of one epoch      (eq. 10)
     uint64_t n_rows
     int right
     uint64_t left_mask
     uint64_t right_mask
     uint32_t[16] keys
+    uint64_t first_ahead
+    Py_ssize_t[AHEAD] ahead     # rows from first_ahead on: found together, because one has to wait for itself
 
 
 cdef Order make_order(const Kernels *these, uint64_t seed, uint64_t epoch, uint64_t n_rows) noexcept nogil:
@@ -95,10 +102,20 @@ cdef Order make_order(const Kernels *these, uint64_t seed, uint64_t epoch, uint6
     order.left_mask = (<uint64_t>1 << (width - order.right)) - 1
     order.right_mask = (<uint64_t>1 << order.right) - 1
     these.random_words(&source, 8, 2, order.keys)
+    order.first_ahead = n_rows  # none yet
     return order
 
 
-cdef inline Py_ssize_t row_at(const Order *order, uint64_t index) noexcept nogil:
+cdef inline Py_ssize_t row_at(Order *order, uint64_t index) noexcept nogil:
+    cdef uint64_t i
+    if not order.first_ahead <= index < order.first_ahead + AHEAD:
+        order.first_ahead = index
+        for i in range(AHEAD):
+            order.ahead[i] = encrypted(order, index + i) if index + i < order.n_rows else 0
+    return order.ahead[index - order.first_ahead]
+
+
+cdef inline Py_ssize_t encrypted(const Order *order, uint64_t index) noexcept nogil:
     cdef uint64_t left, right
     cdef int i
     while True:
@@ -213,18 +230,21 @@ cdef struct Training:
     uint32_t *asleep
 
 
-cdef void gather(const Training *t, int me, const Order *order, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+cdef void gather(const Training *t, int me, Order *order, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
     """Copy this thread's share of a minibatch into the states of the wake phase, each row once per particle."""
     cdef Py_ssize_t i, k, n_threads = t.machine.barrier.n_threads, n_units = t.machine.levels[0].n_units
-    cdef Py_ssize_t words = (n_units + 63) // 64
+    cdef Py_ssize_t word, words = (n_units + 63) // 64
     cdef uint64_t last_word = <uint64_t>0xFFFFFFFFFFFFFFFF >> (-<int64_t>n_units & 63)
-    cdef uint32_t *state
+    cdef const uint64_t *row
+    cdef uint64_t *state
     if words:
         for i in range(count * me // n_threads, count * (me + 1) // n_threads):
+            row = t.data + row_at(order, first + i) * words
             for k in range(t.n_particles):
-                state = t.awake + (i * t.n_particles + k) * t.machine.stride
-                memcpy(state, t.data + row_at(order, first + i) * words, words * sizeof(uint64_t))
-                (<uint64_t *>state)[words - 1] &= last_word
+                state = <uint64_t *>(t.awake + (i * t.n_particles + k) * t.machine.stride)
+                for word in range(words):
+                    state[word] = row[word]
+                state[words - 1] &= last_word
     barrier_wait(&t.machine.barrier)
 
 

@@ -164,7 +164,8 @@ cdef marginals(const double[:, ::1] weights, const double[::1] biases, double[::
     cdef Py_ssize_t n_source = weights.shape[0], n_target = weights.shape[1], n_states = log_prior.shape[0]
     cdef Py_ssize_t row, i, j, s
     result = np.empty(targets.shape[0])
-    cdef double[::1] out = result, terms = np.empty(n_source + 1), z = np.empty(n_target + 1), joint = np.empty(n_states)
+    cdef double[::1] out = result, joint = np.empty(n_states)
+    cdef double[::1] terms = np.empty(n_source + 1), z = np.empty(n_target + 1)
     with nogil:
         subtract_normalizers(&log_prior[0], weights, biases, &z[0])
         for row in range(targets.shape[0]):
@@ -198,6 +199,6 @@ def exact(parameters, sizes, data):
     for level in range(len(machine.sizes) - 2, -1, -1):
         n_units = machine.sizes[level]
         targets = data if level == 0 else np.arange(1 << n_units, dtype=np.uint64)[:, None]
-        layer = machine.generative[level]
-        log_prior = marginals(np.ascontiguousarray(layer.weights), np.ascontiguousarray(layer.biases), log_prior, targets)
+        weights, biases = machine.generative[level]
+        log_prior = marginals(np.ascontiguousarray(weights), np.ascontiguousarray(biases), log_prior, targets)
     return log_prior

@@ -231,11 +231,7 @@ static void NAME(residual)(float *z, int blocks, ptrdiff_t n, const half_word *t
     }
 }
 
-static INLINE vi NAME(units)(ptrdiff_t first) {
-    vi unit;
-    for (int i = 0; i < LANES; i++) unit[i] = (uint32_t)(first + i);
-    return unit;
-}
+static INLINE vi NAME(units)(ptrdiff_t first) { return *(const vi *)IOTA + (uint32_t)first; }
 
 static void NAME(sample)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t first_unit, ptrdiff_t n_units,
                          const Source *source, half_word *target, ptrdiff_t stride) {

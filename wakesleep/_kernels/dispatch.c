@@ -15,6 +15,7 @@
 #define NAME(x) GLUE(x, SUFFIX)
 enum { TABLES_FROM = 12 }; /* outputs from which building the tables pays */
 static const float ZEROS[PANEL] __attribute__((aligned(64)));
+static const uint32_t IOTA[BLOCK] __attribute__((aligned(64))) = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 /* Vectors of sixteen bytes are the baseline of x86-64 and of arm64. */
 #define SUFFIX baseline
