@@ -1,5 +1,7 @@
 """The compiled modules; everything else is in pyproject.toml."""
 
+from glob import glob
+
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
@@ -15,8 +17,13 @@ FLAGS = [
 ]
 
 
+KERNELS = sorted(glob("wakesleep/_kernels/*"))
+
+
 def extension(name: str, *sources: str) -> Extension:
-    return Extension(f"wakesleep.{name}", [f"wakesleep/{name}.pyx", *sources], extra_compile_args=FLAGS)
+    return Extension(
+        f"wakesleep.{name}", [f"wakesleep/{name}.pyx", *sources], depends=KERNELS, extra_compile_args=FLAGS
+    )
 
 
 MODULES = [extension("_panels", "wakesleep/_kernels/dispatch.c"), extension("_core"), extension("_likelihood")]

@@ -41,24 +41,37 @@ def check_machine(parameters, sizes, methods):
 
 def check_flat(name, array, length):
     """Refuse what is not a contiguous float32 vector of this length."""
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != (length,):
-        what = getattr(array, "dtype", type(array).__name__)
-        raise ValueError(f"{name}: want float32 of shape ({length},), got {what} of shape {np.shape(array)}")
+    check_array(name, array, np.float32, (length,))
 
 
-def check_states(states, sizes):
-    """Refuse states that are not rows of whole words per level."""
-    words = int(((sizes + 63) // 64).sum())
-    if states.ndim != 2 or states.shape[1] != words or states.dtype != np.uint64:
-        raise ValueError(f"states: want uint64 of shape (n, {words}), got {states.dtype} of shape {states.shape}")
+def check_array(name, array, dtype, shape):
+    """Refuse what is not a C-contiguous array of this type and shape, where None stands for any number."""
+    wanted = str(tuple("n" if size is None else size for size in shape)).replace("'", "")
+    what = f"{name}: want C-contiguous {np.dtype(dtype).name} of shape {wanted}"
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{what}, got {type(array).__name__}")
+    fits = len(array.shape) == len(shape) and all(size in (None, n) for size, n in zip(shape, array.shape))
+    if array.dtype != dtype or not fits or not array.flags.c_contiguous:
+        raise ValueError(f"{what}, got {array.dtype} of shape {array.shape} and strides {array.strides}")
+
+
+def check_bits(name, words, sizes, given):
+    """Refuse rows that are not whole words per level, or that have ones beyond the last unit of a given level."""
+    n_words = (sizes + 63) // 64
+    check_array(name, words, np.uint64, (None, int(n_words.sum())))
+    for level in range(given):
+        used = int(sizes[level]) % 64
+        last = words[:, int(n_words[:level + 1].sum()) - 1] if used else words[:0]
+        if (last >> np.uint64(used)).any():
+            raise ValueError(f"{name}: want zeros beyond unit {sizes[level] - 1} of level {level}, got ones")
 
 
 cdef const float *row_credits(name, credits_, Py_ssize_t n) except? NULL:
-    if credits_ is None or not n:
+    if credits_ is None:
         return NULL
     check_flat(name, credits_, n)
     cdef const float[::1] view = credits_
-    return &view[0]
+    return &view[0] if n else NULL
 
 
 def random_words(uint64_t seed, uint32_t stream, Py_ssize_t n_samples, Py_ssize_t n_units, uint64_t first_sample=0):
@@ -147,70 +160,73 @@ cdef enum:
     MOST_THREADS = 64
 
 
-def recognise(parameters, sizes, methods, uint64_t[:, ::1] states, uint64_t seed, uint32_t stream=C_WAKE,
-              uint64_t first_sample=0):
+def recognise(parameters, sizes, methods, states, uint64_t seed, uint32_t stream=C_WAKE, uint64_t first_sample=0):
     """hˡ ~ q(hˡ | hˡ⁻¹) from the visible level up, in place.  states : (B, words), level 0 given      (eq. 3)"""
-    walk_states(parameters, sizes, methods, states, seed, stream, first_sample, True)
+    draw_states(parameters, sizes, methods, states, Source(seed, stream, first_sample), True)
 
 
-def dream(parameters, sizes, methods, uint64_t[:, ::1] states, uint64_t seed, uint32_t stream=C_SLEEP,
-          uint64_t first_sample=0):
+def dream(parameters, sizes, methods, states, uint64_t seed, uint32_t stream=C_SLEEP, uint64_t first_sample=0):
     """(x, h) ~ p(x, h) from the prior down, in place.  states : (B, words), all levels written      (eq. 2)"""
-    walk_states(parameters, sizes, methods, states, seed, stream, first_sample, False)
+    draw_states(parameters, sizes, methods, states, Source(seed, stream, first_sample), False)
 
 
-cdef walk_states(parameters, sizes, methods, uint64_t[:, ::1] states, uint64_t seed, uint32_t stream,
-                 uint64_t first_sample, bint up):
+cdef draw_states(parameters, sizes, methods, states, Source source, bint up):
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
-    check_states(states.base, sizes)
+    check_bits("states", states, sizes, 1 if up else 0)
+    states[:, (int(sizes[0]) + 63) // 64 if up else 0:] = 0  # drawing writes blocks that have units, no padding
+    cdef uint64_t[:, ::1] view = states
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, ROWS)
-    cdef Py_ssize_t part, row, n
+    cdef Py_ssize_t part, row, n, n_rows = view.shape[0]
+    cdef uint64_t first_sample = source.first_sample
     cdef uint32_t *some
     with nogil:
-        for part in range((states.shape[0] + ROWS - 1) // ROWS):
+        for part in range((n_rows + ROWS - 1) // ROWS):
             row = part * ROWS
-            n = min(<Py_ssize_t>ROWS, states.shape[0] - row)
-            some = <uint32_t *>&states[row, 0]
+            n = min(<Py_ssize_t>ROWS, n_rows - row)
+            some = <uint32_t *>&view[row, 0]
+            source.first_sample = first_sample + <uint64_t>row
             if up:
-                _panels.recognise(&unfolded.machine, 0, some, n, Source(seed, stream, first_sample + <uint64_t>row))
+                _panels.recognise(&unfolded.machine, 0, some, n, source)
             else:
-                _panels.dream(&unfolded.machine, 0, some, n, Source(seed, stream, first_sample + <uint64_t>row))
+                _panels.dream(&unfolded.machine, 0, some, n, source)
 
 
-def log_probabilities(parameters, sizes, methods, const uint64_t[:, ::1] states):
+def log_probabilities(parameters, sizes, methods, states):
     """log p(x, h) and log q(h | x) of whole states, nats.  states : (B, words).  Returns (B,), (B,)      (eq. 5)"""
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
-    check_states(states.base, sizes)
-    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, ROWS)
+    check_bits("states", states, sizes, len(sizes))
     log_p, log_q = np.zeros(len(states)), np.zeros(len(states))
+    cdef const uint64_t[:, ::1] view = states
+    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, ROWS)
     cdef double[::1] p = log_p, q = log_q
-    cdef Py_ssize_t part, row, n
+    cdef Py_ssize_t part, row, n, n_rows = view.shape[0]
     with nogil:
-        for part in range((states.shape[0] + ROWS - 1) // ROWS):
+        for part in range((n_rows + ROWS - 1) // ROWS):
             row = part * ROWS
-            n = min(<Py_ssize_t>ROWS, states.shape[0] - row)
-            weigh(&unfolded.machine, 0, <const uint32_t *>&states[row, 0], n, &p[row], &q[row])
+            n = min(<Py_ssize_t>ROWS, n_rows - row)
+            weigh(&unfolded.machine, 0, <const uint32_t *>&view[row, 0], n, &p[row], &q[row])
     return log_p, log_q
 
 
-def teach(parameters, sizes, methods, const uint64_t[:, ::1] states, credits_p, credits_q, gradient):
+def teach(parameters, sizes, methods, states, credits_p, credits_q, gradient):
     """gradient += Σ_n credits_p[n] ∇log p(xₙ, hₙ) + credits_q[n] ∇log q(hₙ | xₙ)      (eq. 6)
 
     states : (B, words).  credits : (B,), or None to leave that model out.  gradient : like parameters.
     """
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     check_flat("gradient", gradient, len(parameters))
-    check_states(states.base, sizes)
-    cdef Py_ssize_t n = states.shape[0]
+    check_bits("states", states, sizes, len(sizes))
+    cdef const uint64_t[:, ::1] view = states
+    cdef Py_ssize_t n = view.shape[0]
     cdef const float *of_p = row_credits("credits_p", credits_p, n)
     cdef const float *of_q = row_credits("credits_q", credits_q, n)
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, gradient)
     with nogil:
         if of_p != NULL:
-            teach_p(&unfolded.machine, 0, <const uint32_t *>&states[0, 0], n, of_p, 1)
+            teach_p(&unfolded.machine, 0, <const uint32_t *>&view[0, 0], n, of_p, 1)
         if of_q != NULL:
-            teach_q(&unfolded.machine, 0, <const uint32_t *>&states[0, 0], n, of_q, 1)
-    unfolded.fold()
+            teach_q(&unfolded.machine, 0, <const uint32_t *>&view[0, 0], n, of_q, 1)
+    unfolded.fold(gradient)
 
 
 # ---- the loop over minibatches ----
@@ -280,24 +296,27 @@ cdef void train_batches(void *job, int me) noexcept nogil:
         t.position[0], t.position[1], t.position[2] = epoch, row, seen
 
 
-def train(parameters, sizes, methods, const uint64_t[:, ::1] data, int64_t[::1] position, uint64_t seed,
-          Py_ssize_t batch_size, Py_ssize_t n_particles, Py_ssize_t n_batches, learning_rates, Py_ssize_t n_threads=1):
+def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t batch_size, Py_ssize_t n_particles,
+          Py_ssize_t n_batches, learning_rates, Py_ssize_t n_threads=1):
     """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
 
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     The p and q rates are per mean gradient. The result does not depend on the number of threads, which
-    is also the most that are used: small steps are not shared.
+    is also the most that are used: small steps are not shared. Bits beyond the last unit are ignored.
     """
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
-    cdef Py_ssize_t words = (sizes[0] + 63) // 64, n_rows = data.shape[0]
-    if data.shape[1] != words:
-        raise ValueError(f"data: want {words} words a row for {sizes[0]} units, got {data.shape[1]}")
+    check_bits("data", data, sizes[:1], 0)
+    check_array("position", position, np.int64, (3,))
+    cdef const uint64_t[:, ::1] rows = data
+    cdef Py_ssize_t words = rows.shape[1], n_rows = rows.shape[0]
     for name, value in (("batch_size", batch_size), ("n_particles", n_particles), ("n_threads", n_threads)):
         if value < 1:
             raise ValueError(f"{name}: want 1 or more, got {value}")
     batch_size = max(min(batch_size, n_rows), 1)
-    if position.shape[0] != 3 or min(position) < 0 or (n_batches > 0 and position[1] >= n_rows):
-        raise ValueError(f"position: want three numbers, the second one below {n_rows} rows, got {list(position)}")
+    if position.min() < 0 or (n_batches > 0 and position[1] >= n_rows):
+        raise ValueError(f"position: want numbers from 0, the second one below {n_rows} rows, got {position.tolist()}")
+    if len(learning_rates) != 2:
+        raise ValueError(f"learning_rates: want a pair, for p and for q, got {learning_rates!r}")
     cdef Py_ssize_t n = batch_size * n_particles
     n_threads = min(n_threads, max(n * len(parameters) // WORK, 1), MOST_THREADS)
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, None, <int>n_threads)
@@ -305,7 +324,7 @@ def train(parameters, sizes, methods, const uint64_t[:, ::1] data, int64_t[::1] 
     training.machine = &unfolded.machine
     training.data = NULL
     if words and n_rows:
-        training.data = &data[0, 0]
+        training.data = &rows[0, 0]
     training.n_rows, training.seed = n_rows, seed
     training.batch_size, training.n_particles, training.n_batches = batch_size, n_particles, n_batches
     training.rate_p, training.rate_q = learning_rates[0], learning_rates[1]
@@ -314,41 +333,43 @@ def train(parameters, sizes, methods, const uint64_t[:, ::1] data, int64_t[::1] 
     training.asleep = <uint32_t *>unfolded.allocate(batch_size * unfolded.machine.stride * sizeof(uint32_t))
     with nogil:
         team_run(<int>n_threads, &unfolded.machine.barrier, train_batches, &training)
-    position[0], position[1], position[2] = training.position[0], training.position[1], training.position[2]
-    unfolded.fold()
+    for i in range(3):
+        position[i] = training.position[i]
+    unfolded.fold(parameters)
 
 
-def propagate(const float[:, ::1] values, const float[:, ::1] weights, const float[::1] biases):
+def propagate(values, weights, biases):
     """σ(values·weights + biases), summed over the sources in index order.  values : (B, M).  Returns (B, N)."""
-    cdef Py_ssize_t n = values.shape[0], n_source = weights.shape[0], n_target = weights.shape[1]
-    cdef Py_ssize_t panel, part, row, count, i
-    if values.shape[1] != n_source or biases.shape[0] != n_target:
-        raise ValueError(f"values, biases: want shapes (n, {n_source}) and ({n_target},), "
-                         f"got {np.shape(values)} and {np.shape(biases)}")
+    check_array("weights", weights, np.float32, (None, None))
+    check_array("values", values, np.float32, (None, len(weights)))
+    check_array("biases", biases, np.float32, weights.shape[1:])
+    cdef const float[:, ::1] v = values, w = weights
+    cdef const float[::1] b = biases
+    cdef Py_ssize_t n = v.shape[0], n_source = w.shape[0], n_target = w.shape[1]
+    cdef Py_ssize_t panel, part, row, count, columns, i
+    cdef int blocks
     out = np.empty((n, n_target), np.float32)
     if not n or not n_target:
         return out
-    rows = np.empty((n_source + 1) * PANEL + BLOCK, np.float32)
+    panel_rows = np.empty((n_source + 1) * PANEL + BLOCK, np.float32)
     tile = np.empty(ROWS * PANEL + BLOCK, np.float32)
     start = np.zeros(PANEL + BLOCK, np.float32)
     cdef float[:, ::1] result = out
-    cdef float *w = aligned(rows)
+    cdef float *inside = aligned(panel_rows)
     cdef float *z = aligned(tile)
-    cdef float *b = aligned(start)
-    cdef Py_ssize_t columns
-    cdef int blocks
+    cdef float *first = aligned(start)
     with nogil:
         for panel in range((n_target + PANEL - 1) // PANEL):
             columns = min(<Py_ssize_t>PANEL, n_target - panel * PANEL)
             blocks = <int>((columns + BLOCK - 1) // BLOCK)
-            memset(w, 0, n_source * blocks * BLOCK * sizeof(float))
-            memcpy(b, &biases[panel * PANEL], columns * sizeof(float))
+            memset(inside, 0, n_source * blocks * BLOCK * sizeof(float))
+            memcpy(first, &b[panel * PANEL], columns * sizeof(float))
             for row in range(n_source):
-                memcpy(w + row * blocks * BLOCK, &weights[row, panel * PANEL], columns * sizeof(float))
+                memcpy(inside + row * blocks * BLOCK, &w[row, panel * PANEL], columns * sizeof(float))
             for part in range((n + ROWS - 1) // ROWS):
                 row = part * ROWS
                 count = min(<Py_ssize_t>ROWS, n - row)
-                kernels().propagate(&values[row, 0] if n_source else NULL, count, w, blocks, n_source, b, z)
+                kernels().propagate(&v[row, 0] if n_source else NULL, count, inside, blocks, n_source, first, z)
                 for i in range(count):
                     memcpy(&result[row + i, panel * PANEL], z + i * blocks * BLOCK, columns * sizeof(float))
     return out

@@ -4,8 +4,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__test__: dict[str, str]  # put there by Cython
+
 def hash_rows(data: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]: ...
-def check_data(data: NDArray[np.uint64], sizes: Sequence[int]) -> None: ...
 def importance(
     parameters: NDArray[np.float32],
     sizes: Sequence[int],

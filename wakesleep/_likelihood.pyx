@@ -20,31 +20,31 @@ cdef enum:
     PARTICLES = 256  # states at a time: memory does not grow with K
 
 
+cdef inline uint64_t mix(uint64_t key) noexcept nogil:
+    key *= <uint64_t>0x9E3779B97F4A7C15
+    key = (key ^ (key >> 29)) * <uint64_t>0xBF58476D1CE4E5B9
+    return key ^ (key >> 32)
+
+
 cdef inline uint64_t hash_row(const uint64_t *row, Py_ssize_t words, uint64_t seed) noexcept nogil:
     """A 64-bit key of (seed, content of the row)."""
     cdef Py_ssize_t i
+    cdef uint64_t key = mix(seed)
     for i in range(words):
-        seed = (seed ^ row[i]) * <uint64_t>0x9E3779B97F4A7C15
-        seed = (seed ^ (seed >> 29)) * <uint64_t>0xBF58476D1CE4E5B9
-        seed ^= seed >> 32
-    return seed
+        key = mix(key ^ row[i])
+    return key
 
 
-def hash_rows(const uint64_t[:, ::1] data, uint64_t seed):
+def hash_rows(data, uint64_t seed):
     """A 64-bit key of (seed, content of the row) for estimates that do not depend on where a row stands."""
-    keys = np.empty(data.shape[0], np.uint64)
+    _core.check_array("data", data, np.uint64, (None, None))
+    keys = np.empty(len(data), np.uint64)
+    cdef const uint64_t[:, ::1] rows = data
     cdef uint64_t[::1] out = keys
     cdef Py_ssize_t i
-    for i in range(data.shape[0]):
-        out[i] = hash_row(&data[i, 0], data.shape[1], seed)
+    for i in range(rows.shape[0]):
+        out[i] = hash_row(&rows[i, 0], rows.shape[1], seed)
     return keys
-
-
-def check_data(data, sizes):
-    """Refuse rows that are not whole words of the visible level."""
-    words = (int(sizes[0]) + 63) // 64
-    if data.ndim != 2 or data.shape[1] != words or data.dtype != np.uint64:
-        raise ValueError(f"data: want uint64 of shape (n, {words}), got {data.dtype} of shape {data.shape}")
 
 
 cdef struct Total:  # Σ w and Σ w² of weights given by their logarithms, relative to the largest
@@ -70,7 +70,7 @@ def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_par
     data : (B, words).  Returns (B,), (B,) of float64.
     """
     parameters, sizes, methods = _core.check_machine(parameters, sizes, methods)
-    check_data(data, sizes)
+    _core.check_bits("data", data, sizes[:1], 1)
     if n_particles < 1:
         raise ValueError(f"n_particles: want 1 or more, got {n_particles}")
     cdef Py_ssize_t most = min(n_particles, <Py_ssize_t>PARTICLES)
@@ -189,7 +189,7 @@ def exact(parameters, sizes, data):
 
     data : (B, words).  Takes memory of 2^H for the largest hidden level.
     """
-    check_data(data, sizes)
+    _core.check_bits("data", data, np.asarray(sizes, np.int64)[:1], 1)
     machine = Parameters(sizes, np.asarray(parameters, dtype=np.float64))
     log_prior = np.empty(1 << machine.sizes[len(machine.sizes) - 1])
     logits = np.ascontiguousarray(machine.prior_logits)

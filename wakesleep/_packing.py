@@ -30,9 +30,13 @@ def as_threshold(binarize: Any) -> float | None:
     """`binarize` itself, after a check: None, or a finite number."""
     if binarize is None:
         return None
-    if isinstance(binarize, (bool, np.bool_)) or not isinstance(binarize, Real) or not math.isfinite(binarize):
-        raise ValueError(f"binarize: want None or a finite number, got {binarize!r}")
-    return float(binarize)
+    try:
+        threshold = float(binarize) if isinstance(binarize, Real) and not isinstance(binarize, bool) else math.nan
+    except OverflowError:
+        threshold = math.inf
+    if not math.isfinite(threshold):
+        raise ValueError(f"binarize: want None or a finite number, got {binarize!r:.80}")
+    return threshold
 
 
 def as_matrix(X: Any, name: str) -> Any:

@@ -102,13 +102,11 @@ cdef struct Machine:
 
 cdef class Unfolded:
     cdef Machine machine
-    cdef int n_threads
-    cdef float[::1] flat        # where teaching ends up: the parameters, or a gradient
     cdef list memory
 
     cdef void *allocate(self, size_t n_bytes) except NULL
-    cdef void unfold(self, float[::1] flat, bint goal) noexcept
-    cdef void fold(self) noexcept
+    cdef void unfold(self, const float[::1] flat, bint goal) noexcept
+    cdef void fold(self, float[::1] flat) noexcept
 
 
 cdef const Kernels *kernels() noexcept nogil  # those in use

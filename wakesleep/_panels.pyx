@@ -51,8 +51,8 @@ cdef const Kernels *kernels() noexcept nogil:
 cdef class Unfolded:
     """The memory of a machine while a compiled call lasts: panels of its layers, and what each thread works in."""
 
-    def __cinit__(self, float[::1] parameters, int64_t[::1] sizes, const uint8_t[::1] methods, Py_ssize_t capacity,
-                  float[::1] gradient=None, int n_threads=1):
+    def __cinit__(self, const float[::1] parameters, const int64_t[::1] sizes, const uint8_t[::1] methods, Py_ssize_t capacity,
+                  const float[::1] gradient=None, int n_threads=1):
         cdef Py_ssize_t words = 0, widest = 0, padded, i
         cdef Py_ssize_t walked = 0
         cdef int level, n_levels = <int>sizes.shape[0]
@@ -60,7 +60,6 @@ cdef class Unfolded:
         cdef Layer *layer
         cdef Worker *worker
         self.memory = []
-        self.n_threads = n_threads
         m.kernels = chosen
         m.n_hidden = n_levels - 1
         m.barrier.n_threads = 1
@@ -102,7 +101,6 @@ cdef class Unfolded:
             worker.lanes = <float *>self.allocate(capacity * BLOCK * sizeof(float))
             worker.states = <uint32_t *>self.allocate(capacity * words * sizeof(uint32_t))
         self.unfold(parameters, False)
-        self.flat = parameters if gradient is None else gradient
         if gradient is not None:
             self.unfold(gradient, True)
 
@@ -114,26 +112,26 @@ cdef class Unfolded:
         """Zeroed memory at a multiple of 64 bytes, freed with the machine."""
         cdef void *block = calloc(n_bytes + 64, 1)
         if block == NULL:
-            raise MemoryError(f"no room for {n_bytes} bytes of working memory: use a smaller batch_size or n_particles")
+            raise MemoryError(f"no room for {n_bytes} bytes to work in: use a smaller batch_size or n_particles")
         self.memory.append(<size_t>block)
         return <void *>((<size_t>block + 63) // 64 * 64)
 
-    cdef void unfold(self, float[::1] flat, bint goal) noexcept:
+    cdef void unfold(self, const float[::1] flat, bint goal) noexcept:
         """Copy the flat vector into the panels of the weights, or of the goal."""
         cdef Py_ssize_t i, at = 0
         cdef Layer *layer
         for i in range(2 * self.machine.n_hidden + 1):
             layer = layer_at(&self.machine, i)
             at = copy_layer(layer, layer.goal if goal else layer.weights, layer.goal_biases if goal else layer.biases,
-                            flat, at, False)
+                            &flat[0], at, False)
 
-    cdef void fold(self) noexcept:
+    cdef void fold(self, float[::1] flat) noexcept:
         """Copy the panels of the goal back into the flat vector."""
         cdef Py_ssize_t i, at = 0
         cdef Layer *layer
         for i in range(2 * self.machine.n_hidden + 1):
             layer = layer_at(&self.machine, i)
-            at = copy_layer(layer, layer.goal, layer.goal_biases, self.flat, at, True)
+            at = copy_layer(layer, layer.goal, layer.goal_biases, &flat[0], at, True)
 
 
 cdef Layer *layer_at(Machine *m, Py_ssize_t i) noexcept nogil:
@@ -146,7 +144,7 @@ cdef Py_ssize_t first_block(Py_ssize_t n_blocks, Py_ssize_t n_panels, Py_ssize_t
     return panel * (n_blocks // n_panels) + min(panel, n_blocks % n_panels)
 
 
-cdef Py_ssize_t copy_layer(const Layer *layer, float *weights, float *biases, float[::1] flat, Py_ssize_t at,
+cdef Py_ssize_t copy_layer(const Layer *layer, float *weights, float *biases, const float *flat, Py_ssize_t at,
                            bint out) noexcept:
     """Copy a layer from the flat vector at `at` into panels, or out of them; return where the next one begins."""
     cdef Py_ssize_t row, panel, column, width, rows = layer.n_source + 16
@@ -156,7 +154,7 @@ cdef Py_ssize_t copy_layer(const Layer *layer, float *weights, float *biases, fl
         for panel in range(layer.n_panels):
             column = BLOCK * first_block(layer.n_blocks, layer.n_panels, panel)
             width = BLOCK * first_block(layer.n_blocks, layer.n_panels, panel + 1) - column
-            outside = &flat[at + row * layer.n_target + column]
+            outside = <float *>flat + at + row * layer.n_target + column
             inside = weights + column * rows + row * width if row < layer.n_source else biases + column
             width = min(width, layer.n_target - column)
             if out:

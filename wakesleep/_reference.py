@@ -308,7 +308,7 @@ def _error(layer: Layer, source: NDArray[np.bool_], target: NDArray[np.bool_], m
 def _add_gradient(goal: Layer, source: NDArray[np.bool_], error: Floats, method: int, scale: Any) -> None:
     """goal.biases += scale · Σ error,  goal.weights += scale · sourceᵀ error      (eq. 7)"""
     if len(error):
-        goal.biases[:] += scale * np.add.accumulate(error, axis=0)[-1]
+        goal.biases[:] += scale * (np.add.accumulate(error, axis=0)[-1] + error.dtype.type(0))  # from 0, never −0
         goal.weights[:] += scale * add_rows(source.T, error, method)
 
 
@@ -360,9 +360,9 @@ def propagate(values: Floats, weights: Floats, biases: Floats) -> Floats:
 
 def hash_rows(data: Words, seed: int) -> NDArray[np.uint64]:
     """A 64-bit key of (seed, content of the row) for estimates that do not depend on where a row stands."""
-    key = np.full(len(data), seed, np.uint64)
-    for word in range(data.shape[1]):
-        key = (key ^ data[:, word]) * np.uint64(0x9E3779B97F4A7C15)
+    key = np.zeros(len(data), np.uint64)
+    for word in [np.uint64(seed), *data.T]:
+        key = (key ^ word) * np.uint64(0x9E3779B97F4A7C15)
         key = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
         key ^= key >> np.uint64(32)
     return key

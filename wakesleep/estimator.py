@@ -137,11 +137,16 @@ class Estimator:
         """
         arrays, manifest = checkpoint.load(path)
         try:
+            unknown = set(manifest) - {"package_version", "params", "state", "history"}
+            if unknown:
+                raise ValueError(f"it has more than this version knows: {sorted(unknown)!r:.200}")
             params = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["params"].items()}
             machine = cls().set_params(**params)
             machine._state = restored(arrays, manifest["state"])
             machine._check_sizes(machine._settings())
-            machine.history_ = [dict(entry) for entry in manifest["history"]]
+            machine.history_ = manifest["history"]
+            if type(machine.history_) is not list or not all(type(entry) is dict for entry in machine.history_):
+                raise ValueError(f"history: want a list of records, got {machine.history_!r:.80}")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise checkpoint.CheckpointError(f"{os.fspath(path)}: not a machine: {error}") from error
         return machine

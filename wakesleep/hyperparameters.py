@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from wakesleep._packing import as_threshold
 from wakesleep.optimizers import OPTIMIZERS
 from wakesleep.rules import RULES
 
 MOST = 2**31 - 1  # of anything that is counted
+MOST_FLOAT = float(np.finfo(np.float64).max)
 INITIAL_BIASES = ("data", "zero")
 
 
@@ -29,7 +31,7 @@ class Settings:
     batch_size: int
     n_iter: int
     initial_biases: str
-    n_threads: int
+    n_threads: int | None  # None: what `threads` finds
 
 
 def settings(params: dict[str, Any]) -> Settings:
@@ -43,6 +45,8 @@ def settings(params: dict[str, Any]) -> Settings:
     rule = RULES[choice("rule", params["rule"], RULES)]
     choice("optimizer", params["optimizer"], OPTIMIZERS)
     count("verbose", params["verbose"], least=0)
+    as_threshold(params["binarize"])
+    check_random_state(params["random_state"])
     if params["n_particles"] is None:
         n_particles = rule.n_particles
     else:
@@ -54,7 +58,7 @@ def settings(params: dict[str, Any]) -> Settings:
         batch_size=count("batch_size", params["batch_size"]),
         n_iter=count("n_iter", params["n_iter"], least=0),
         initial_biases=choice("initial_biases", params["initial_biases"], INITIAL_BIASES),
-        n_threads=threads(params["n_threads"]),
+        n_threads=None if params["n_threads"] is None else count("n_threads", params["n_threads"]),
     )
     samples = checked.batch_size * n_particles
     if samples > MOST:
@@ -65,24 +69,26 @@ def settings(params: dict[str, Any]) -> Settings:
 def count(name: str, value: Any, least: int = 1) -> int:
     """A whole number from `least` to 2³¹ − 1."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: want a whole number, got {value!r}")
+        raise TypeError(f"{name}: want a whole number, got {value!r:.80}")
     if not least <= int(value) <= MOST:
-        raise ValueError(f"{name}: want a whole number from {least} to {MOST}, got {value}")
+        raise ValueError(f"{name}: want a whole number from {least} to {MOST}, got {value!r:.80}")
     return int(value)
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> str:
     """One of the known names."""
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name}: want one of {', '.join(known)}, got {value!r}")
+        raise ValueError(f"{name}: want one of {', '.join(known)}, got {value!r:.80}")
     return value
 
 
 def layer_sizes(value: Any) -> tuple[int, ...]:
     """Units per hidden level, bottom level first; a single number is one level."""
     sizes = (value,) if isinstance(value, numbers.Integral) else value
-    if isinstance(sizes, str) or not isinstance(sizes, Iterable):
-        raise TypeError(f"hidden_layer_sizes: want a sequence of whole numbers, got {value!r}")
+    if isinstance(sizes, np.ndarray):
+        sizes = sizes.tolist()
+    if not isinstance(sizes, list | tuple | range):
+        raise TypeError(f"hidden_layer_sizes: want a sequence of whole numbers, got {value!r:.80}")
     checked = tuple(count("hidden_layer_sizes", size) for size in sizes)
     if not checked:
         raise ValueError("hidden_layer_sizes: want one level or more, got none")
@@ -98,36 +104,43 @@ def check_total(sizes: tuple[int, ...]) -> None:
 
 def rates(value: Any) -> tuple[float, float]:
     """The rates of p and of q, from one number or a pair."""
-    pair = (value, value) if isinstance(value, numbers.Real) else value
-    if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(r, numbers.Real) for r in pair):
-        raise TypeError(f"learning_rate: want a number or a pair (p, q) of numbers, got {value!r}")
-    if not all(0 < float(rate) < float("inf") for rate in pair) or isinstance(value, bool):
-        raise ValueError(f"learning_rate: want positive, finite numbers, got {value!r}")
+    pair = value if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2 or not all(isinstance(r, numbers.Real) and not isinstance(r, bool | np.bool_) for r in pair):
+        raise TypeError(f"learning_rate: want a number or a pair (p, q) of numbers, got {value!r:.80}")
+    if not all(0 < rate < float("inf") and rate <= MOST_FLOAT for rate in pair):
+        raise ValueError(f"learning_rate: want positive, finite numbers, got {value!r:.80}")
     return float(pair[0]), float(pair[1])
 
 
-def threads(value: Any) -> int:
+def threads(value: int | None) -> int:
     """Threads to use: by default WAKESLEEP_NUM_THREADS, else the processors that this process may run on."""
     if value is not None:
         return count("n_threads", value)
     wanted = os.environ.get("WAKESLEEP_NUM_THREADS", "")
     if not wanted:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not wanted.isdecimal() or not 1 <= int(wanted) <= MOST:
-        raise ValueError(f"WAKESLEEP_NUM_THREADS: want a whole number from 1, got {wanted!r}")
+    if not wanted.isdecimal() or len(wanted) > len(str(MOST)) or not 1 <= int(wanted) <= MOST:
+        raise ValueError(f"WAKESLEEP_NUM_THREADS: want a whole number from 1 to {MOST}, got {wanted!r:.80}")
     return int(wanted)
+
+
+def check_random_state(value: Any) -> None:
+    """Refuse what is neither None, nor a number from 0 to 2**64 − 1, nor a NumPy generator."""
+    if value is None or isinstance(value, np.random.Generator | np.random.RandomState):
+        return
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"random_state: want None, a whole number or a NumPy generator, got {value!r:.80}")
+    if not 0 <= int(value) < 2**64:
+        raise ValueError(f"random_state: want a whole number from 0 to 2**64 - 1, got {value!r:.80}")
 
 
 def seed(random_state: Any) -> int:
     """A 64-bit seed: the number given, the next word of a NumPy generator, or with None a fresh one."""
+    check_random_state(random_state)
     if random_state is None:
         return secrets.randbits(64)
     if isinstance(random_state, np.random.Generator):
         return int(random_state.bit_generator.random_raw()) & (2**64 - 1)
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(0, 2**63, dtype=np.int64))
-    if isinstance(random_state, bool | np.bool_) or not isinstance(random_state, numbers.Integral):
-        raise TypeError(f"random_state: want None, a whole number or a NumPy generator, got {random_state!r}")
-    if not 0 <= int(random_state) < 2**64:
-        raise ValueError(f"random_state: want a whole number from 0 to 2**64 - 1, got {random_state}")
     return int(random_state)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,12 +76,12 @@ def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32
     return out
 
 
-def decode(parameters: Parameters, values: NDArray[Any], layer: int) -> NDArray[np.float32]:
+def decode(parameters: Parameters, values: NDArray[np.float32], layer: int) -> NDArray[np.float32]:
     """Probabilities of the visible units, given those of hidden level `layer`.  Returns (N, D)."""
     out = np.empty((len(values), parameters.sizes[0]), np.float32)
     for first in range(0, len(values), _ROWS):
         rows = slice(first, first + _ROWS)
-        below = np.ascontiguousarray(values[rows], np.float32)
+        below = values[rows]
         for level in parameters.generative[layer::-1]:
             below = _core.propagate(below, *level)
         out[rows] = below

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from wakesleep import _core, hyperparameters, likelihood, monitor, state, training
 from wakesleep.bits import Bits, as_bits
 from wakesleep.estimator import Estimator
+from wakesleep.parameters import finite_floats
 
 Callback = Callable[[dict[str, Any]], object]
 Floats = NDArray[np.floating[Any]]
@@ -121,7 +122,7 @@ class HelmholtzMachine(Estimator):
         DivergenceError
             If parameters become NaN or infinite; the machine keeps those from before.
         """
-        settings = self._settings()
+        settings, n_threads = self._settings(), hyperparameters.threads(self.n_threads)
         if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks := list(callbacks))):
             raise TypeError(f"callbacks: want an iterable of callables, got {callbacks!r}")
         going_on = resume and self._fitted
@@ -137,7 +138,7 @@ class HelmholtzMachine(Estimator):
                 )
         else:
             self._begin(data, settings)
-        return self._train(data, settings, settings.n_iter, held_out, callbacks)
+        return self._train(data, settings, n_threads, settings.n_iter, held_out, callbacks)
 
     def partial_fit(self, X: Any, y: None = None) -> Self:
         """Make one more pass, over these rows. n calls on the same X are ``fit(X)`` with ``n_iter=n``.
@@ -157,7 +158,7 @@ class HelmholtzMachine(Estimator):
         ValueError, TypeError, DivergenceError
             As `fit` does.
         """
-        settings = self._settings()
+        settings, n_threads = self._settings(), hyperparameters.threads(self.n_threads)
         data = self._bits(X, fitted=self._fitted)
         if self._fitted:
             self._check_sizes(settings)
@@ -165,7 +166,7 @@ class HelmholtzMachine(Estimator):
             self._state = replace(self._state, position=np.array([epoch + (row > 0), 0, seen], np.int64))
         else:
             self._begin(data, settings)
-        return self._train(data, settings, self._state.epoch + 1, None, ())
+        return self._train(data, settings, n_threads, self._state.epoch + 1, None, ())
 
     def _begin(self, data: Bits, settings: hyperparameters.Settings) -> None:
         hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
@@ -174,14 +175,14 @@ class HelmholtzMachine(Estimator):
         self.history_ = []
 
     def _train(
-        self, data: Bits, settings: hyperparameters.Settings, n_epochs: int, held_out: Bits | None,
+        self, data: Bits, settings: hyperparameters.Settings, n_threads: int, n_epochs: int, held_out: Bits | None,
         callbacks: Iterable[Callback],
     ) -> Self:  # fmt: skip
         if self.verbose and self._state.epoch < n_epochs:
             print(monitor.HEADER, flush=True)
         for record in training.train(
             self._state, data, n_epochs=n_epochs, learning_rates=settings.learning_rates,
-            batch_size=settings.batch_size, n_particles=settings.n_particles, n_threads=settings.n_threads,
+            batch_size=settings.batch_size, n_particles=settings.n_particles, n_threads=n_threads,
         ):  # fmt: skip
             self._state = record.state
             if record.epoch_done:
@@ -189,9 +190,9 @@ class HelmholtzMachine(Estimator):
                     "epoch": record.epoch, "step": record.state.step, "seconds": record.seconds,
                     "rows_per_second": record.rows / max(record.seconds, 1e-9),
                 }  # fmt: skip
+                self.history_.append(entry)  # before measuring, which can be interrupted
                 if held_out is not None or self.verbose:
                     entry |= monitor.measure(self._state, data, held_out)
-                self.history_.append(entry)
                 if self.verbose:
                     print(monitor.line(entry), flush=True)
                 for callback in callbacks:
@@ -245,15 +246,10 @@ class HelmholtzMachine(Estimator):
         self._check_fitted()
         level = self._level(layer)
         n_units = self._state.parameters.sizes[level + 1]
-        try:
-            values = np.asarray(H, dtype=_float_of(H))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"H: want numbers of shape (n, {n_units}), got {H!r:.80}") from error
+        values = finite_floats("H", H, f"(n, {n_units})")
         if values.ndim != 2 or values.shape[1] != n_units:
             raise ValueError(f"H: want shape (n, {n_units}) for layer {layer}, got {values.shape}")
-        if not np.isfinite(values).all():
-            raise ValueError("H: want finite numbers, got NaN or infinity")
-        return likelihood.decode(self._state.parameters, values, level).astype(values.dtype, copy=False)
+        return likelihood.decode(self._state.parameters, values, level).astype(_float_of(H), copy=False)
 
     def reconstruct(self, X: Any) -> Floats:
         """Probabilities of the visible units after a mean-field pass up and down.  Returns (n, D)."""
@@ -373,10 +369,11 @@ class HelmholtzMachine(Estimator):
         if "hidden_layer_sizes" in params:
             raise ValueError("hidden_layer_sizes: want it left out, because the weights tell it")
         machine = cls().set_params(**params)
-        began = state.given(prior_logits, generative, recognition, hyperparameters.seed(machine.random_state))
-        machine.hidden_layer_sizes = began.parameters.sizes[1:]
         machine._settings()
-        machine._state, machine.history_ = began, []
+        began = state.given(prior_logits, generative, recognition)
+        machine.hidden_layer_sizes = began.parameters.sizes[1:]
+        machine._state = replace(began, seed=hyperparameters.seed(machine.random_state))
+        machine.history_ = []
         return machine
 
     # ---- arguments ----

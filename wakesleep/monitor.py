@@ -23,7 +23,7 @@ def measure(state: State, train: Bits, held_out: Bits | None) -> dict[str, Any]:
             state.parameters, state.methods, rows, method="auto", n_particles=PARTICLES, seed=state.seed
         )
         measured["log_likelihood"] = float(values.mean())
-        measured["standard_error"] = likelihood.standard_error(values)
+        measured["standard_error"] = likelihood.standard_error(values) if len(rows) > 1 else None
         measured["n_particles"] = None if size is None else PARTICLES
     return measured
 
@@ -34,5 +34,6 @@ def line(entry: dict[str, Any]) -> str:
     text += f" {entry['reconstruction_cross_entropy']:14.3f}"
     if "log_likelihood" in entry:
         k = "exact" if entry["n_particles"] is None else f"{entry['n_particles']:,}"
-        text += f" {entry['log_likelihood']:18.3f} {entry['standard_error']:10.3f} {k:>6}"
+        error = "-" if entry["standard_error"] is None else f"{entry['standard_error']:.3f}"
+        text += f" {entry['log_likelihood']:18.3f} {error:>10} {k:>6}"
     return text

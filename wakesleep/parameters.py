@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 class Layer(NamedTuple):
@@ -82,6 +82,27 @@ class Parameters:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Parameters, (self.sizes, self.flat)  # so that a copy's views look into the copy
+
+
+def finite_floats(name: str, values: ArrayLike, shape: str) -> NDArray[np.float32]:
+    """A C-contiguous float32 array of these values.
+
+    Raises
+    ------
+    ValueError
+        If they are not real numbers that are finite in float32; the message says which argument.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "c":
+            raise TypeError("complex numbers")
+        with np.errstate(over="ignore"):
+            array = np.asarray(array, dtype=np.float32, order="C")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: want numbers of shape {shape}, got {values!r:.80}") from error
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: want finite numbers, got NaN or infinity in float32")
+    return array
 
 
 def log(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wakesleep import _core
 from wakesleep.bits import Bits
-from wakesleep.parameters import Layer, Parameters, logit_of_mean
+from wakesleep.parameters import Layer, Parameters, finite_floats, logit_of_mean
 
 WALK_BELOW = 0.3  # share of ones under which walking over set bits is faster than tables
 
@@ -83,9 +83,9 @@ def start(data: Bits, hidden_layer_sizes: Sequence[int], seed: int, initial_bias
 
 def given(
     prior_logits: ArrayLike, generative: Sequence[tuple[ArrayLike, ArrayLike]],
-    recognition: Sequence[tuple[ArrayLike, ArrayLike]], seed: int,
+    recognition: Sequence[tuple[ArrayLike, ArrayLike]],
 ) -> State:  # fmt: skip
-    """Take parameters from elsewhere: layers are (weights, biases), bottom level first.
+    """Take parameters from elsewhere: layers are (weights, biases), bottom level first. The seed is 0.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def given(
     visible = _core.propagate(np.zeros((1, 0), np.float32), np.zeros((0, len(prior)), np.float32), prior)
     for layer in down[::-1]:
         visible = _core.propagate(visible, *layer)
-    return State(parameters, methods_for(sizes, float(visible.mean())), seed, np.zeros(3, np.int64), 0)
+    return State(parameters, methods_for(sizes, float(visible.mean())), 0, np.zeros(3, np.int64), 0)
 
 
 def _layers(name: str, layers: Sequence[tuple[ArrayLike, ArrayLike]]) -> list[Layer]:
@@ -128,15 +128,10 @@ def _layers(name: str, layers: Sequence[tuple[ArrayLike, ArrayLike]]) -> list[La
 
 
 def _array(name: str, values: ArrayLike, ndim: int) -> NDArray[np.float32]:
-    try:
-        array = np.ascontiguousarray(values, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: want an array of {ndim} dimension(s), got {values!r:.80}") from error
-    if np.ndim(values) != ndim or not array.size:
-        raise ValueError(f"{name}: want a non-empty array of {ndim} dimension(s), got shape {np.shape(values)}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name}: want finite numbers, got NaN or infinity")
-    return array
+    array = finite_floats(name, values, "(n_source, n_target)" if ndim == 2 else "(n_units,)")
+    if array.ndim != ndim or not array.size:
+        raise ValueError(f"{name}: want a non-empty array of {ndim} dimension(s), got shape {array.shape}")
+    return array + np.float32(0)  # of zero, the sign is not kept
 
 
 def restored(arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) -> State:
@@ -147,23 +142,25 @@ def restored(arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) ->
     ValueError, TypeError, KeyError
         If anything is missing, or not of the type, shape or range that it must be.
     """
+    if set(manifest) != {"sizes", "methods", "seed", "position", "step"}:
+        raise ValueError(f"state: want sizes, methods, seed, position and step, got {sorted(manifest)!r:.200}")
     sizes, methods, position = (_integers(name, manifest[name]) for name in ("sizes", "methods", "position"))
     seed, step = _integers("seed, step", [manifest["seed"], manifest["step"]])
     total = sum(array.size for array in arrays.values())
     if len(sizes) < 2 or min(sizes) < 1 or sum(low * high for low, high in pairwise(sizes)) > total:
-        raise ValueError(f"sizes: want those of the arrays, got {sizes}")
+        raise ValueError(f"sizes: want those of the arrays, got {sizes!r:.80}")
     if len(methods) != len(sizes) or not set(methods) <= {_core.WALK, _core.TABLES}:
-        raise ValueError(f"methods: want WALK or TABLES for each level, got {methods}")
-    if len(position) != 3:
-        raise ValueError(f"position: want three numbers, got {position}")
+        raise ValueError(f"methods: want WALK or TABLES for each level, got {methods!r:.80}")
+    if len(position) != 3 or max(position) >= 2**62:
+        raise ValueError(f"position: want three numbers below 2**62, got {position!r:.80}")
     parameters = Parameters(sizes)
     named = parameters.named()
     if set(named) != set(arrays):
-        raise ValueError(f"want arrays {sorted(named)}, got {sorted(arrays)}")
+        raise ValueError(f"want arrays {sorted(named)!r:.200}, got {sorted(arrays)!r:.200}")
     for name, part in named.items():
         if arrays[name].dtype != np.float32 or arrays[name].shape != part.shape:
             raise ValueError(f"{name}: want float32 of {part.shape}, got {arrays[name].dtype} of {arrays[name].shape}")
-        part[:] = arrays[name]
+        part[:] = finite_floats(name, arrays[name], str(part.shape))
     return State(parameters, np.array(methods, np.uint8), seed, np.array(position, np.int64), step)
 
 

@@ -1,0 +1,46 @@
+"""Seconds per epoch, of every implementation, at every size; each is checked before it is timed."""
+
+from functools import cache
+
+import numpy as np
+import pure_python
+import pytest
+from cases import IMPLEMENTATIONS, SIZES, Core, PurePython, rows_for, tiny, train
+
+trained_core = cache(lambda case, n_rows: train(Core, case, n_rows))
+
+
+def assert_learns(implementation, case):
+    """A little training makes held-out rows likelier, and as much so as in the core.  Returns the machine."""
+    n_rows = rows_for(implementation, case)
+    machine, gain = train(implementation, case, n_rows)
+    core, core_gain = trained_core(case, n_rows)
+    assert gain > case.margin, f"gained {gain:.2f} nats, want {case.margin}"
+    assert abs(gain - core_gain) < case.tolerance, f"gained {gain:.2f} nats, the core {core_gain:.2f}"
+    if implementation.equals_core:
+        bits, core_bits = (one.state.parameters.flat.view(np.uint32) for one in (machine, core))
+        np.testing.assert_array_equal(bits, core_bits)
+    return machine
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("size", SIZES)
+def test_epoch(benchmark, results, implementation, size):
+    case = SIZES[size]()
+    machine = assert_learns(IMPLEMENTATIONS[implementation], case)
+    # The more units are on, the longer an epoch takes for some: all are timed from the same parameters.
+    core, _ = trained_core(case, len(case.train))
+    machine.load(core.state.parameters)
+    benchmark.group = f"epoch[{size}]"
+    benchmark(machine.epoch)
+    if benchmark.enabled:
+        n_rows, seconds = rows_for(machine, case), benchmark.stats["median"]
+        benchmark.extra_info["rows_per_second"] = round(n_rows / seconds)
+        results[str(case), implementation] = n_rows, seconds
+
+
+def test_learning_needs_sleep(monkeypatch):
+    """The negative control of `assert_learns`."""
+    monkeypatch.setattr(pure_python, "sleep", lambda machine, n_dreams, rate: None)
+    with pytest.raises(AssertionError, match="want"):
+        assert_learns(PurePython, tiny())

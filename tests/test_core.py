@@ -1,0 +1,448 @@
+"""The compiled core equals its twin in every bit, at every CPU level, and refuses what does not fit."""
+
+import os
+import subprocess
+import sys
+
+import checks
+import numpy as np
+import pytest
+from checks import TABLES, WALK, random_parameters, random_states, same_bits
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from wakesleep import _core, _panels, _reference
+from wakesleep.parameters import Parameters
+
+# Around the widths of words (64), panels (64), blocks (16) and groups (4); 130 is three panels.
+SIZES = st.sampled_from([0, 1, 3, 5, 16, 17, 63, 64, 65, 130])
+# Around the number of outputs from which tables pay (12), and the bits of a transposed word (32).
+ROWS = st.sampled_from([1, 2, 3, 7, 11, 12, 13, 32, 33, 40])
+SEEDS = st.integers(0, (1 << 64) - 1)
+SAMPLES = st.integers(0, (1 << 40) + 3)
+RATES = st.sampled_from([0.0, 0.05, 0.5])
+
+
+@st.composite
+def machines(draw):
+    """Parameters, sizes and methods of one to three hidden levels; ±0, small or saturated weights."""
+    sizes = draw(st.lists(SIZES, min_size=2, max_size=4))
+    methods = draw(st.lists(st.sampled_from([WALK, TABLES]), min_size=len(sizes), max_size=len(sizes)))
+    scale = draw(st.sampled_from([-0.0, 0.1, 1.0, 20.0]))
+    parameters = random_parameters(sizes, scale=scale, seed=draw(st.integers(0, 99)))
+    return parameters, np.array(sizes), np.array(methods, np.uint8)
+
+
+def both(call):
+    """call(module) of the core and of its twin."""
+    return call(_core), call(_reference)
+
+
+def assert_same(call):
+    """The arrays that call(module) returns are the same bits from the core and from its twin."""
+    for ours, twins in zip(*both(call), strict=True):
+        assert same_bits(np.ascontiguousarray(ours), np.ascontiguousarray(twins))
+
+
+# ---- randomness ----
+
+KNOWN_ANSWERS = [
+    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+    ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("counter", "key", "words"), KNOWN_ANSWERS)
+def test_philox_known_answers(counter, key, words):
+    assert _reference.philox(np.array(counter, np.uint32), np.array(key, np.uint32)).tolist() == list(words)
+
+
+def test_random_words_begin_with_the_known_answer(cpu_level):
+    assert _core.random_words(0, 0, 4, 1)[:, 0].tolist() == list(KNOWN_ANSWERS[0][2])
+
+
+@given(seed=SEEDS, stream=st.integers(0, (1 << 32) - 1), first=st.integers(0, (1 << 64) - 8),
+       n_samples=st.integers(0, 7), n_units=SIZES)  # fmt: skip
+@example(seed=(1 << 64) - 1, stream=(1 << 32) - 1, first=(1 << 34) - 2, n_samples=7, n_units=17)
+def test_random_words_equal_the_twin(cpu_level, seed, stream, first, n_samples, n_units):
+    assert_same(lambda m: [m.random_words(seed, stream, n_samples, n_units, first)])
+
+
+def test_uniform_numbers_are_inside_zero_and_one():
+    ends = _reference.uniform(np.array([0, (1 << 32) - 1], np.uint32))
+    assert ends.tolist() == [2.0**-24, 1 - 2.0**-24]
+
+
+def test_epoch_order(cpu_level):
+    checks.check_epoch_order(_core)
+
+
+@given(seed=SEEDS, epoch=st.integers(0, 1 << 40), n=st.integers(0, 200), data=st.data())
+def test_epoch_order_equals_the_twin(cpu_level, seed, epoch, n, data):
+    first = data.draw(st.integers(0, n))
+    count = data.draw(st.none() | st.integers(0, n - first))
+    assert_same(lambda m: [m.epoch_order(seed, epoch, n, first, count)])
+
+
+@pytest.mark.parametrize("n", [1000, (1 << 16) + 1, (1 << 33) + 1])
+def test_epoch_order_of_many_rows_equals_the_twin(cpu_level, n):
+    assert_same(lambda m: [m.epoch_order(1, 2, n, n - 300, 300)])
+
+
+def test_bits_have_their_probabilities(cpu_level):
+    checks.check_bernoulli(_core, np.float32)
+
+
+def test_bits_turn_on_at_the_uniform_number(cpu_level):
+    checks.check_decisions(_core, np.float32)
+
+
+def test_infinite_logits_are_certain(cpu_level):
+    checks.check_certain(_core, np.float32)
+
+
+def test_levels_phases_and_samples_have_their_own_randomness(cpu_level):
+    checks.check_streams(_core, np.float32)
+
+
+# ---- every function equals the twin ----
+
+
+@given(machine=machines(), n_rows=st.sampled_from([0, 1, 2, 5, 13, 33]), seed=SEEDS, first=SAMPLES)
+def test_recognise_equals_the_twin(cpu_level, machine, n_rows, seed, first):
+    states = random_states(machine[1], n_rows)
+
+    def call(module):
+        mine = states.copy()
+        module.recognise(*machine, mine, seed, first_sample=first)
+        return [mine]
+
+    assert_same(call)
+
+
+@given(machine=machines(), n_rows=st.sampled_from([0, 1, 2, 5, 13, 33]), seed=SEEDS, first=SAMPLES)
+def test_dream_equals_the_twin(cpu_level, machine, n_rows, seed, first):
+    states = random_states(machine[1], n_rows)
+
+    def call(module):
+        mine = states.copy()
+        module.dream(*machine, mine, seed, first_sample=first)
+        return [mine]
+
+    assert_same(call)
+
+
+@given(machine=machines(), n_rows=st.sampled_from([0, 1, 2, 5, 13, 33]))
+def test_log_probabilities_equal_the_twin(cpu_level, machine, n_rows):
+    states = random_states(machine[1], n_rows)
+    assert_same(lambda m: m.log_probabilities(*machine, states))
+
+
+@given(machine=machines(), n_rows=st.just(0) | ROWS, of_p=st.booleans(), of_q=st.booleans())
+def test_teach_equals_the_twin_and_accumulates(cpu_level, machine, n_rows, of_p, of_q):
+    states = random_states(machine[1], n_rows)
+    drawn = np.random.default_rng(1).normal(size=(2, n_rows)).astype(np.float32)
+    credits_p, credits_q = drawn[0] if of_p else None, drawn[1] if of_q else None
+    before = random_parameters(machine[1], seed=100)
+
+    def call(module):
+        gradient = before.copy()
+        module.teach(*machine, states, credits_p, credits_q, gradient)
+        return [gradient]
+
+    assert_same(call)
+    p, q = np.split(
+        before, [before.size - sum((m + 1) * n for m, n in zip(machine[1][:-1], machine[1][1:], strict=True))]
+    )
+    gradient_p, gradient_q = np.split(call(_core)[0], [p.size])
+    if not of_p:
+        assert same_bits(gradient_p, p)
+    if not of_q:
+        assert same_bits(gradient_q, q)
+
+
+@pytest.mark.parametrize("method", [WALK, TABLES])
+def test_teach_with_credits_of_zero_keeps_the_sign_of_zero_like_the_twin(cpu_level, method):
+    sizes, methods = (5, 3), np.full(2, method, np.uint8)
+    parameters, states, nothing = random_parameters(sizes), random_states(sizes, 4), np.zeros(4, np.float32)
+
+    def call(module):
+        gradient = np.full_like(parameters, -0.0)
+        module.teach(parameters, sizes, methods, states, nothing, nothing, gradient)
+        return [gradient]
+
+    assert_same(call)
+
+
+@pytest.mark.parametrize("n_rows", [256, 257, 513])
+@pytest.mark.parametrize("method", [WALK, TABLES])
+def test_more_states_than_fit_at_a_time_equal_the_twin(cpu_level, n_rows, method):
+    sizes, methods = (20, 70, 3), np.full(3, method, np.uint8)
+    parameters, states = random_parameters(sizes), random_states(sizes, n_rows)
+
+    def call(module):
+        awake, asleep, gradient = states.copy(), np.zeros_like(states), np.zeros_like(parameters)
+        module.recognise(parameters, sizes, methods, awake, 1)
+        module.dream(parameters, sizes, methods, asleep, 1)
+        module.teach(
+            parameters, sizes, methods, states, np.ones(n_rows, np.float32), np.ones(n_rows, np.float32), gradient
+        )
+        return [awake, asleep, gradient, *module.log_probabilities(parameters, sizes, methods, states)]
+
+    assert_same(call)
+
+
+def test_dream_writes_every_word(cpu_level):
+    sizes, methods = (3, 20, 70), np.full(3, TABLES, np.uint8)
+    parameters = random_parameters(sizes)
+    states = np.full((5, 4), (1 << 64) - 1, np.uint64)
+    clean = np.zeros_like(states)
+    _core.dream(parameters, sizes, methods, states, 1)
+    _core.dream(parameters, sizes, methods, clean, 1)
+    np.testing.assert_array_equal(states, clean)
+
+
+@given(n_rows=st.sampled_from([0, 1, 3, 4, 5, 257]), n_source=SIZES, n_target=SIZES, scale=st.sampled_from([0.1, 30]))
+def test_propagate_equals_the_twin(cpu_level, n_rows, n_source, n_target, scale):
+    rng = np.random.default_rng(0)
+    values = rng.random((n_rows, n_source), np.float32)
+    weights = (scale * rng.normal(size=(n_source, n_target))).astype(np.float32)
+    biases = (scale * rng.normal(size=n_target)).astype(np.float32)
+    assert_same(lambda m: [m.propagate(values, weights, biases)])
+
+
+# ---- training ----
+
+
+def trained(module, machine, data, calls, seed, batch_size, n_particles, rates):
+    """Parameters and position after these numbers of minibatches, one call for each."""
+    parameters, position = machine[0].copy(), np.zeros(3, np.int64)
+    for n_batches in calls:
+        module.train(parameters, *machine[1:], data, position, seed, batch_size, n_particles, n_batches, rates)
+    return [parameters, position]
+
+
+@settings(max_examples=300)
+@given(
+    machine=machines(),
+    n_rows=ROWS,
+    batch_size=ROWS | st.just(1000),
+    n_particles=st.integers(1, 3),
+    calls=st.lists(st.integers(0, 3), min_size=1, max_size=3),
+    seed=SEEDS,
+    rates=st.tuples(RATES, RATES),
+)
+def test_training_equals_the_twin(cpu_level, machine, n_rows, batch_size, n_particles, calls, seed, rates):
+    data = random_states(machine[1][:1], n_rows)
+    assert_same(lambda m: trained(m, machine, data, calls, seed, batch_size, n_particles, rates))
+
+
+@given(machine=machines(), cuts=st.lists(st.integers(0, 5), min_size=2, max_size=4))
+def test_training_in_several_calls_is_training_in_one(cpu_level, machine, cuts):
+    data = random_states(machine[1][:1], 13)
+    whole = trained(_core, machine, data, [sum(cuts)], 1, 5, 2, (0.1, 0.2))
+    parts = trained(_core, machine, data, cuts, 1, 5, 2, (0.1, 0.2))
+    assert all(map(same_bits, whole, parts))
+
+
+def test_training_moves_every_parameter_and_depends_on_the_seed(cpu_level):
+    sizes = np.array([70, 20, 5])
+    machine = random_parameters(sizes), sizes, np.array([WALK, TABLES, TABLES], np.uint8)
+    data = random_states(sizes[:1], 40)
+    one, two = (trained(_core, machine, data, [20], seed, 8, 2, (0.1, 0.1))[0] for seed in (1, 2))
+    assert (one != machine[0]).all()
+    assert (one != two).any()
+
+
+def test_train_equals_its_parts_by_hand(cpu_level):
+    checks.check_train_by_hand(_core, np.float32)
+
+
+@pytest.mark.parametrize("method", [WALK, TABLES])
+@pytest.mark.parametrize("rates", [(0.0, 0.0), (1e-50, 1e-50)])
+def test_learning_rates_of_zero_leave_the_parameters(cpu_level, method, rates):
+    sizes = np.array([5, 3, 2])
+    machine = random_parameters(sizes), sizes, np.full(3, method, np.uint8)
+    parameters, position = trained(_core, machine, random_states(sizes[:1], 9), [3], 1, 4, 1, rates)
+    assert same_bits(parameters, machine[0])
+    assert position.tolist() == [1, 0, 9]
+
+
+def test_bits_beyond_the_visible_units_are_not_data(cpu_level):
+    sizes = np.array([5, 130])
+    machine = random_parameters(sizes), sizes, np.array([WALK, TABLES], np.uint8)
+    data = random_states(sizes[:1], 9)
+    clean, dirty = (trained(_core, machine, x, [5], 1, 4, 1, (0.1, 0.1)) for x in (data, data | ~np.uint64(31)))
+    assert all(map(same_bits, clean, dirty))
+
+
+# ---- saturated machines ----
+
+
+@pytest.mark.parametrize("method", [WALK, TABLES])
+@pytest.mark.parametrize("logit", [30, 100, np.inf])
+def test_saturated_biases(cpu_level, logit, method):
+    sizes, methods = (17, 65, 3), np.full(3, method, np.uint8)
+    rng = np.random.default_rng(0)
+    on = [rng.random(size) < 0.5 for size in sizes]
+    p = Parameters(sizes)
+    for level, layer in enumerate([*p.generative, p.prior]):
+        layer.biases[:] = np.where(on[level], logit, -logit)
+    for level, layer in enumerate(p.recognition, 1):
+        layer.biases[:] = np.where(on[level], logit, -logit)
+    machine = p.flat, sizes, methods
+    certain = checks.pack([np.tile(level, (9, 1)) for level in on])
+    never = checks.pack([~np.tile(level, (9, 1)) for level in on])
+
+    awake = checks.states_of(certain[:, :1], sizes)
+    asleep = np.zeros_like(certain)
+    _core.recognise(*machine, awake, 1)
+    _core.dream(*machine, asleep, 1)
+    np.testing.assert_array_equal(awake, certain)
+    np.testing.assert_array_equal(asleep, certain)
+
+    for states, expected in ((certain, (0, 0)), (never, (-logit * 85, -logit * 68))):
+        assert_same(lambda m, states=states: m.log_probabilities(*machine, states))
+        for log_probability, value in zip(_core.log_probabilities(*machine, states), expected, strict=True):
+            np.testing.assert_allclose(log_probability, value, rtol=1e-6, atol=1e-10, err_msg="85 · e^−30 = 8e-12")
+
+    credit = np.ones(9, np.float32)
+    for states, each in ((certain, 0), (never, 9)):
+        gradient = np.zeros_like(p.flat)
+        _core.teach(*machine, states, credit, credit, gradient)
+        g = Parameters(sizes, gradient)
+        for level, layer in [*enumerate([*g.generative, g.prior]), *enumerate(g.recognition, 1)]:
+            np.testing.assert_allclose(layer.biases, np.where(on[level], -each, each), rtol=1e-6, atol=1e-10)
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("method", [WALK, TABLES])
+def test_training_a_machine_with_infinite_biases_keeps_out_nan(cpu_level, method):
+    sizes = np.array([17, 65, 3])
+    p = Parameters(sizes.tolist(), random_parameters(sizes))
+    for layer in (*p.generative, p.prior, *p.recognition):
+        layer.biases[::2], layer.biases[1::3] = np.inf, -np.inf
+    machine = p.flat, sizes, np.full(3, method, np.uint8)
+    data = random_states(sizes[:1], 20)
+    assert_same(lambda m: trained(m, machine, data, [5], 1, 8, 2, (0.1, 0.1)))
+    assert not np.isnan(trained(_core, machine, data, [5], 1, 8, 2, (0.1, 0.1))[0]).any()
+
+
+# ---- the border ----
+
+TOY_SIZES, TOY_METHODS = np.array([3, 2]), np.array([WALK, TABLES], np.uint8)
+N = 19  # parameters of the toy
+MACHINE = {"parameters": np.zeros(N, np.float32), "sizes": TOY_SIZES, "methods": TOY_METHODS}
+STATES = np.zeros((4, 2), np.uint64)
+VERBS = {
+    "recognise": {**MACHINE, "states": STATES, "seed": 1},
+    "dream": {**MACHINE, "states": STATES, "seed": 1},
+    "log_probabilities": {**MACHINE, "states": STATES},
+    "teach": {
+        **MACHINE, "states": STATES, "credits_p": np.ones(4, np.float32), "credits_q": np.ones(4, np.float32),
+        "gradient": np.zeros(N, np.float32),
+    },
+    "train": {
+        **MACHINE, "data": np.zeros((4, 1), np.uint64), "position": np.zeros(3, np.int64), "seed": 1, "batch_size": 2,
+        "n_particles": 1, "n_batches": 1, "learning_rates": (0.1, 0.1),
+    },
+    "epoch_order": {"seed": 1, "epoch": 0, "n_rows": 5},
+    "propagate": {
+        "values": np.zeros((2, 3), np.float32), "weights": np.zeros((3, 4), np.float32),
+        "biases": np.zeros(4, np.float32),
+    },
+}  # fmt: skip
+
+OF_MACHINES = [
+    ("parameters", np.zeros(N - 1, np.float32)),
+    ("parameters", np.zeros((1, N), np.float32)),
+    ("parameters", np.zeros(N)),
+    ("parameters", [0.0] * N),
+    ("sizes", np.array([3])),
+    ("sizes", np.array([[3, 2]])),
+    ("sizes", np.array([3, -2])),
+    ("methods", np.array([0, 1, 1])),
+    ("methods", np.array([0, 2])),
+]
+OF_STATES = [("states", np.zeros((4, 1), np.uint64)), ("states", np.zeros((4, 3), np.uint64))]
+REFUSED = {
+    "recognise": OF_MACHINES + OF_STATES,
+    "dream": OF_MACHINES + OF_STATES,
+    "log_probabilities": OF_MACHINES + OF_STATES,
+    "teach": [
+        *OF_MACHINES, *OF_STATES,
+        ("credits_p", np.ones(3, np.float32)), ("credits_p", np.ones(4)), ("credits_p", [1.0] * 4),
+        ("credits_q", np.ones(5, np.float32)), ("credits_q", np.ones((4, 1), np.float32)),
+        ("gradient", np.zeros(N + 1, np.float32)), ("gradient", np.zeros(N)), ("gradient", None),
+    ],
+    "train": [
+        *OF_MACHINES,
+        ("data", np.zeros((4, 2), np.uint64)), ("data", np.zeros((4, 0), np.uint64)),
+        ("batch_size", 0), ("n_particles", 0), ("n_threads", 0), ("n_threads", -1),
+        ("position", np.zeros(2, np.int64)), ("position", np.zeros(4, np.int64)),
+        ("position", np.array([-1, 0, 0])), ("position", np.array([0, 4, 0])),
+    ],
+    "epoch_order": [("first", -1), ("first", 6), ("count", 6), ("count", -1)],
+    "propagate": [
+        ("values", np.zeros((2, 4), np.float32)), ("biases", np.zeros(3, np.float32)),
+        ("biases", np.zeros(5, np.float32)),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("function", VERBS)
+def test_calls_like_the_refused_ones_are_accepted(function):
+    getattr(_core, function)(**{name: np.copy(v) if hasattr(v, "shape") else v for name, v in VERBS[function].items()})
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "value"), [(function, *case) for function, cases in REFUSED.items() for case in cases]
+)
+def test_what_does_not_fit_is_refused_by_name_and_changes_nothing(function, name, value):
+    arguments = {**VERBS[function], name: value}
+    arrays = {key: array for key, array in arguments.items() if isinstance(array, np.ndarray)}
+    before = {key: array.copy() for key, array in arrays.items()}
+    with pytest.raises(ValueError, match=rf"^(\w+, )?{name}\b"):
+        getattr(_core, function)(**arguments)
+    assert all(same_bits(array, before[key]) for key, array in arrays.items())
+
+
+def test_no_rows_to_train_on_are_refused():
+    with pytest.raises(ValueError, match=r"position: .* 0 rows"):
+        _core.train(**{**VERBS["train"], "data": np.zeros((0, 1), np.uint64)})
+
+
+@pytest.mark.parametrize("name", ["parameters", "gradient", "credits_p"])
+def test_arrays_with_gaps_are_refused(name):
+    arguments = dict(VERBS["teach"])
+    arguments[name] = np.repeat(arguments[name], 2)[::2]
+    with pytest.raises(ValueError, match="contiguous"):
+        _core.teach(**arguments)
+
+
+def test_the_cpu_level_can_be_chosen_and_wrong_ones_are_refused(cpu_level):
+    assert _panels.cpu_level() == cpu_level
+    with pytest.raises(ValueError, match=r"WAKESLEEP_CPU: want one of baseline.*'mmx'"):
+        _panels.set_cpu_level("mmx")
+    assert _panels.cpu_level() == cpu_level
+    _panels.set_cpu_level()
+    assert _panels.cpu_level() == _panels.cpu_levels()[-1]
+
+
+def test_the_environment_chooses_the_cpu_level():
+    program = "from wakesleep import _panels; print(_panels.cpu_level())"
+
+    def run(level):
+        environment = {**os.environ, "WAKESLEEP_CPU": level}
+        return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+
+    for level in _panels.cpu_levels():
+        assert run(level).stdout.strip() == level
+    refused = run("mmx")
+    assert refused.returncode != 0
+    assert "WAKESLEEP_CPU: want one of baseline" in refused.stderr

@@ -1,0 +1,254 @@
+"""log p(x) by enumeration and by importance sampling, against each other and against the NumPy twin."""
+
+import numpy as np
+import pytest
+from checks import Z_MAX, estimate, same_bits
+from machines import DIGITS, every_row, random_machine, random_rows
+
+from wakesleep import _likelihood, _reference, likelihood
+
+EXACT = 1e-9  # relative: the same float64 sums in another order
+ONE = 1e-9  # absolute, of Σ p(x): the same
+CROSS_ENTROPY = 1e-5  # relative, of a float32 mean-field pass
+UNITS = 1e-12  # relative, of a float64 sum
+
+MACHINES = [(9, 4), (6, 5, 3), (5, 3, 4, 2), (70, 6), (130, 3, 5), (1, 1)]
+
+
+def described(machine):
+    """What the functions of the compiled module and of its twin want."""
+    return machine._state.parameters.flat, machine._state.parameters.sizes
+
+
+# ---- exact ----
+
+
+@pytest.mark.parametrize("sizes", MACHINES, ids=str)
+def test_exact_is_that_of_the_reference(sizes):
+    machine, X = random_machine(sizes), random_rows(40, sizes[0])
+    actual = machine.score_samples(X, method="exact")
+    np.testing.assert_allclose(actual, _reference.exact(*described(machine), X.words), rtol=EXACT)
+    assert actual.dtype == np.float64
+
+
+@pytest.mark.parametrize("sizes", [(9, 4), (6, 5, 3), (5, 3, 4, 2), (1, 1), (8, 13)], ids=str)
+@pytest.mark.parametrize("scale", [0.1, 1, 10])
+def test_exact_adds_up_to_one_over_all_rows(sizes, scale):
+    machine = random_machine(sizes, scale)
+    p = np.exp(machine.score_samples(every_row(sizes[0]), method="exact"))
+    assert abs(p.sum() - 1) < ONE
+    assert abs(p.sum() - p.max() - 1) > ONE, "this test has no power"
+
+
+def test_exact_of_a_machine_without_weights_is_that_of_independent_units():
+    machine = random_machine((9, 4, 3))
+    for layer in machine.generative_:
+        layer.weights[:] = 0
+    z = machine.generative_[0].biases.astype(np.float64)
+    X = every_row(9)
+    expected = X.to_dense(float) @ z - np.logaddexp(0, z).sum()
+    np.testing.assert_allclose(machine.score_samples(X, method="exact"), expected, rtol=EXACT)
+
+
+def test_exact_has_an_end(monkeypatch):
+    monkeypatch.setattr(likelihood, "MOST_ENUMERATED", 7)
+    machine, X = random_machine((5, 4, 4)), random_rows(3, 5)
+    with pytest.raises(
+        ValueError, match='method: "exact" enumerates at most 7 hidden units, this machine has 8; use "im'
+    ):
+        machine.score_samples(X, method="exact")
+    importance = machine.score_samples(X, method="importance", n_particles=256)
+    assert same_bits(machine.score_samples(X, method="auto", n_particles=256), importance)
+    assert random_machine((5, 4, 3)).score_samples(X, method="exact").shape == (3,)
+
+
+def test_exact_goes_up_to_24_hidden_units():
+    with pytest.raises(ValueError, match="at most 24 hidden units, this machine has 25"):
+        random_machine((2, 13, 12)).score([[0, 1]], method="exact")
+    assert random_machine((2, 12, 12), scale=0.1).score([[0, 1]], method="exact") < 0
+
+
+# ---- importance ----
+
+
+@pytest.mark.parametrize("sizes", MACHINES, ids=str)
+@pytest.mark.parametrize("n_particles", [1, 2, 50, 256, 257, 600])
+def test_importance_is_that_of_the_reference(sizes, n_particles):
+    machine, X = random_machine(sizes), random_rows(4, sizes[0])
+    how = (*described(machine), machine._state.methods, X.words, 5, n_particles)
+    estimates, effective = _reference.importance(*how)
+    np.testing.assert_allclose(
+        machine.score_samples(X, method="importance", n_particles=n_particles, random_state=5), estimates, rtol=EXACT
+    )
+    np.testing.assert_allclose(_likelihood.importance(*how)[1], effective, rtol=EXACT)
+    assert ((effective >= 1 - EXACT) & (effective <= n_particles * (1 + EXACT))).all()
+
+
+@pytest.mark.parametrize("sizes", [(6, 4), (5, 4, 3), (4, 3, 3, 2)], ids=str)
+@pytest.mark.parametrize("n_particles", [1, 30])
+def test_importance_weights_have_the_mean_p(sizes, n_particles):
+    machine, X = random_machine(sizes, scale=0.3), every_row(sizes[0])
+    exact = machine.score_samples(X, method="exact")
+
+    def ratio(seed):
+        log_p = machine.score_samples(X, method="importance", n_particles=n_particles, random_state=seed)
+        return np.exp(log_p - exact).mean()
+
+    mean, error = estimate(ratio, 200)
+    assert abs(mean - 1) < Z_MAX * error
+    assert abs(mean - 1.1) > Z_MAX * error, "this test has no power"
+
+
+def test_importance_is_too_low_on_average_and_less_so_with_more_particles():
+    machine, X = random_machine((6, 5)), random_rows(30, 6)
+    exact = machine.score(X, method="exact")
+
+    def gap(n_particles):
+        return estimate(
+            lambda seed: exact - machine.score(X, method="importance", n_particles=n_particles, random_state=seed), 200
+        )
+
+    (few, few_error), (many, many_error) = gap(1), gap(10)
+    assert many > Z_MAX * many_error
+    assert few - many > Z_MAX * np.hypot(few_error, many_error)
+
+
+def test_importance_converges_to_exact():
+    machine, X = random_machine((20, 6, 4), scale=0.4), random_rows(30, 20)
+    estimates, effective = _likelihood.importance(*described(machine), machine._state.methods, X.words, 0, 20000)
+    errors = np.sqrt(1 / effective - 1 / 20000)  # relative, of the mean of the weights
+    exact = machine.score_samples(X, method="exact")
+    assert (np.abs(np.expm1(estimates - exact)) < Z_MAX * errors).all()
+    assert (np.abs(np.expm1(estimates - exact - 0.1)) > Z_MAX * errors).any(), "this test has no power"
+
+
+def test_a_q_that_is_the_posterior_has_weights_that_are_all_the_same():
+    machine = random_machine((5, 1))
+    down, up = machine.generative_[0], machine.recognition_[0]
+    on, off = down.biases + down.weights[0], down.biases
+    up.weights[:, 0] = down.weights[0]
+    up.biases[:] = machine.prior_logits_ - (np.logaddexp(0, on) - np.logaddexp(0, off)).sum()
+    X = every_row(5)
+    _, effective = _likelihood.importance(*described(machine), machine._state.methods, X.words, 0, 40)
+    np.testing.assert_allclose(effective, 40, rtol=1e-5)  # float32 parameters
+    exact = machine.score_samples(X, method="exact")
+    np.testing.assert_allclose(machine.score_samples(X, method="importance", n_particles=1), exact, rtol=1e-5)
+
+
+# ---- auto, and what an estimate depends on ----
+
+
+@pytest.mark.parametrize("sizes", [(6, 4), (6, 2, 2)], ids=str)
+def test_auto_is_exact_where_that_takes_no_more_states_than_particles(sizes):
+    machine, X = random_machine(sizes), random_rows(20, 6)
+    for n_particles, method in ((15, "importance"), (16, "exact"), (1000, "exact")):
+        expected = machine.score_samples(X, method=method, n_particles=n_particles)
+        assert same_bits(machine.score_samples(X, n_particles=n_particles), expected)
+        assert same_bits(machine.score_samples(X, method="auto", n_particles=n_particles), expected)
+    assert not same_bits(machine.score_samples(X, n_particles=15), machine.score_samples(X, n_particles=16))
+
+
+@pytest.fixture(params=["exact", "importance"])
+def scored(request):
+    """A function that scores rows of digits with one machine and method."""
+    machine = random_machine((64, 7, 4), scale=0.3)
+    return lambda X, **how: machine.score_samples(X, **{"method": request.param, "n_particles": 300, **how})
+
+
+def test_a_score_depends_on_the_row_and_not_on_the_others(scored):
+    log_p, order = scored(DIGITS[:60]), np.random.default_rng(0).permutation(60)
+    assert same_bits(scored(DIGITS[:60][order]), log_p[order])
+    assert same_bits(scored(DIGITS[20:30]), log_p[20:30])
+    assert same_bits(np.concatenate([scored(DIGITS[row : row + 1]) for row in range(60)]), log_p)
+    assert same_bits(scored(DIGITS[[5, 9, 5, 5]]), log_p[[5, 9, 5, 5]])
+    assert len(np.unique(log_p)) == 60
+
+
+def test_an_estimate_repeats_itself_until_another_seed_is_given():
+    machine, X = random_machine((64, 7, 4), random_state=3), DIGITS[:20]
+
+    def score(random_state=None):
+        return machine.score_samples(X, method="importance", n_particles=10, random_state=random_state)
+
+    assert same_bits(score(), score())
+    assert same_bits(score(3), score())
+    assert (score(4) != score()).all()
+    assert (score(3 + 2**32) != score()).all()
+    rng = np.random.default_rng(0)
+    first = score(rng)
+    assert (score(rng) != first).all()
+    assert same_bits(score(np.random.default_rng(0)), first)
+
+
+def test_a_row_under_one_seed_has_other_noise_than_a_row_under_another_seed():
+    data = every_row(6).words
+    keys = np.concatenate([_likelihood.hash_rows(data, seed) for seed in range(64)])
+    assert len(np.unique(keys)) == 64 * 64
+    for seed in (0, 63, 2**64 - 1):
+        assert same_bits(_likelihood.hash_rows(data, seed), _reference.hash_rows(data, seed))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3])
+def test_threads_do_not_matter(scored, n_threads):
+    machine = random_machine((64, 7, 4), scale=0.3, n_threads=n_threads)
+    for method in ("exact", "importance"):
+        threaded = machine.score_samples(DIGITS[:60], method=method, n_particles=300)
+        assert same_bits(threaded, scored(DIGITS[:60], method=method))
+
+
+def test_score_is_the_mean_of_score_samples():
+    machine, X = random_machine((64, 7, 4), scale=0.3), DIGITS[:60]
+    how = {"method": "importance", "n_particles": 7, "random_state": 2}
+    assert machine.score(X, **how) == machine.score_samples(X, **how).mean()
+    assert machine.score(X) == machine.score(X, None) == machine.score_samples(X, None).mean()
+    assert isinstance(machine.score(X), float)
+
+
+# ---- reconstruction, independent units, standard errors ----
+
+
+@pytest.mark.parametrize("sizes", [(9, 4), (64, 6, 5), (11, 8, 4, 3)], ids=str)
+def test_reconstruction_cross_entropy_is_that_of_the_reconstruction(sizes):
+    machine, X = random_machine(sizes), random_rows(50, sizes[0])
+    r, x = machine.reconstruct(X).astype(np.float64), X.to_dense()
+    by_hand = -(x * np.log(r) + (1 - x) * np.log1p(-r)).sum(axis=1).mean()
+    assert machine.reconstruction_cross_entropy(X) == pytest.approx(by_hand, rel=CROSS_ENTROPY)
+    assert isinstance(machine.reconstruction_cross_entropy(X), float)
+
+
+def test_reconstruction_cross_entropy_clips_what_is_certain():
+    machine = random_machine((3, 2))
+    machine.generative_[0].weights[:], machine.generative_[0].biases[:] = 0, [100, -100, 0]
+    for x, expected in (
+        ([1, 0, 0], -2 * np.log(1 - 1e-7) + np.log(2)),
+        ([0, 0, 1], -np.log(1 - 1e-7) - np.log(1e-7) + np.log(2)),
+        ([0, 1, 1], -2 * np.log(1e-7) + np.log(2)),
+    ):
+        assert machine.reconstruction_cross_entropy([x]) == pytest.approx(expected, rel=CROSS_ENTROPY)
+
+
+def test_rows_are_taken_in_blocks_without_a_trace(monkeypatch):
+    machine, X = random_machine((64, 7, 4), scale=0.3), DIGITS[:60]
+
+    def outputs():
+        H = machine.transform(X)
+        return [H, machine.inverse_transform(H), machine.reconstruct(X), machine.transform(X, layer=0)]
+
+    whole, cross_entropy = outputs(), machine.reconstruction_cross_entropy(X)
+    independent = likelihood.independent_log_likelihood(X, X)
+    monkeypatch.setattr(likelihood, "_ROWS", 7)
+    assert all(map(same_bits, outputs(), whole))
+    assert machine.reconstruction_cross_entropy(X) == pytest.approx(cross_entropy, rel=UNITS)
+    np.testing.assert_allclose(likelihood.independent_log_likelihood(X, X), independent, rtol=UNITS)
+
+
+def test_independent_units_have_the_smoothed_means_of_the_training_rows():
+    train, test = DIGITS[:50], DIGITS[50:90]
+    mean, x = (train.to_dense(float).sum(axis=0) + 1) / 52, test.to_dense()
+    by_hand = (x * np.log(mean) + (1 - x) * np.log(1 - mean)).sum(axis=1)
+    np.testing.assert_allclose(likelihood.independent_log_likelihood(train, test), by_hand, rtol=UNITS)
+
+
+def test_standard_error():
+    assert likelihood.standard_error(np.array([1.0, 3.0])) == 1
+    assert np.isnan(likelihood.standard_error(np.array([1.0])))

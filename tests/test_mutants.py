@@ -1,0 +1,137 @@
+"""Mutants of the twin, each of which a check has to see. (The core equals the twin: see test_core and mutate_core.)"""
+
+from pathlib import Path
+from types import ModuleType
+
+import checks
+import numpy as np
+import pytest
+from checks import DIFFERENCE, TABLE
+
+from wakesleep import _reference
+
+SOURCE = Path(_reference.__file__).read_text(encoding="utf-8")
+
+CHECKS = {
+    "golden probabilities": lambda m: checks.check_golden_probabilities(m, np.float64, TABLE),
+    "golden gradients": lambda m: checks.check_golden_gradients(m, np.float64, TABLE),
+    "golden likelihood": lambda m: checks.check_golden_likelihood(m, np.float64, TABLE),
+    "normalised": lambda m: checks.check_normalised(m, np.float64, TABLE),
+    "finite differences": lambda m: checks.check_finite_differences(m, np.float64, DIFFERENCE),
+    "sampled verbs": lambda m: checks.check_sampled_verbs(m, np.float64),
+    "sampled train": lambda m: checks.check_sampled_train(m, np.float64),
+    "train by hand": lambda m: checks.check_train_by_hand(m, np.float64),
+    "train by hand, float32": lambda m: checks.check_train_by_hand(m, np.float32),
+    "streams": lambda m: checks.check_streams(m, np.float32),
+    "bernoulli": lambda m: checks.check_bernoulli(m, np.float32, 1 << 18),
+    "decisions": lambda m: checks.check_decisions(m, np.float32),
+    "certain": lambda m: checks.check_certain(m, np.float32),
+    "epoch order": lambda m: checks.check_epoch_order(m, range(1, 131, 8)),
+}
+
+# what is wrong: (text, its replacement, the check that sees it)
+MUTANTS = {
+    "weight gradients do not accumulate": (
+        "goal.weights[:] += scale", "goal.weights[:] = scale", "golden gradients"),
+    "bias gradients do not accumulate": (
+        "goal.biases[:] += scale", "goal.biases[:] = scale", "golden gradients"),
+    "the error has the wrong sign": (
+        "target.astype(z.dtype) - sigmoid(z)", "sigmoid(z) - target.astype(z.dtype)", "finite differences"),
+    "weight gradients have source and target swapped": (
+        "add_rows(source.T, error, method)",
+        "add_rows(source.T, error, method).T.reshape(goal.weights.shape)", "finite differences"),
+    "q has source and target swapped": (
+        "(layer, bits[i], bits[i + 1], int(methods[i]))", "(layer, bits[i + 1], bits[i], int(methods[i]))",
+        "normalised"),
+    "log p and log q are exchanged": (
+        "return sums[0], sums[1]", "return sums[1], sums[0]", "golden probabilities"),
+    "bits have the wrong sign in log probabilities": (
+        "np.where(target, -z, z)", "np.where(target, z, -z)", "golden probabilities"),
+    "credits are left out": (
+        "_error(layer, source, target, method) * credit[:, None]", "_error(layer, source, target, method)",
+        "golden gradients"),
+    "teach leaves the prior out": (
+        "into_p = [g.prior, *", "into_p = [Layer(g.prior.weights, g.prior.biases.copy()), *", "golden gradients"),
+    "train leaves the prior out": (
+        "for layer, source, target, method in of_p:", "for layer, source, target, method in of_p[1:]:",
+        "sampled train"),
+    "train leaves the biases out": (
+        "goal.biases[:] += scale", "goal.biases[:] += 0 * scale", "sampled train"),
+    "the p rate is per row, not per particle": (
+        "learning_rates[0] / (count * n_particles)", "learning_rates[0] / count", "sampled train"),
+    "the p rate of a short batch is that of a whole one": (
+        "learning_rates[0] / (count * n_particles)", "learning_rates[0] / (batch_size * n_particles)",
+        "train by hand"),
+    "the q rate is per sum, not per mean gradient": (
+        "dtype(learning_rates[1] / count)", "dtype(learning_rates[1])", "sampled train"),
+    "the q rate of a short batch is that of a whole one": (
+        "learning_rates[1] / count", "learning_rates[1] / batch_size", "train by hand"),
+    "the rates are exchanged": ("learning_rates[1] / count", "learning_rates[0] / count", "sampled train"),
+    "the last batch is dropped": (
+        "last = first + count == len(data)", "last = first + count + batch_size > len(data)", "train by hand"),
+    "the last batch is dropped, float32": (
+        "last = first + count == len(data)", "last = first + count + batch_size > len(data)",
+        "train by hand, float32"),
+    "the batches of an epoch are all the first one": (
+        "epoch_order(seed, epoch, len(data), first, count)", "epoch_order(seed, epoch, len(data), 0, count)",
+        "train by hand"),
+    "every epoch has the order of the first": (
+        "keys = random_words(seed, ORDER, 8, 2, 8 * epoch)", "keys = random_words(seed, ORDER, 8, 2)",
+        "epoch order"),
+    "the rows are not shuffled": ("for i in range(0, 8, 2):", "for i in range(0):", "epoch order"),
+    "the rows are hardly shuffled": ("for i in range(0, 8, 2):", "for i in range(0, 2, 2):", "epoch order"),
+    "an index outside the rows is folded back": ("outside = index >= n_rows", "index %= n_rows; break", "epoch order"),
+    "p does not learn from every particle's row": (
+        "np.repeat(data[rows], n_particles, axis=0)", "np.tile(data[rows], (n_particles, 1))", "train by hand"),
+    "the samples of a row do not move along": (
+        "seed, WAKE, seen * n_particles)", "seed, WAKE, seen)", "train by hand"),
+    "every dream is the same": (
+        "methods, states, seed, SLEEP, seen)", "methods, states, seed, SLEEP)", "train by hand"),
+    "awake, all levels have one key": (
+        "methods[level - 1]), seed, stream + level, first_sample)", "methods[level - 1]), seed, stream, first_sample)",
+        "streams"),
+    "asleep, all levels have one key": (
+        "level), method), seed, stream + level, first_sample)", "level), method), seed, stream, first_sample)",
+        "streams"),
+    "wake and sleep have one key": ("stream: int = SLEEP", "stream: int = WAKE", "streams"),
+    "the upper half of the seed is left out": ("[seed & 0xFFFFFFFF, seed >> 32]", "[seed & 0xFFFFFFFF, 0]", "streams"),
+    "four samples share a word": ("word = (sample & np.uint64(3))", "word = (sample & np.uint64(0))", "streams"),
+    "uniform numbers stop short of 1": ("dtype(2.0**-23)", "dtype(0.99 * 2.0**-23)", "bernoulli"),
+    "uniform numbers have too few bits": (
+        "words >> np.uint32(9)", "words >> np.uint32(25) << np.uint32(16)", "bernoulli"),
+    "uniform numbers are as often 0 as 1/2": ("+ dtype(2.0**-24)", "- dtype(2.0**-10)", "certain"),
+    "uniform numbers lack the half": ("+ dtype(2.0**-24)", "", "decisions"),
+    "bits are on with probability 1 - p": ("exp_minus(z)) < 1)", "exp_minus(z)) > 1)", "bernoulli"),
+    "p dreams with q's biases": (
+        "for level, layer, method in _p_layers(p, methods):\n        bits[level] = _draw(_logits(layer,",
+        "for level, layer, method in _p_layers(p, methods):\n        layer = Layer(layer.weights, 0 * layer.biases)\n"
+        "        bits[level] = _draw(_logits(layer,",
+        "sampled verbs"),
+    "importance weights are added, not averaged": ("np.log(w.mean())", "np.log(w.sum())", "golden likelihood"),
+    "log w leaves log q out": ("np.exp(log_p - log_q - top)", "np.exp(log_p - top)", "golden likelihood"),
+    "exact leaves the prior out": ("softplus(z).sum(1) + log_prior", "softplus(z).sum(1)", "golden likelihood"),
+    "all seeds have the same particles": (
+        "enumerate(hash_rows(data, seed))", "enumerate(hash_rows(data, 0))", "golden likelihood"),
+}  # fmt: skip
+
+
+def mutant(text: str, replacement: str) -> ModuleType:
+    """The twin with every occurrence of a text replaced."""
+    changed = SOURCE.replace(text, replacement)
+    assert changed != SOURCE, f"the twin no longer contains {text!r}"
+    module = ModuleType("mutant")
+    exec(compile(changed, "mutant", "exec"), module.__dict__)
+    return module
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_twin_passes(name):
+    CHECKS[name](_reference)
+
+
+@pytest.mark.parametrize("wrong", MUTANTS)
+def test_a_mutant_is_seen(wrong):
+    text, replacement, name = MUTANTS[wrong]
+    module = mutant(text, replacement)
+    with pytest.raises(AssertionError):
+        CHECKS[name](module)

@@ -1,0 +1,201 @@
+"""A machine that is stopped at any moment, saved and loaded goes on as if nothing had happened."""
+
+import copy
+
+import numpy as np
+import pytest
+from machines import DIGITS, ROWS, everything, learned, measured, random_machine, random_rows, small
+
+from wakesleep import HelmholtzMachine, checkpoint, monitor, training
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "machine.npz"
+
+
+def through_a_file(machine, path):
+    machine.save(path)
+    return HelmholtzMachine.load(path)
+
+
+# ---- what goes in comes out ----
+
+
+@pytest.mark.parametrize("sizes", [(64, 5), (64, 5, 3), (1, 1), (70, 6, 5, 4)], ids=str)
+def test_a_loaded_machine_is_the_machine_that_was_saved(path, sizes):
+    machine = random_machine(sizes, random_state=2**64 - 1).partial_fit(random_rows(20, sizes[0]))
+    before = everything(machine)
+    loaded = through_a_file(machine, path)
+    assert everything(machine) == before
+    assert learned(loaded) == learned(machine)
+    assert loaded.history_ == machine.history_
+    assert loaded.get_params() == machine.get_params()
+    X = random_rows(30, sizes[0], seed=1)
+    np.testing.assert_array_equal(loaded.transform(X), machine.transform(X))
+    np.testing.assert_array_equal(loaded.sample(30), machine.sample(30))
+    np.testing.assert_array_equal(
+        loaded.score_samples(X, method="importance"), machine.score_samples(X, method="importance")
+    )
+    again = path.with_name("again.npz")
+    loaded.save(again)
+    assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        *({"hidden_layer_sizes": [5, 3]}, {"hidden_layer_sizes": np.array([5, 3])}, {"hidden_layer_sizes": 4}),
+        *({"learning_rate": [0.1, 0.2]}, {"learning_rate": (0.1, 0.2)}, {"learning_rate": np.float32(0.1)}),
+        *({"batch_size": np.int64(9), "n_iter": np.uint8(2)}, {"binarize": None}, {"binarize": np.float64(0.5)}),
+        *({"n_threads": 2, "n_particles": 2, "initial_biases": "zero"}, {"random_state": np.uint64(2**64 - 1)}),
+    ],
+    ids=str,
+)
+def test_all_kinds_of_parameters_come_back(path, params):
+    machine = small(**params).fit(ROWS)
+    loaded = through_a_file(machine, path)
+    for name, value in machine.get_params().items():
+        np.testing.assert_array_equal(getattr(loaded, name), value)
+    assert learned(loaded.fit(ROWS)) == learned(machine)
+
+
+@pytest.mark.parametrize("kind", [np.random.default_rng, np.random.RandomState])
+def test_of_a_generator_the_seed_is_kept(path, kind):
+    machine = small(random_state=kind(5)).fit(ROWS)
+    before = everything(machine)
+    loaded = through_a_file(machine, path)
+    assert everything(machine) == before
+    assert isinstance(loaded.random_state, int)
+    assert learned(copy.copy(loaded).fit(ROWS)) == learned(machine)
+    assert learned(loaded.partial_fit(ROWS)) == learned(machine.partial_fit(ROWS))
+
+
+def test_without_a_seed_the_machine_still_goes_on_as_it_would_have(path):
+    machine = small(random_state=None).fit(ROWS)
+    loaded = through_a_file(machine, path)
+    assert loaded.random_state is None
+    np.testing.assert_array_equal(loaded.sample(30), machine.sample(30))
+    assert learned(loaded.partial_fit(ROWS)) == learned(machine.partial_fit(ROWS))
+
+
+def test_the_history_comes_back_where_a_single_row_has_no_standard_error(path):
+    machine = small(n_iter=1).fit(ROWS, validation=DIGITS[:1])
+    np.testing.assert_equal(through_a_file(machine, path).history_, machine.history_)
+
+
+def test_a_subclass_loads_as_itself(path):
+    class Mine(HelmholtzMachine):
+        pass
+
+    small().fit(ROWS).save(path)
+    assert type(Mine.load(path)) is Mine
+
+
+# ---- stopped at any moment ----
+
+
+def stop_after(n_records):
+    """A training loop that ends like one under Ctrl-C, after so many records."""
+    train = training.train
+
+    def stopped(*args, **kwargs):
+        records = train(*args, **kwargs)
+        for _ in range(n_records):
+            yield next(records)
+        raise KeyboardInterrupt
+
+    return stopped
+
+
+def interrupted(machine, X, monkeypatch, n_steps, **how):
+    """Fit, and stop after so many minibatches."""
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "SECONDS_PER_CALL", 0)  # one minibatch per record
+        patched.setattr(training, "train", stop_after(n_steps))
+        with pytest.raises(KeyboardInterrupt):
+            machine.fit(X, **how)
+    return machine
+
+
+@pytest.mark.parametrize("random_state", [7, np.random.default_rng(3)], ids=["seed", "generator"])
+@pytest.mark.parametrize("n_steps", [0, 1, 4, 5, 7, 14])
+def test_stopped_saved_and_resumed_is_never_having_stopped(path, monkeypatch, n_steps, random_state):
+    whole = small(random_state=copy.deepcopy(random_state)).fit(ROWS, validation=ROWS)
+    machine = small(random_state=copy.deepcopy(random_state))
+    interrupted(machine, ROWS, monkeypatch, n_steps, validation=ROWS)
+    assert (machine.step_, machine.n_iter_, len(machine.history_)) == (n_steps, n_steps // 5, n_steps // 5)
+    loaded = through_a_file(machine, path)
+    assert learned(loaded) == learned(machine)
+    for one in (loaded, machine):
+        one.fit(ROWS, resume=True, validation=ROWS)
+        assert learned(one) == learned(whole)
+        assert measured(one) == measured(whole)
+
+
+def test_stopped_after_every_minibatch_is_never_having_stopped(path, monkeypatch):
+    machine, whole = small(n_iter=2), small(n_iter=2).fit(ROWS)
+    for n_steps in range(1, 10):
+        interrupted(machine, ROWS, monkeypatch, 1, resume=True)
+        machine = through_a_file(machine, path)
+        assert machine.step_ == n_steps
+    assert learned(machine.fit(ROWS, resume=True)) == learned(whole)
+    assert measured(machine) == measured(whole)
+
+
+def test_resuming_with_another_seed_would_be_noticed(path, monkeypatch):
+    machine = interrupted(small(), ROWS, monkeypatch, 7)
+    machine.save(path)
+    arrays, manifest = checkpoint.load(path)
+    manifest["state"]["seed"] += 1
+    checkpoint.save(path, arrays, manifest)
+    assert learned(HelmholtzMachine.load(path).fit(ROWS, resume=True)) != learned(small().fit(ROWS))
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_a_callback_that_raises_stops_after_its_epoch(path, epoch):
+    machine = small()
+
+    def stop(entry):
+        if entry["epoch"] == epoch:
+            machine.save(path)
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        machine.fit(ROWS, callbacks=[stop])
+    assert machine.n_iter_ == len(machine.history_) == epoch
+    for one in (machine, HelmholtzMachine.load(path)):
+        assert learned(one.fit(ROWS, resume=True)) == learned(small().fit(ROWS))
+        assert measured(one) == measured(small().fit(ROWS))
+
+
+def test_stopped_while_it_measures_a_machine_still_has_every_epoch_in_its_history(monkeypatch):
+    def measure(*args):
+        raise KeyboardInterrupt
+
+    machine = small().partial_fit(ROWS)
+    with monkeypatch.context() as patched:
+        patched.setattr(monitor, "measure", measure)
+        with pytest.raises(KeyboardInterrupt):
+            machine.fit(ROWS, resume=True, validation=ROWS)
+    assert [entry["epoch"] for entry in machine.fit(ROWS, resume=True).history_] == [1, 2, 3]
+
+
+def test_partial_fit_after_a_stop_begins_a_whole_pass(monkeypatch):
+    machine = interrupted(small(), ROWS, monkeypatch, 7)
+    machine.partial_fit(ROWS)
+    assert (machine.step_, machine.n_iter_) == (12, 3)
+
+
+def test_a_machine_in_the_middle_of_an_epoch_wants_the_rows_of_that_epoch(monkeypatch):
+    machine = interrupted(small(), ROWS, monkeypatch, 7)
+    before = everything(machine)
+    with pytest.raises(ValueError, match="X: want the rows of the epoch to resume, of which 64 are done, got only 64"):
+        machine.fit(ROWS[:64], resume=True)
+    assert everything(machine) == before
+
+
+def test_the_environment_is_not_the_machine(path, monkeypatch):
+    machine = small().fit(ROWS)
+    monkeypatch.setenv("WAKESLEEP_NUM_THREADS", "many")
+    assert learned(through_a_file(machine, path)) == learned(machine)
