@@ -19,9 +19,8 @@ class Layer:
 
     def probabilities(self, source):
         z = self.biases
-        for on, row in zip(source, self.weights, strict=True):
-            if on:
-                z = [a + w for a, w in zip(z, row, strict=True)]
+        for s, row in zip(source, self.weights, strict=True):
+            z = [a + s * w for a, w in zip(z, row, strict=True)]
         return [1 / (1 + exp(-a)) for a in z]
 
     def draw(self, source, random):
@@ -34,9 +33,8 @@ class Layer:
         for source, target, guess in zip(sources, targets, guesses, strict=True):
             change = [step * (t - p) for t, p in zip(target, guess, strict=True)]
             self.biases = [b + c for b, c in zip(self.biases, change, strict=True)]
-            for i, on in enumerate(source):
-                if on:
-                    self.weights[i] = [w + c for w, c in zip(self.weights[i], change, strict=True)]
+            for i, s in enumerate(source):
+                self.weights[i] = [w + s * c for w, c in zip(self.weights[i], change, strict=True)]
 
 
 class Machine:

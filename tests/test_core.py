@@ -1,9 +1,5 @@
 """The compiled core equals its twin in every bit, at every CPU level, and refuses what does not fit."""
 
-import os
-import subprocess
-import sys
-
 import checks
 import numpy as np
 import pytest
@@ -11,7 +7,7 @@ from checks import TABLES, WALK, random_parameters, random_states, same_bits
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from wakesleep import _core, _panels, _reference
+from wakesleep import _core, _reference
 from wakesleep.parameters import Parameters
 
 # Around the widths of words (64), panels (64), blocks (16) and groups (4); 130 is three panels.
@@ -331,118 +327,3 @@ def test_training_a_machine_with_infinite_biases_keeps_out_nan(cpu_level, method
     data = random_states(sizes[:1], 20)
     assert_same(lambda m: trained(m, machine, data, [5], 1, 8, 2, (0.1, 0.1)))
     assert not np.isnan(trained(_core, machine, data, [5], 1, 8, 2, (0.1, 0.1))[0]).any()
-
-
-# ---- the border ----
-
-TOY_SIZES, TOY_METHODS = np.array([3, 2]), np.array([WALK, TABLES], np.uint8)
-N = 19  # parameters of the toy
-MACHINE = {"parameters": np.zeros(N, np.float32), "sizes": TOY_SIZES, "methods": TOY_METHODS}
-STATES = np.zeros((4, 2), np.uint64)
-VERBS = {
-    "recognise": {**MACHINE, "states": STATES, "seed": 1},
-    "dream": {**MACHINE, "states": STATES, "seed": 1},
-    "log_probabilities": {**MACHINE, "states": STATES},
-    "teach": {
-        **MACHINE, "states": STATES, "credits_p": np.ones(4, np.float32), "credits_q": np.ones(4, np.float32),
-        "gradient": np.zeros(N, np.float32),
-    },
-    "train": {
-        **MACHINE, "data": np.zeros((4, 1), np.uint64), "position": np.zeros(3, np.int64), "seed": 1, "batch_size": 2,
-        "n_particles": 1, "n_batches": 1, "learning_rates": (0.1, 0.1),
-    },
-    "epoch_order": {"seed": 1, "epoch": 0, "n_rows": 5},
-    "propagate": {
-        "values": np.zeros((2, 3), np.float32), "weights": np.zeros((3, 4), np.float32),
-        "biases": np.zeros(4, np.float32),
-    },
-}  # fmt: skip
-
-OF_MACHINES = [
-    ("parameters", np.zeros(N - 1, np.float32)),
-    ("parameters", np.zeros((1, N), np.float32)),
-    ("parameters", np.zeros(N)),
-    ("parameters", [0.0] * N),
-    ("sizes", np.array([3])),
-    ("sizes", np.array([[3, 2]])),
-    ("sizes", np.array([3, -2])),
-    ("methods", np.array([0, 1, 1])),
-    ("methods", np.array([0, 2])),
-]
-OF_STATES = [("states", np.zeros((4, 1), np.uint64)), ("states", np.zeros((4, 3), np.uint64))]
-REFUSED = {
-    "recognise": OF_MACHINES + OF_STATES,
-    "dream": OF_MACHINES + OF_STATES,
-    "log_probabilities": OF_MACHINES + OF_STATES,
-    "teach": [
-        *OF_MACHINES, *OF_STATES,
-        ("credits_p", np.ones(3, np.float32)), ("credits_p", np.ones(4)), ("credits_p", [1.0] * 4),
-        ("credits_q", np.ones(5, np.float32)), ("credits_q", np.ones((4, 1), np.float32)),
-        ("gradient", np.zeros(N + 1, np.float32)), ("gradient", np.zeros(N)), ("gradient", None),
-    ],
-    "train": [
-        *OF_MACHINES,
-        ("data", np.zeros((4, 2), np.uint64)), ("data", np.zeros((4, 0), np.uint64)),
-        ("batch_size", 0), ("n_particles", 0), ("n_threads", 0), ("n_threads", -1),
-        ("position", np.zeros(2, np.int64)), ("position", np.zeros(4, np.int64)),
-        ("position", np.array([-1, 0, 0])), ("position", np.array([0, 4, 0])),
-    ],
-    "epoch_order": [("first", -1), ("first", 6), ("count", 6), ("count", -1)],
-    "propagate": [
-        ("values", np.zeros((2, 4), np.float32)), ("biases", np.zeros(3, np.float32)),
-        ("biases", np.zeros(5, np.float32)),
-    ],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("function", VERBS)
-def test_calls_like_the_refused_ones_are_accepted(function):
-    getattr(_core, function)(**{name: np.copy(v) if hasattr(v, "shape") else v for name, v in VERBS[function].items()})
-
-
-@pytest.mark.parametrize(
-    ("function", "name", "value"), [(function, *case) for function, cases in REFUSED.items() for case in cases]
-)
-def test_what_does_not_fit_is_refused_by_name_and_changes_nothing(function, name, value):
-    arguments = {**VERBS[function], name: value}
-    arrays = {key: array for key, array in arguments.items() if isinstance(array, np.ndarray)}
-    before = {key: array.copy() for key, array in arrays.items()}
-    with pytest.raises(ValueError, match=rf"^(\w+, )?{name}\b"):
-        getattr(_core, function)(**arguments)
-    assert all(same_bits(array, before[key]) for key, array in arrays.items())
-
-
-def test_no_rows_to_train_on_are_refused():
-    with pytest.raises(ValueError, match=r"position: .* 0 rows"):
-        _core.train(**{**VERBS["train"], "data": np.zeros((0, 1), np.uint64)})
-
-
-@pytest.mark.parametrize("name", ["parameters", "gradient", "credits_p"])
-def test_arrays_with_gaps_are_refused(name):
-    arguments = dict(VERBS["teach"])
-    arguments[name] = np.repeat(arguments[name], 2)[::2]
-    with pytest.raises(ValueError, match="contiguous"):
-        _core.teach(**arguments)
-
-
-def test_the_cpu_level_can_be_chosen_and_wrong_ones_are_refused(cpu_level):
-    assert _panels.cpu_level() == cpu_level
-    with pytest.raises(ValueError, match=r"WAKESLEEP_CPU: want one of baseline.*'mmx'"):
-        _panels.set_cpu_level("mmx")
-    assert _panels.cpu_level() == cpu_level
-    _panels.set_cpu_level()
-    assert _panels.cpu_level() == _panels.cpu_levels()[-1]
-
-
-def test_the_environment_chooses_the_cpu_level():
-    program = "from wakesleep import _panels; print(_panels.cpu_level())"
-
-    def run(level):
-        environment = {**os.environ, "WAKESLEEP_CPU": level}
-        return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-
-    for level in _panels.cpu_levels():
-        assert run(level).stdout.strip() == level
-    refused = run("mmx")
-    assert refused.returncode != 0
-    assert "WAKESLEEP_CPU: want one of baseline" in refused.stderr

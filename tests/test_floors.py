@@ -11,9 +11,9 @@ import wakesleep
 # Lowest floor first; rooms of a floor know nothing of each other; a folder is one room, and so are modules joined by +.
 FLOORS = [
     "parameters rules optimizers checkpoint drawing plotting _panels+_core",
-    "_reference _likelihood hyperparameters",
+    "_reference _likelihood",
     "bits+_packing+_bits_file",
-    "state",
+    "state hyperparameters",
     "datasets likelihood training",
     "estimator monitor",
     "machine",

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from checks import Z_MAX
-from machines import DIGITS, ROWS, SIZES, everything, every_row, learned, parts, random_machine, random_rows, small
+from machines import DIGITS, ROWS, SIZES, every_row, everything, learned, parts, random_machine, random_rows, small
 
 from wakesleep import Bits, HelmholtzMachine, NotFittedError
 

@@ -194,14 +194,14 @@ NO_PARAMETERS = {
     "prior infinite": ([0, -np.inf], DOWN, UP, "prior_logits: want finite numbers"),
     "prior too large": ([0, 1e39], DOWN, UP, "prior_logits: want finite numbers"),
     "prior None": (None, DOWN, UP, "prior_logits: want"),
-    "prior of objects": ([object(), 0], DOWN, UP, "prior_logits: want an array"),
-    "prior of letters": (["a", "b"], DOWN, UP, "prior_logits: want an array"),
+    "prior of objects": ([object(), 0], DOWN, UP, "prior_logits: want numbers of shape"),
+    "prior of letters": (["a", "b"], DOWN, UP, "prior_logits: want numbers of shape"),
     "prior complex": (np.array([1j, 0]), DOWN, UP, "prior_logits: want"),
     "weights ragged": (
         PRIOR,
         with_part(DOWN, 1, 0, [[0, 0, 0], [0]]),
         UP,
-        r"generative\[1\]\.weights: want an array of 2 ",
+        r"generative\[1\]\.weights: want numbers of shape",
     ),
     "weights NaN": (
         PRIOR,

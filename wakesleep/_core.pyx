@@ -317,6 +317,7 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
         raise ValueError(f"position: want numbers from 0, the second one below {n_rows} rows, got {position.tolist()}")
     if len(learning_rates) != 2:
         raise ValueError(f"learning_rates: want a pair, for p and for q, got {learning_rates!r}")
+    parameters += 0  # no −0: so a row that nothing is added to may be left alone
     cdef Py_ssize_t n = batch_size * n_particles
     n_threads = min(n_threads, max(n * len(parameters) // WORK, 1), MOST_THREADS)
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, None, <int>n_threads)

@@ -51,8 +51,8 @@ cdef const Kernels *kernels() noexcept nogil:
 cdef class Unfolded:
     """The memory of a machine while a compiled call lasts: panels of its layers, and what each thread works in."""
 
-    def __cinit__(self, const float[::1] parameters, const int64_t[::1] sizes, const uint8_t[::1] methods, Py_ssize_t capacity,
-                  const float[::1] gradient=None, int n_threads=1):
+    def __cinit__(self, const float[::1] parameters, const int64_t[::1] sizes, const uint8_t[::1] methods,
+                  Py_ssize_t capacity, const float[::1] gradient=None, int n_threads=1):
         cdef Py_ssize_t words = 0, widest = 0, padded, i
         cdef Py_ssize_t walked = 0
         cdef int level, n_levels = <int>sizes.shape[0]

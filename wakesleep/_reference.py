@@ -321,6 +321,7 @@ def train(
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     The p and q rates are per mean gradient.
     """
+    parameters += 0  # no −0: so a row that nothing is added to may be left alone
     p = Parameters(sizes, parameters)
     dtype = parameters.dtype.type
     for _ in range(n_batches):

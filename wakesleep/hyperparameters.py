@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import os
 import secrets
@@ -17,7 +18,6 @@ from wakesleep.optimizers import OPTIMIZERS
 from wakesleep.rules import RULES
 
 MOST = 2**31 - 1  # of anything that is counted
-MOST_FLOAT = float(np.finfo(np.float64).max)
 INITIAL_BIASES = ("data", "zero")
 
 
@@ -107,9 +107,13 @@ def rates(value: Any) -> tuple[float, float]:
     pair = value if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2 or not all(isinstance(r, numbers.Real) and not isinstance(r, bool | np.bool_) for r in pair):
         raise TypeError(f"learning_rate: want a number or a pair (p, q) of numbers, got {value!r:.80}")
-    if not all(0 < rate < float("inf") and rate <= MOST_FLOAT for rate in pair):
+    try:
+        rate_p, rate_q = float(pair[0]), float(pair[1])
+    except OverflowError:
+        rate_p = rate_q = math.inf
+    if not (0 < rate_p < math.inf and 0 < rate_q < math.inf):
         raise ValueError(f"learning_rate: want positive, finite numbers, got {value!r:.80}")
-    return float(pair[0]), float(pair[1])
+    return rate_p, rate_q
 
 
 def threads(value: int | None) -> int:
