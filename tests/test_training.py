@@ -135,11 +135,38 @@ def test_what_says_the_same_learns_the_same_bits(same):
     assert learned(small(**same).fit(ROWS)) == learned(small().fit(ROWS))
 
 
-@pytest.mark.parametrize("n_threads", ["1", "2", "3"])
-def test_threads_of_the_environment_learn_the_same_bits(monkeypatch, n_threads):
-    machine = small(batch_size=700, hidden_layer_sizes=(70, 65)).fit(DIGITS)
-    monkeypatch.setenv("WAKESLEEP_NUM_THREADS", n_threads)
-    assert learned(small(batch_size=700, hidden_layer_sizes=(70, 65)).fit(DIGITS)) == learned(machine)
+@pytest.mark.parametrize("density", [0.1, 0.6], ids=["walk", "tables"])
+@pytest.mark.parametrize("n_particles", [1, 2])
+def test_any_number_of_threads_learns_the_same_bits(monkeypatch, density, n_particles):
+    X = np.random.default_rng(0).random((700, 200)) < density
+
+    def fit(n_threads=None):
+        sizes = (70, 65)  # with these rows enough work for four threads
+        return learned(
+            small(hidden_layer_sizes=sizes, n_particles=n_particles, batch_size=300, n_threads=n_threads).fit(X)
+        )
+
+    alone = fit(1)
+    assert fit(2) == fit(3) == alone
+    for n_threads in ("1", "2", "3"):
+        monkeypatch.setenv("WAKESLEEP_NUM_THREADS", n_threads)
+        assert fit() == alone
+
+
+def test_how_sums_are_taken_follows_from_the_rows_where_training_begins():
+    rng = np.random.default_rng(0)
+    sparse, dense = rng.random((2, 100, 20)) < [[[0.2]], [[0.4]]]
+    walk, tables = [_reference.WALK, *[_reference.TABLES] * 2], [_reference.TABLES] * 3
+    for X, other, expected in ((sparse, dense, walk), (dense, sparse, tables)):
+        machine = small().fit(X)
+        assert machine._state.methods.tolist() == expected
+        assert machine.partial_fit(other)._state.methods.tolist() == expected
+        assert (
+            HelmholtzMachine.from_parameters(
+                machine.prior_logits_, machine.generative_, machine.recognition_
+            )._state.methods.tolist()
+            == expected
+        )
 
 
 @pytest.mark.parametrize("seconds", [0, 1e-4, 1e9])
