@@ -84,6 +84,17 @@ def test_the_history_comes_back_where_a_single_row_has_no_standard_error(path):
     np.testing.assert_equal(through_a_file(machine, path).history_, machine.history_)
 
 
+@pytest.mark.parametrize("params", [{"n_iter": -1}, {"rule": "sleep-wake"}, {"hidden_layer_sizes": (3, 5)}], ids=str)
+def test_what_load_would_refuse_is_not_saved(path, params):
+    machine = small().fit(ROWS)
+    machine.save(path)
+    before = path.read_bytes()
+    (name,) = params
+    with pytest.raises(ValueError, match=f"^{name}: want"):
+        machine.set_params(**params).save(path)
+    assert path.read_bytes() == before
+
+
 def test_a_subclass_loads_as_itself(path):
     class Mine(HelmholtzMachine):
         pass
