@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import _reference
+from wakesleep.optimizers import sgd
 from wakesleep.parameters import Parameters
+from wakesleep.rules import RULES
 
 WALK, TABLES = _reference.WALK, _reference.TABLES
 
@@ -244,7 +246,7 @@ def check_sampled_train(module: Any, dtype: Any, repeats: int = 150, n: int = 40
 
 
 def check_train_by_hand(module: Any, dtype: Any) -> None:
-    """Four minibatches, a short one among them, are parameters += rate · mean gradient: p awake, then q asleep."""
+    """Four minibatches, a short one among them, are what the rule and the optimizer say: p awake, then q asleep."""
     sizes, seed, batch_size, n_particles, rates = (5, 4, 3), 9, 3, 2, (0.3, 0.2)
     methods = np.array([WALK, TABLES, TABLES], np.uint8)
     by_hand = random_parameters(sizes, dtype, seed=5)
@@ -252,20 +254,23 @@ def check_train_by_hand(module: Any, dtype: Any) -> None:
     actual, position = by_hand.copy(), np.zeros(3, np.int64)
     module.train(actual, sizes, methods, data, position, seed, batch_size, n_particles, 4, rates)
 
-    seen = 0
+    rule, seen = RULES["wake-sleep"], 0
     for epoch, first in ((0, 0), (0, 3), (0, 6), (1, 0)):
         rows = module.epoch_order(seed, epoch, 7)[first : first + batch_size]
         awake = states_of(np.repeat(data[rows], n_particles, axis=0), sizes)
         module.recognise(by_hand, sizes, methods, awake, seed, module.WAKE, seen * n_particles)
+        log_p, log_q = module.log_probabilities(by_hand, sizes, methods, awake)
+        v, u = rule.credits((log_p - log_q).reshape(-1, n_particles))
+        assert not u.any()
         gradient = np.zeros_like(by_hand)
-        module.teach(by_hand, sizes, methods, awake, np.ones(len(awake), dtype), None, gradient)
-        by_hand += dtype(rates[0] / len(awake)) * gradient
+        module.teach(by_hand, sizes, methods, awake, v.ravel().astype(dtype), None, gradient)
+        sgd(by_hand, gradient, rates[0] / len(rows))
 
         asleep = states_of(np.zeros((len(rows), 1), np.uint64), sizes)
         module.dream(by_hand, sizes, methods, asleep, seed, module.SLEEP, seen)
         gradient = np.zeros_like(by_hand)
         module.teach(by_hand, sizes, methods, asleep, None, np.ones(len(asleep), dtype), gradient)
-        by_hand += dtype(rates[1] / len(asleep)) * gradient
+        sgd(by_hand, gradient, rule.sleep_weight * rates[1] / len(asleep))
         seen += len(rows)
 
     assert position.tolist() == [1, 3, 10]

@@ -170,7 +170,7 @@ NO_PARAMETERS = {
     "initial_biases": ["mean", "", None, 0, ["data"]],
     "binarize": [np.nan, np.inf, "0.5", True, [0.5], 1j, 10**400],
     "n_threads": [0, *NO_COUNT],
-    "verbose": [None, *NO_COUNT],
+    "verbose": [None, *(value for value in NO_COUNT if value is not True)],
     "random_state": [-1, 2**64, 1.0, True, "7", [7], np.random, np.random.PCG64(0), np.nan],
 }
 NO_PARAMETERS["hidden_layer_sizes"] += [{3, 4}, {3: 4}, np.array(3.0), np.array([[5, 3]]), np.zeros(2)]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from checks import TABLES, WALK, random_parameters, random_states, same_bits
 
-from wakesleep import _core, _reference
+from wakesleep import _core, _likelihood, _reference
 
 SIZES = np.array([130, 70, 33])  # with forty rows a step has work for more than eight threads
 METHODS = np.array([WALK, TABLES, TABLES], np.uint8)
@@ -25,6 +25,15 @@ def test_any_number_of_threads_learns_the_bits_of_the_twin(cpu_level):
     for n_threads in (1, 2, 3, 4, 5, 8, 64, 1000):
         assert same_bits(learned(n_threads), alone), n_threads
     assert not same_bits(learned(2, seed=2), alone)
+
+
+def test_any_number_of_threads_estimates_the_same_likelihoods():
+    def estimates(n_threads):
+        return _likelihood.importance(random_parameters(SIZES, scale=0.1), SIZES, METHODS, DATA, 3, 300, n_threads)
+
+    alone = estimates(1)
+    for n_threads in (2, 3, 8, 1000):
+        assert all(same_bits(one, other) for one, other in zip(estimates(n_threads), alone, strict=True)), n_threads
 
 
 def test_machines_trained_at_once_do_not_disturb_each_other():

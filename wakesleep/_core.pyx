@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 from wakesleep cimport _panels
 from wakesleep._panels cimport (
     BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, PANEL, Kernels,
-    Machine, Source, Unfolded, barrier_wait, kernels, team_run, teach_p, teach_q, weigh,
+    MOST_THREADS, Machine, Source, Unfolded, barrier_wait, kernels, team_run, teach_p, teach_q, weigh,
 )
 
 WALK, TABLES = C_WALK, C_TABLES
@@ -157,7 +157,6 @@ def epoch_order(uint64_t seed, uint64_t epoch, Py_ssize_t n_rows, Py_ssize_t fir
 cdef enum:
     ROWS = 256  # states at a time where the size of a batch does not matter
     WORK = 1 << 18  # parameters times rows of a step that a further thread pays for
-    MOST_THREADS = 64
 
 
 def recognise(parameters, sizes, methods, states, uint64_t seed, uint32_t stream=C_WAKE, uint64_t first_sample=0):

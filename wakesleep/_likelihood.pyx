@@ -11,7 +11,9 @@ from libc.math cimport INFINITY, exp, fabs, log, log1p
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from wakesleep._panels cimport C_IMPORTANCE, Machine, Source, Unfolded, recognise, weigh
+from wakesleep._panels cimport (
+    C_IMPORTANCE, MOST_THREADS, Barrier, Machine, Source, Unfolded, recognise, team_run, weigh,
+)
 
 from wakesleep import _core
 from wakesleep.parameters import Parameters
@@ -64,44 +66,84 @@ cdef inline void add_log(Total *total, double log_w) noexcept nogil:
         total.second += ratio * ratio
 
 
+cdef struct Estimation:
+    Machine *machine
+    Barrier barrier
+    const uint64_t *rows
+    Py_ssize_t n_rows
+    Py_ssize_t words
+    uint64_t seed
+    Py_ssize_t n_particles
+    Py_ssize_t most         # particles at a time
+    double *log_p           # so many for each thread
+    double *log_q
+    double *estimates
+    double *sizes
+
+
+cdef void estimate_rows(void *job, int me) noexcept nogil:
+    """What each thread does: its share of the rows, with a machine that is a team of one."""
+    cdef Estimation *e = <Estimation *>job
+    cdef Machine machine = e.machine[0]
+    cdef uint32_t *states = e.machine.workers[me].states
+    cdef double *log_p = e.log_p + me * e.most
+    cdef double *log_q = e.log_q + me * e.most
+    cdef Py_ssize_t row, k, n, done, n_threads = e.barrier.n_threads
+    cdef const uint64_t *x
+    cdef uint64_t key
+    cdef Total total
+    machine.workers = &e.machine.workers[me]
+    for row in range(e.n_rows * me // n_threads, e.n_rows * (me + 1) // n_threads):
+        x = e.rows + row * e.words
+        key = hash_row(x, e.words, e.seed)
+        for k in range(e.most):
+            memcpy(states + k * machine.stride, x, e.words * sizeof(uint64_t))
+        total = Total(-INFINITY, 0, 0)
+        done = 0
+        while done < e.n_particles:
+            n = min(e.most, e.n_particles - done)
+            recognise(&machine, 0, states, n, Source(key, C_IMPORTANCE, <uint64_t>done))
+            memset(log_p, 0, n * sizeof(double))
+            memset(log_q, 0, n * sizeof(double))
+            weigh(&machine, 0, states, n, log_p, log_q)
+            for k in range(n):
+                add_log(&total, log_p[k] - log_q[k])
+            done += n
+        e.estimates[row] = total.top + log(total.first / e.n_particles)
+        e.sizes[row] = total.first * total.first / total.second if total.second > 0 else 0
+
+
 def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_particles, Py_ssize_t n_threads=1):
     """log (1/K) Σ_k w_k and the effective sample size (Σ w)² / Σ w² of every row, nats      (eq. 11)
 
-    data : (B, words).  Returns (B,), (B,) of float64.
+    data : (B, words).  Returns (B,), (B,) of float64, which do not depend on the number of threads.
     """
     parameters, sizes, methods = _core.check_machine(parameters, sizes, methods)
     _core.check_bits("data", data, sizes[:1], 1)
     if n_particles < 1:
         raise ValueError(f"n_particles: want 1 or more, got {n_particles}")
-    cdef Py_ssize_t most = min(n_particles, <Py_ssize_t>PARTICLES)
-    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, most)
-    cdef Machine *machine = &unfolded.machine
-    cdef uint32_t *states = machine.workers[0].states
-    cdef const uint64_t[:, ::1] rows = data
+    if n_threads < 1:
+        raise ValueError(f"n_threads: want 1 or more, got {n_threads}")
     estimate, size = np.empty(len(data)), np.empty(len(data))
-    log_p, log_q = np.empty(most), np.empty(most)
-    cdef double[::1] estimates = estimate, sizes_ = size, p = log_p, q = log_q
-    cdef Py_ssize_t row, k, n, done, words = rows.shape[1]
-    cdef uint64_t key
-    cdef Total total
+    if not len(data):
+        return estimate, size
+    n_threads = min(n_threads, len(data), MOST_THREADS)
+    cdef Py_ssize_t most = min(n_particles, <Py_ssize_t>PARTICLES)
+    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, most, None, <int>n_threads)
+    log_weights = np.empty((2, n_threads * most))
+    cdef double[:, ::1] scratch = log_weights
+    cdef double[::1] estimates = estimate, sizes_ = size
+    cdef const uint64_t[:, ::1] rows = data
+    cdef Estimation estimation
+    estimation.machine, estimation.rows = &unfolded.machine, NULL
+    if rows.shape[1]:
+        estimation.rows = &rows[0, 0]
+    estimation.n_rows, estimation.words = rows.shape[0], rows.shape[1]
+    estimation.seed, estimation.n_particles, estimation.most = seed, n_particles, most
+    estimation.log_p, estimation.log_q = &scratch[0, 0], &scratch[1, 0]
+    estimation.estimates, estimation.sizes = &estimates[0], &sizes_[0]
     with nogil:
-        for row in range(rows.shape[0]):
-            key = hash_row(&rows[row, 0], words, seed)
-            for k in range(most):
-                memcpy(states + k * machine.stride, &rows[row, 0], words * sizeof(uint64_t))
-            total = Total(-INFINITY, 0, 0)
-            done = 0
-            while done < n_particles:
-                n = min(most, n_particles - done)
-                recognise(machine, 0, states, n, Source(key, C_IMPORTANCE, <uint64_t>done))
-                memset(&p[0], 0, n * sizeof(double))
-                memset(&q[0], 0, n * sizeof(double))
-                weigh(machine, 0, states, n, &p[0], &q[0])
-                for k in range(n):
-                    add_log(&total, p[k] - q[k])
-                done += n
-            estimates[row] = total.top + log(total.first / n_particles)
-            sizes_[row] = total.first * total.first / total.second if total.second > 0 else 0
+        team_run(<int>n_threads, &estimation.barrier, estimate_rows, &estimation)
     return estimate, size
 
 

@@ -53,6 +53,9 @@ cdef extern from "_kernels/kernels.h" nogil:
     void transpose_bits(const uint32_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t, uint32_t *, Py_ssize_t)
 
 cdef extern from "_kernels/team.h" nogil:
+    enum:
+        MOST_THREADS
+
     ctypedef struct Barrier:
         int n_threads
 

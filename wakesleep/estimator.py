@@ -137,9 +137,10 @@ class Estimator:
         """
         arrays, manifest = checkpoint.load(path)
         try:
-            unknown = set(manifest) - {"package_version", "params", "state", "history"}
-            if unknown:
-                raise ValueError(f"it has more than this version knows: {sorted(unknown)!r:.200}")
+            if set(manifest) != {"package_version", "params", "state", "history"}:
+                raise ValueError(f"want package_version, params, state and history, got {sorted(manifest)!r:.200}")
+            if set(manifest["params"]) != set(cls().get_params()):
+                raise ValueError(f"params: want those of this version, got {sorted(manifest['params'])!r:.200}")
             params = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["params"].items()}
             machine = cls().set_params(**params)
             machine._state = restored(arrays, manifest["state"])

@@ -44,7 +44,8 @@ def settings(params: dict[str, Any]) -> Settings:
     """
     rule = RULES[choice("rule", params["rule"], RULES)]
     choice("optimizer", params["optimizer"], OPTIMIZERS)
-    count("verbose", params["verbose"], least=0)
+    if not isinstance(params["verbose"], bool):
+        count("verbose", params["verbose"], least=0)
     as_threshold(params["binarize"])
     check_random_state(params["random_state"])
     if params["n_particles"] is None:

@@ -192,7 +192,7 @@ class HelmholtzMachine(Estimator):
                 }  # fmt: skip
                 self.history_.append(entry)  # before measuring, which can be interrupted
                 if held_out is not None or self.verbose:
-                    entry |= monitor.measure(self._state, data, held_out)
+                    entry |= monitor.measure(self._state, data, held_out, n_threads)
                 if self.verbose:
                     print(monitor.line(entry), flush=True)
                 for callback in callbacks:

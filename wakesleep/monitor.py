@@ -12,7 +12,7 @@ MOST_ROWS, PARTICLES = 1000, 100
 HEADER = "epoch  seconds      rows/s  cross-entropy  held-out log p(x)  std.error      K"
 
 
-def measure(state: State, train: Bits, held_out: Bits | None) -> dict[str, Any]:
+def measure(state: State, train: Bits, held_out: Bits | None, n_threads: int = 1) -> dict[str, Any]:
     """Reconstruction cross-entropy and log p(x) of held-out rows, nats; without any, the former of training rows."""
     rows = (train if held_out is None else held_out)[:MOST_ROWS]
     measured: dict[str, Any] = {
@@ -20,8 +20,9 @@ def measure(state: State, train: Bits, held_out: Bits | None) -> dict[str, Any]:
     }
     if held_out is not None:
         values, size = likelihood.log_likelihood(
-            state.parameters, state.methods, rows, method="auto", n_particles=PARTICLES, seed=state.seed
-        )
+            state.parameters, state.methods, rows,
+            method="auto", n_particles=PARTICLES, seed=state.seed, n_threads=n_threads,
+        )  # fmt: skip
         measured["log_likelihood"] = float(values.mean())
         measured["standard_error"] = likelihood.standard_error(values) if len(rows) > 1 else None
         measured["n_particles"] = None if size is None else PARTICLES
