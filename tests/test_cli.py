@@ -15,6 +15,7 @@ from wakesleep import Bits, HelmholtzMachine, datasets
 from wakesleep.cli import main
 
 QUICK = ["--epochs", "2"]
+RESUME = ["train", "-o", "model.npz", "--resume"]
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +104,7 @@ def test_training_on_a_split_measures_on_the_other(capsys):
     np.savez("digits.npz", train=X[:1000], test=X[1000:])
     assert main(["train", "digits.npz", "--split", "train", "--held-out-split", "test", "--hidden", "8", *QUICK]) == 0
     out = capsys.readouterr().out
-    assert "1,000 rows to learn from, 797 held out; levels 64-8" in out
+    assert "1,000 rows to learn from; 797 of 797 held-out rows measured after each epoch; levels 64-8" in out
     assert "(exact, 797 rows)" in out
 
 
@@ -120,7 +121,8 @@ def test_held_out_rows_are_not_trained_on(monkeypatch, capsys):
     assert not rows[0] & rows[1]
 
 
-def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(number):
     process = subprocess.Popen(
         [sys.executable, "-m", "wakesleep", "train", "-o", "cut.npz", "--epochs", "100000"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -128,7 +130,7 @@ def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(tmp_path):
     for _ in range(5):
         process.stdout.readline()
     time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert re.search(rb"interrupted; \d+ epochs and \d+ steps are in cut.npz", errors)
@@ -184,7 +186,11 @@ def test_info_tells_what_a_file_holds_and_what_runs_here(model, capsys):
     [
         (["train", "missing.npy"], "missing.npy: No such file"),
         (["train", "-o", "no/such/folder/m.npz"], "no/such/folder/m.npz: want a file in a folder that exists"),
-        (["train", "--rule", "sleep-wake"], "rule: want one of wake-sleep, got 'sleep-wake'"),
+        (["score", "model.npz", "-o", "scores.txt"], "--output: want a .npy file"),
+        (["train", "one.csv"], "one.csv: want 2 rows or more"),
+        ([*RESUME, "--epochs", "2"], "--resume: model.npz has 2 epochs already"),
+        ([*RESUME, "--hidden", "8"], "--resume: want the hidden_layer_sizes of model.npz"),
+        ([*RESUME, "--seed", "5"], "--resume: want the random_state of model.npz, which"),
         (["train", "--hidden", "0"], "hidden_layer_sizes: want a whole number from 1"),
         (["train", "--held-out", "1.5"], "--held-out: want a share"),
         (["train", "--split", "train"], "--split: want DATA"),
@@ -201,6 +207,7 @@ def test_info_tells_what_a_file_holds_and_what_runs_here(model, capsys):
 def test_errors_are_one_line_and_status_1(arguments, message, model, capsys):
     Path("broken.npz").write_bytes(b"PK\x03\x04 no archive")
     Path("wrong.csv").write_text("1,0,1\n0,0,1\n")
+    Path("one.csv").write_text("1,0,1\n")
     assert main(arguments) == 1
     err = capsys.readouterr().err
     assert err.startswith("wakesleep: error: ")
@@ -208,7 +215,9 @@ def test_errors_are_one_line_and_status_1(arguments, message, model, capsys):
     assert all(part in err for part in message.split(" .* "))
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["train", "--epochs", "many"], ["train", "--shape", "8"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], *(["train", *x.split()] for x in ("--epochs many", "--shape 8", "--rule other"))]
+)
 def test_wrong_usage_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -222,6 +231,19 @@ def test_the_data_are_never_overwritten(capsys):
     assert main(["train", "mine.npz", "-o", "mine.npz"]) == 1
     assert "mine.npz: want another file" in capsys.readouterr().err
     assert Path("mine.npz").read_bytes() == before
+
+
+def test_a_reader_that_stops_loses_no_training():
+    command = f"'{sys.executable}' -m wakesleep train -o cut.npz --epochs 100000 | head -n 4"
+    result = subprocess.run(command, shell=True, capture_output=True, timeout=60, check=True)
+    assert b"are in cut.npz" in result.stderr
+    assert b"Traceback" not in result.stderr
+    assert HelmholtzMachine.load("cut.npz").n_iter_ > 0
+
+
+def test_a_machine_worse_than_independent_units_is_called_so(capsys):
+    assert main(["train", "--learning-rate", "1000", *QUICK]) == 0
+    assert "worse than independent units: try" in capsys.readouterr().out
 
 
 def test_a_reader_that_stops_is_no_error(model):

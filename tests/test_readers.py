@@ -351,3 +351,8 @@ def test_no_cut_goes_unnoticed(tmp_path, name):
     assert read(path) == Bits.from_dense(DENSE)
     for length in range(len(content)):
         assert_refused(write(path, content[:length]), f"{path}: ")
+
+
+def test_true_and_false_of_a_csv_are_one_and_zero(tmp_path):
+    (tmp_path / "survey.csv").write_text("smokes,drinks\nTrue,False\nfalse,TRUE\n")
+    np.testing.assert_array_equal(read(tmp_path / "survey.csv").to_dense(), [[1, 0], [0, 1]])

@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import wakesleep
-from wakesleep import _core, _panels, datasets, drawing, hyperparameters, likelihood
+from wakesleep import _core, _panels, datasets, drawing, hyperparameters, likelihood, monitor
 from wakesleep.bits import Bits, as_bits
 from wakesleep.machine import HelmholtzMachine
+from wakesleep.rules import RULES
 from wakesleep.training import DivergenceError
 
 N_DRAWN = 8  # images in a row
@@ -100,14 +102,14 @@ def parser() -> argparse.ArgumentParser:
     held_out.add_argument("--held-out", type=float, default=0.2, metavar="SHARE", help="share of rows to measure on")
     held_out.add_argument("--held-out-split", metavar="NAME", help="measure on these rows of the .npz instead")
     train.add_argument("--hidden", type=_numbers(int), default="32,16", metavar="N,N", help="units, bottom level first")
-    train.add_argument("--rule", default="wake-sleep", help="learning rule")
+    train.add_argument("--rule", default="wake-sleep", choices=RULES, help="learning rule")
     train.add_argument("--epochs", type=int, default=40, metavar="N", help="passes over the rows")
     train.add_argument("--batch-size", type=int, default=20, metavar="N", help="rows per step")
-    train.add_argument("--learning-rate", type=_numbers(float), default="0.3", metavar="R[,R]", help="of p and q")
-    train.add_argument("--particles", type=int, metavar="K", help="samples per row; as the rule has it if left out")
-    train.add_argument("--seed", type=int, default=0, help="of everything that is random")
+    train.add_argument("--learning-rate", type=_numbers(float), default="0.3", metavar="R[,R]", help="of both, or p,q")
+    train.add_argument("--particles", type=int, metavar="K", help="samples per row in the wake phase; 1 if left out")
+    train.add_argument("--seed", type=int, default=0, help="the same seed and rows give the same machine")
     train.add_argument("--threads", type=int, metavar="N", help="all processors if left out; results are the same")
-    train.add_argument("--resume", action="store_true", help="go on with MODEL on the same DATA, up to --epochs in all")
+    train.add_argument("--resume", action="store_true", help="go on with MODEL; all but --epochs as it was")
     train.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
 
     sample = add("sample", _sample, "draw fantasies from a machine")
@@ -131,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     for sub in (train, score):
         sub.add_argument("--binarize", type=float, default=0.5, metavar="T", help="cells are 1 above this value")
     for sub in (train, sample):
-        sub.add_argument("--shape", type=_shape, metavar="HxW", help="draw rows as images; squares by themselves")
+        sub.add_argument("--shape", type=_shape, metavar="HxW", help="draw rows as images of this shape")
     return top
 
 
@@ -160,24 +162,25 @@ def _train(args: argparse.Namespace) -> int:
         raise ValueError(f"{output}: want another file to save to than the data")
     if not os.path.isdir(os.path.dirname(os.path.abspath(output))):
         raise ValueError(f"{output}: want a file in a folder that exists")
+    machine = HelmholtzMachine(
+        args.hidden, args.rule, n_particles=args.particles, batch_size=args.batch_size, n_iter=args.epochs,
+        learning_rate=args.learning_rate[0] if len(args.learning_rate) == 1 else args.learning_rate,
+        binarize=args.binarize, random_state=args.seed,
+    )  # fmt: skip
+    hyperparameters.settings(machine.get_params())
+    if args.resume:
+        machine = _resumed(output, machine)
+    machine.set_params(n_threads=args.threads, verbose=0 if args.quiet else 1)
     train, held_out = _split(args)
     shape = drawing.image_shape(train.n_features, args.shape)
-    if args.resume:
-        machine = HelmholtzMachine.load(output).set_params(n_iter=args.epochs)
-    else:
-        machine = HelmholtzMachine(
-            args.hidden, args.rule, n_particles=args.particles, batch_size=args.batch_size, n_iter=args.epochs,
-            learning_rate=args.learning_rate[0] if len(args.learning_rate) == 1 else args.learning_rate,
-            binarize=args.binarize, random_state=args.seed,
-        )  # fmt: skip
-    machine.set_params(n_threads=args.threads, verbose=0 if args.quiet else 1)
     if not args.quiet:
-        sizes = machine.hidden_layer_sizes if args.resume else args.hidden
-        levels = "-".join(map(str, (train.n_features, *sizes)))
-        print(f"{len(train):,} rows to learn from, {len(held_out):,} held out; levels {levels}")
+        levels = "-".join(map(str, (train.n_features, *args.hidden)))
+        measured = f"{min(len(held_out), monitor.MOST_ROWS):,} of {len(held_out):,}"
+        print(f"{len(train):,} rows to learn from; {measured} held-out rows measured after each epoch; levels {levels}")
+    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: save what there is
     try:
         machine.fit(train, validation=held_out, resume=args.resume)
-    except (KeyboardInterrupt, DivergenceError) as stopped:
+    except (KeyboardInterrupt, BrokenPipeError, DivergenceError) as stopped:
         if not hasattr(machine, "step_"):
             raise
         _save(machine, output)
@@ -185,7 +188,11 @@ def _train(args: argparse.Namespace) -> int:
         if isinstance(stopped, DivergenceError):
             raise DivergenceError(f"{stopped}; {done}") from stopped
         print(f"wakesleep: interrupted; {done}; the same command with --resume goes on", file=sys.stderr)
+        if isinstance(stopped, BrokenPipeError):
+            raise
         return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, terminate)
     _save(machine, output)
     if not args.quiet:
         _report(machine, train, held_out)
@@ -197,6 +204,18 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
+def _resumed(path: str, wanted: HelmholtzMachine) -> HelmholtzMachine:
+    """The machine of a file, if it is being trained in the way that is wanted; more epochs may be."""
+    machine = HelmholtzMachine.load(path)
+    found = machine.get_params() | {"hidden_layer_sizes": tuple(machine.hidden_layer_sizes)}
+    for name, value in wanted.get_params().items():
+        if name not in ("n_iter", "n_threads", "verbose") and found[name] != value:
+            raise ValueError(f"--resume: want the {name} of {path}, which is {found[name]!r}, got {value!r}")
+    if machine.n_iter_ >= wanted.n_iter:
+        raise ValueError(f"--resume: {path} has {machine.n_iter_} epochs already, want more --epochs than that")
+    return machine.set_params(n_iter=wanted.n_iter)
+
+
 def _save(machine: HelmholtzMachine, path: str) -> None:
     machine.set_params(n_threads=None, verbose=0).save(path)  # which are of this run, not of the machine
 
@@ -204,14 +223,18 @@ def _save(machine: HelmholtzMachine, path: str) -> None:
 def _split(args: argparse.Namespace) -> tuple[Bits, Bits]:
     """Rows to learn from, and rows held out: a keyed choice, so that sorted data are no trap."""
     data = _read(args.data, args.split, args.binarize)
+    seed, stream = hyperparameters.seed(args.seed), 2**32  # an epoch that no training comes to
     if args.held_out_split is not None:
-        return data, _read(args.data, args.held_out_split, args.binarize)
+        held_out = _read(args.data, args.held_out_split, args.binarize)
+        return data, held_out[_core.epoch_order(seed, stream, len(held_out))]
+    if len(data) < 2:
+        raise ValueError(f"{args.data}: want 2 rows or more, to hold some out, got {len(data)}")
     if not 0 < args.held_out < 1:
         raise ValueError(f"--held-out: want a share between 0 and 1, got {args.held_out:g}")
     n_held_out = round(len(data) * args.held_out)
     if not 0 < n_held_out < len(data):
         raise ValueError(f"--held-out: want 1 to {len(data) - 1} of {len(data)} rows, got {n_held_out}")
-    order = _core.epoch_order(hyperparameters.seed(args.seed), 2**32, len(data))
+    order = _core.epoch_order(seed, stream, len(data))
     return data[np.sort(order[n_held_out:])], data[order[:n_held_out]]
 
 
@@ -229,7 +252,10 @@ def _report(machine: HelmholtzMachine, train: Bits, held_out: Bits) -> None:
     how = _how(machine, "auto", FINAL_PARTICLES)
     print(f"\nheld-out log p(x), nats  {_mean(values)}  ({how}, {len(held_out):,} rows)")
     print(f"independent units        {_mean(independent)}")
-    print(f"better by                {_mean(values - independent)}")
+    better = values - independent
+    print(f"better by                {_mean(better)}")
+    if better.mean() < 0:
+        print("worse than independent units: try a smaller --learning-rate, a larger --batch-size or more --epochs")
 
 
 def _how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:
@@ -271,6 +297,8 @@ def _sample(args: argparse.Namespace) -> int:
 
 
 def _score(args: argparse.Namespace) -> int:
+    if args.output is not None and Path(args.output).suffix != ".npy":
+        raise ValueError(f"--output: want a .npy file, got {args.output}")
     machine = HelmholtzMachine.load(args.model)
     data = _read(args.data, args.split, args.binarize)
     values = machine.score_samples(data, method=args.method, n_particles=args.particles, random_state=args.seed)

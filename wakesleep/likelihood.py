@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from wakesleep.parameters import Parameters, logit_of_mean
 
 MOST_ENUMERATED = 24  # hidden units: 2²⁴ states
 METHODS = ("auto", "exact", "importance")
+SECONDS_PER_CALL = 0.1  # of the compiled estimate, between looks at Ctrl-C
 _ROWS = 4096  # unpacked at a time
 
 
@@ -42,7 +45,17 @@ def log_likelihood(
     flat, sizes = parameters.flat, parameters.sizes
     if chosen(method, sum(sizes[1:]), n_particles) == "exact":
         return _likelihood.exact(flat, sizes, data.words), None
-    return _likelihood.importance(flat, sizes, methods, data.words, seed, n_particles, n_threads)
+    estimates, effective = np.empty(len(data)), np.empty(len(data))
+    first, now = 0, n_threads
+    while first < len(data):  # a few rows at a time, so that Ctrl-C is heard
+        rows = slice(first, first + now)
+        began = time.perf_counter()
+        estimates[rows], effective[rows] = _likelihood.importance(
+            flat, sizes, methods, data.words[rows], seed, n_particles, n_threads
+        )
+        took = time.perf_counter() - began
+        first, now = first + now, max(n_threads, min(2 * now, int(now * SECONDS_PER_CALL / max(took, 1e-9))))
+    return estimates, effective
 
 
 def chosen(method: str, n_hidden: int, n_particles: int) -> str:

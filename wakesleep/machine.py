@@ -103,8 +103,8 @@ class HelmholtzMachine(Estimator):
         X : array-like, SciPy sparse matrix or Bits of shape (n, D)
         y : ignored
         validation : like X, optional
-            Held-out rows; the first 1,000 are measured after every epoch: `history_` gets their
-            reconstruction cross-entropy and log p(x), in nats.
+            Held-out rows; up to 1,000 of them, chosen by the seed, are measured after every epoch:
+            `history_` gets their reconstruction cross-entropy and log p(x), in nats.
         callbacks : iterable of callable
             Each is called with the record of every epoch, a dict as in `history_`.
         resume : bool, default=False
@@ -179,7 +179,7 @@ class HelmholtzMachine(Estimator):
         callbacks: Iterable[Callback],
     ) -> Self:  # fmt: skip
         if self.verbose and self._state.epoch < n_epochs:
-            print(monitor.HEADER, flush=True)
+            print(monitor.HEADER if held_out is None else monitor.HELD_OUT_HEADER, flush=True)
         for record in training.train(
             self._state, data, n_epochs=n_epochs, learning_rates=settings.learning_rates,
             batch_size=settings.batch_size, n_particles=settings.n_particles, n_threads=n_threads,

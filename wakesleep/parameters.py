@@ -80,6 +80,9 @@ class Parameters:
                 parts |= {f"{model}.{number}.weights": layer.weights, f"{model}.{number}.biases": layer.biases}
         return parts
 
+    def __repr__(self) -> str:
+        return f"Parameters({self.sizes})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Parameters, (self.sizes, self.flat)  # so that a copy's views look into the copy
 

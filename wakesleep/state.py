@@ -94,18 +94,20 @@ def given(
     """
     prior = _array("prior_logits", prior_logits, 1)
     down, up = _layers("generative", generative), _layers("recognition", recognition)
-    sizes = (*(len(layer.biases) for layer in down), len(prior))
+    sizes = (*(layer.weights.shape[1] for layer in down), len(prior))
     if len(up) != len(down):
         raise ValueError(f"recognition: want {len(down)} layers as in generative, got {len(up)}")
     for number, (layer, back) in enumerate(zip(down, up, strict=True)):
         low, high = sizes[number : number + 2]
         for name, array, shape in (
             (f"generative[{number}].weights", layer.weights, (high, low)),
+            (f"generative[{number}].biases", layer.biases, (low,)),
             (f"recognition[{number}].weights", back.weights, (low, high)),
             (f"recognition[{number}].biases", back.biases, (high,)),
         ):
-            if array.shape != shape or 0 in shape:
-                raise ValueError(f"{name}: want shape {shape} (n_source, n_target) with units, got {array.shape}")
+            if array.shape != shape:
+                what = "(n_source, n_target)" if len(shape) == 2 else "(n_target,)"
+                raise ValueError(f"{name}: want shape {shape} {what}, got {array.shape}")
     parameters = Parameters(sizes)
     for view, layer in zip([*parameters.generative, *parameters.recognition], [*down, *up], strict=True):
         view.weights[:], view.biases[:] = layer

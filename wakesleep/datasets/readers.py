@@ -253,14 +253,19 @@ def _csv_row(number: int, text: str, n_features: int) -> NDArray[np.float64]:
     if len(cells) != n_features:
         raise ValueError(f"line {number}: want {n_features} numbers like the first line, got {len(cells)}")
     try:
-        return np.array([float(cell) for cell in cells])
+        return np.array([_number(cell) for cell in cells])
     except ValueError as error:
         raise ValueError(f"line {number}: want numbers ({error})") from error
 
 
+def _number(cell: str) -> float:
+    """A cell's number; True and False are 1 and 0."""
+    return float({"true": "1", "false": "0"}.get(cell.strip().lower(), cell))
+
+
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        _number(cell)
     except ValueError:
         return False
     return True
