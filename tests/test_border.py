@@ -43,6 +43,8 @@ OF_MACHINES = [
     ("sizes", np.array([3, -2])),
     ("methods", np.array([0, 1, 1])),
     ("methods", np.array([0, 2])),
+    ("methods", np.array([256, 1])),
+    ("sizes", np.array([3.9, 2.2])),
 ]
 OF_STATES = [
     ("states", np.zeros((4, 1), np.uint64)),
@@ -68,6 +70,7 @@ REFUSED = {
         ("batch_size", 0), ("n_particles", 0), ("n_threads", 0), ("n_threads", -1),
         ("position", np.zeros(2, np.int64)), ("position", np.zeros(4, np.int64)),
         ("position", np.array([-1, 0, 0])), ("position", np.array([0, 4, 0])), ("position", [0, 0, 0]),
+        ("n_particles", 2**62), ("n_particles", 2**31),
         ("learning_rates", (0.1,)), ("learning_rates", (0.1, 0.1, 0.1)), ("data", None),
     ],
     "epoch_order": [("first", -1), ("first", 6), ("count", 6), ("count", -1)],

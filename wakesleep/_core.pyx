@@ -28,12 +28,13 @@ IMPORTANCE, FANTASY, DATASETS = C_IMPORTANCE, C_FANTASY, C_DATASETS
 
 def check_machine(parameters, sizes, methods):
     """The three arrays that describe a machine, as contiguous arrays of the right types, or a ValueError."""
+    sizes, methods = np.asarray(sizes), np.asarray(methods)
+    if sizes.dtype.kind not in "iu" or sizes.ndim != 1 or len(sizes) < 2 or (sizes < 0).any():
+        raise ValueError(f"sizes: want two or more levels of 0 or more units, got {sizes.tolist()}")
+    if methods.dtype.kind not in "iu" or methods.shape != sizes.shape or not np.isin(methods, (WALK, TABLES)).all():
+        raise ValueError(f"methods: want WALK or TABLES for each of {len(sizes)} levels, got {methods.tolist()}")
     sizes = np.ascontiguousarray(sizes, dtype=np.int64)
     methods = np.ascontiguousarray(methods, dtype=np.uint8)
-    if sizes.ndim != 1 or len(sizes) < 2 or (sizes < 0).any():
-        raise ValueError(f"sizes: want two or more levels of 0 or more units, got {sizes.tolist()}")
-    if methods.shape != sizes.shape or (methods > C_TABLES).any():
-        raise ValueError(f"methods: want WALK or TABLES for each of {len(sizes)} levels, got {methods.tolist()}")
     both_ways = sum((low + 1) * high + (high + 1) * low for low, high in pairwise(sizes.tolist()))
     check_flat("parameters", parameters, both_ways + int(sizes[len(sizes) - 1]))
     return parameters, sizes, methods
@@ -156,6 +157,7 @@ def epoch_order(uint64_t seed, uint64_t epoch, Py_ssize_t n_rows, Py_ssize_t fir
 
 cdef enum:
     ROWS = 256  # states at a time where the size of a batch does not matter
+    MOST_SAMPLES = 0x7fffffff
     WORK = 1 << 18  # parameters times rows of a step that a further thread pays for
 
 
@@ -219,6 +221,7 @@ def teach(parameters, sizes, methods, states, credits_p, credits_q, gradient):
     cdef Py_ssize_t n = view.shape[0]
     cdef const float *of_p = row_credits("credits_p", credits_p, n)
     cdef const float *of_q = row_credits("credits_q", credits_q, n)
+    gradient += 0  # no −0: so a row that nothing is added to may be left alone
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, gradient)
     with nogil:
         if of_p != NULL:
@@ -312,6 +315,9 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
         if value < 1:
             raise ValueError(f"{name}: want 1 or more, got {value}")
     batch_size = max(min(batch_size, n_rows), 1)
+    if n_particles > MOST_SAMPLES // batch_size:
+        raise ValueError(f"n_particles: want at most {MOST_SAMPLES} samples in a batch of {batch_size}, "
+                         f"got {n_particles} for each")
     if position.min() < 0 or (n_batches > 0 and position[1] >= n_rows):
         raise ValueError(f"position: want numbers from 0, the second one below {n_rows} rows, got {position.tolist()}")
     if len(learning_rates) != 2:
@@ -319,7 +325,7 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
     parameters += 0  # no −0: so a row that nothing is added to may be left alone
     cdef Py_ssize_t n = batch_size * n_particles
     n_threads = min(n_threads, max(n * len(parameters) // WORK, 1), MOST_THREADS)
-    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, None, <int>n_threads)
+    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, None, <int>n_threads, <int>n_threads)
     cdef Training training
     training.machine = &unfolded.machine
     training.data = NULL

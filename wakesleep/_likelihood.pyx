@@ -7,6 +7,7 @@ those of docs/MATH.md.
 
 import numpy as np
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY, exp, fabs, log, log1p
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -20,9 +21,10 @@ from wakesleep.parameters import Parameters
 
 cdef enum:
     PARTICLES = 256  # states at a time: memory does not grow with K
+    DEAF = 1 << 24   # additions between looks at Ctrl-C
 
 
-cdef inline uint64_t mix(uint64_t key) noexcept nogil:
+cdef inline uint64_t scramble(uint64_t key) noexcept nogil:
     key *= <uint64_t>0x9E3779B97F4A7C15
     key = (key ^ (key >> 29)) * <uint64_t>0xBF58476D1CE4E5B9
     return key ^ (key >> 32)
@@ -31,9 +33,9 @@ cdef inline uint64_t mix(uint64_t key) noexcept nogil:
 cdef inline uint64_t hash_row(const uint64_t *row, Py_ssize_t words, uint64_t seed) noexcept nogil:
     """A 64-bit key of (seed, content of the row)."""
     cdef Py_ssize_t i
-    cdef uint64_t key = mix(seed)
+    cdef uint64_t key = scramble(seed)
     for i in range(words):
-        key = mix(key ^ row[i])
+        key = scramble(key ^ row[i])
     return key
 
 
@@ -129,7 +131,7 @@ def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_par
         return estimate, size
     n_threads = min(n_threads, len(data), MOST_THREADS)
     cdef Py_ssize_t most = min(n_particles, <Py_ssize_t>PARTICLES)
-    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, most, None, <int>n_threads)
+    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, most, None, <int>n_threads, 1)
     log_weights = np.empty((2, n_threads * most))
     cdef double[:, ::1] scratch = log_weights
     cdef double[::1] estimates = estimate, sizes_ = size
@@ -161,14 +163,16 @@ cdef void add_subsets(double *sums, const double *terms, Py_ssize_t n_terms) noe
             sums[s + (<Py_ssize_t>1 << i)] = sums[s] + terms[i]
 
 
-cdef void subtract_normalizers(double *log_prior, const double[:, ::1] weights, const double[::1] biases,
-                               double *z) noexcept nogil:
+cdef int subtract_normalizers(double *log_prior, const double[:, ::1] weights, const double[::1] biases,
+                              double *z) except -1 nogil:
     """log_prior[s] −= Σ softplus(z(s)) for every state s of the sources: one bit flips from state to state."""
     cdef Py_ssize_t n_source = weights.shape[0], n_target = weights.shape[1], count, i, j
     cdef Py_ssize_t state = 0
     cdef double total, sign
     for count in range(<Py_ssize_t>1 << n_source):
-        if count & 4095 == 0:  # afresh now and then, so that rounding does not build up
+        if count & 4095 == 0:  # afresh now and then, so that rounding does not build up, and Ctrl-C is heard
+            with gil:
+                PyErr_CheckSignals()
             for j in range(n_target):
                 z[j] = biases[j]
                 for i in range(n_source):
@@ -186,6 +190,7 @@ cdef void subtract_normalizers(double *log_prior, const double[:, ::1] weights, 
             sign = 1 if state >> i & 1 else -1
             for j in range(n_target):
                 z[j] += sign * weights[i, j]
+    return 0
 
 
 cdef double log_sum_exp(const double *x, Py_ssize_t n) noexcept nogil:
@@ -204,13 +209,18 @@ cdef marginals(const double[:, ::1] weights, const double[::1] biases, double[::
                const uint64_t[:, ::1] targets):
     """log Σ_s exp(log_prior[s] + log P(target | s)) of every row of target bits; log_prior is used up."""
     cdef Py_ssize_t n_source = weights.shape[0], n_target = weights.shape[1], n_states = log_prior.shape[0]
-    cdef Py_ssize_t row, i, j, s
+    cdef Py_ssize_t row, i, j, s, deaf = 0
     result = np.empty(targets.shape[0])
     cdef double[::1] out = result, joint = np.empty(n_states)
     cdef double[::1] terms = np.empty(n_source + 1), z = np.empty(n_target + 1)
     with nogil:
         subtract_normalizers(&log_prior[0], weights, biases, &z[0])
         for row in range(targets.shape[0]):
+            deaf += n_states + n_source * n_target
+            if deaf > DEAF:
+                deaf = 0
+                with gil:
+                    PyErr_CheckSignals()
             joint[0] = 0
             for i in range(n_source):
                 terms[i] = 0

@@ -49,10 +49,13 @@ cdef const Kernels *kernels() noexcept nogil:
 # ---- memory ----
 
 cdef class Unfolded:
-    """The memory of a machine while a compiled call lasts: panels of its layers, and what each thread works in."""
+    """The memory of a machine while a compiled call lasts: panels of its layers, and what each thread works in.
+
+    n_workers threads work at a time; of one layer, the panels are made for n_sharing of them.
+    """
 
     def __cinit__(self, const float[::1] parameters, const int64_t[::1] sizes, const uint8_t[::1] methods,
-                  Py_ssize_t capacity, const float[::1] gradient=None, int n_threads=1):
+                  Py_ssize_t capacity, const float[::1] gradient=None, int n_workers=1, int n_sharing=1):
         cdef Py_ssize_t words = 0, widest = 0, padded, i
         cdef Py_ssize_t walked = 0
         cdef int level, n_levels = <int>sizes.shape[0]
@@ -66,7 +69,7 @@ cdef class Unfolded:
         m.levels = <Level *>self.allocate(n_levels * sizeof(Level))
         m.p = <Layer *>self.allocate(n_levels * sizeof(Layer))
         m.q = <Layer *>self.allocate(n_levels * sizeof(Layer))
-        m.workers = <Worker *>self.allocate(n_threads * sizeof(Worker))
+        m.workers = <Worker *>self.allocate(n_workers * sizeof(Worker))
         for level in range(n_levels):
             m.levels[level] = Level(sizes[level], words, methods[level])
             words += 2 * ((sizes[level] + 63) // 64)
@@ -82,7 +85,8 @@ cdef class Unfolded:
             layer.n_target = sizes[layer.target]
             layer.n_source = sizes[layer.source] if layer.source < n_levels else 0
             layer.n_blocks = (layer.n_target + BLOCK - 1) // BLOCK
-            layer.n_panels = max((layer.n_blocks + 3) // 4, min(layer.n_blocks, n_threads))
+            layer.n_panels = ((layer.n_blocks + 3) // 4 + n_sharing - 1) // n_sharing * n_sharing
+            layer.n_panels = min(layer.n_panels, layer.n_blocks)
             padded = layer.n_blocks * BLOCK
             layer.weights = <float *>self.allocate((layer.n_source + 16) * padded * sizeof(float))
             layer.biases = <float *>self.allocate(padded * sizeof(float))
@@ -90,7 +94,7 @@ cdef class Unfolded:
             if gradient is not None:
                 layer.goal = <float *>self.allocate((layer.n_source + 16) * padded * sizeof(float))
                 layer.goal_biases = <float *>self.allocate(padded * sizeof(float))
-        for i in range(n_threads):
+        for i in range(n_workers):
             worker = &m.workers[i]
             worker.transposed = <uint32_t *>self.allocate((widest + 32) * (capacity // 32 + 1) * sizeof(uint32_t))
             for level in range(2):
@@ -140,8 +144,8 @@ cdef Layer *layer_at(Machine *m, Py_ssize_t i) noexcept nogil:
 
 
 cdef Py_ssize_t first_block(Py_ssize_t n_blocks, Py_ssize_t n_panels, Py_ssize_t panel) noexcept nogil:
-    """Where a panel begins: n_panels as equal as can be, the wider ones first."""
-    return panel * (n_blocks // n_panels) + min(panel, n_blocks % n_panels)
+    """Where a panel begins, so that all have about the same number of blocks."""
+    return n_blocks * panel // n_panels
 
 
 cdef Py_ssize_t copy_layer(const Layer *layer, float *weights, float *biases, const float *flat, Py_ssize_t at,
@@ -167,8 +171,8 @@ cdef Py_ssize_t copy_layer(const Layer *layer, float *weights, float *biases, co
 # ---- one layer: each thread has its own panels of the targets, for logits, errors, gradient and update ----
 
 cdef Py_ssize_t panel_of(const Machine *m, const Layer *layer, int me) noexcept nogil:
-    """The first panel of a thread, such that all have about the same number of blocks."""
-    return (layer.n_panels * me + m.barrier.n_threads // 2) // m.barrier.n_threads if me else 0
+    """The first panel of a thread: all have about the same number of them."""
+    return layer.n_panels * me // m.barrier.n_threads
 
 
 cdef struct Panel:

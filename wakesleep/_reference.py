@@ -214,7 +214,7 @@ def _p_layers(p: Parameters, methods: NDArray[np.uint8]) -> Iterator[tuple[int, 
 
 
 def _source(bits: list[NDArray[np.bool_]], level: int) -> NDArray[np.bool_]:
-    """The level above, or no units at all for the prior."""
+    """The level above; of the prior, no units at all."""
     return bits[level + 1] if level + 1 < len(bits) else np.zeros((len(bits[0]), 0), bool)
 
 
@@ -289,6 +289,7 @@ def teach(
 
     states : (B, words).  credits : (B,), or None to leave that model out.  gradient : like parameters.
     """
+    gradient += 0
     g = Parameters(sizes, gradient)
     of_p, of_q = _q_and_p(Parameters(sizes, parameters), methods, levels(states, sizes))
     into_p = [g.prior, *g.generative[::-1]]

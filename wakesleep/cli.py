@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import platform
 import shutil
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from wakesleep.training import DivergenceError
 
 N_DRAWN = 8  # images in a row
 FINAL_PARTICLES = 1000
+SECONDS_BETWEEN_SAVES = 30.0
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 EPILOG = """\
@@ -130,8 +134,8 @@ def parser() -> argparse.ArgumentParser:
     info = add("info", _info, "show what a file holds, or without one, what runs here")
     info.add_argument("model", nargs="?", metavar="MODEL", help="a file that train wrote")
 
-    for sub in (train, score):
-        sub.add_argument("--binarize", type=float, default=0.5, metavar="T", help="cells are 1 above this value")
+    train.add_argument("--binarize", type=float, default=0.5, metavar="T", help="cells are 1 above this value")
+    score.add_argument("--binarize", type=float, metavar="T", help="the machine's own if left out")
     for sub in (train, sample):
         sub.add_argument("--shape", type=_shape, metavar="HxW", help="draw rows as images of this shape")
     return top
@@ -177,9 +181,18 @@ def _train(args: argparse.Namespace) -> int:
         levels = "-".join(map(str, (train.n_features, *args.hidden)))
         measured = f"{min(len(held_out), monitor.MOST_ROWS):,} of {len(held_out):,}"
         print(f"{len(train):,} rows to learn from; {measured} held-out rows measured after each epoch; levels {levels}")
-    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: save what there is
+    saved = time.monotonic()
+
+    def keep(entry: dict[str, Any]) -> None:
+        nonlocal saved
+        if time.monotonic() > saved + SECONDS_BETWEEN_SAVES:
+            _save(machine, output)
+            saved = time.monotonic()
+
+    alone = threading.current_thread() is threading.main_thread()  # the only one that is told of signals
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None  # as Ctrl-C
     try:
-        machine.fit(train, validation=held_out, resume=args.resume)
+        machine.fit(train, validation=held_out, callbacks=[keep], resume=args.resume)
     except (KeyboardInterrupt, BrokenPipeError, DivergenceError) as stopped:
         if not hasattr(machine, "step_"):
             raise
@@ -192,7 +205,8 @@ def _train(args: argparse.Namespace) -> int:
             raise
         return INTERRUPTED
     finally:
-        signal.signal(signal.SIGTERM, terminate)
+        if alone:
+            signal.signal(signal.SIGTERM, before)
     _save(machine, output)
     if not args.quiet:
         _report(machine, train, held_out)
@@ -217,16 +231,16 @@ def _resumed(path: str, wanted: HelmholtzMachine) -> HelmholtzMachine:
 
 
 def _save(machine: HelmholtzMachine, path: str) -> None:
-    machine.set_params(n_threads=None, verbose=0).save(path)  # which are of this run, not of the machine
+    copy.copy(machine).set_params(n_threads=None, verbose=0).save(path)  # which are of this run, not of the machine
 
 
 def _split(args: argparse.Namespace) -> tuple[Bits, Bits]:
     """Rows to learn from, and rows held out: a keyed choice, so that sorted data are no trap."""
     data = _read(args.data, args.split, args.binarize)
-    seed, stream = hyperparameters.seed(args.seed), 2**32  # an epoch that no training comes to
+    seed = hyperparameters.seed(args.seed)
     if args.held_out_split is not None:
         held_out = _read(args.data, args.held_out_split, args.binarize)
-        return data, held_out[_core.epoch_order(seed, stream, len(held_out))]
+        return data, held_out[_core.epoch_order(seed, monitor.SPLIT, len(held_out))]
     if len(data) < 2:
         raise ValueError(f"{args.data}: want 2 rows or more, to hold some out, got {len(data)}")
     if not 0 < args.held_out < 1:
@@ -234,11 +248,11 @@ def _split(args: argparse.Namespace) -> tuple[Bits, Bits]:
     n_held_out = round(len(data) * args.held_out)
     if not 0 < n_held_out < len(data):
         raise ValueError(f"--held-out: want 1 to {len(data) - 1} of {len(data)} rows, got {n_held_out}")
-    order = _core.epoch_order(seed, stream, len(data))
+    order = _core.epoch_order(seed, monitor.SPLIT, len(data))
     return data[np.sort(order[n_held_out:])], data[order[:n_held_out]]
 
 
-def _read(path: str | None, split: str | None, binarize: float) -> Bits:
+def _read(path: str | None, split: str | None, binarize: float | None) -> Bits:
     if path is None and split is not None:
         raise ValueError("--split: want DATA with it, since the digits in the package have no splits")
     data = datasets.load_digits() if path is None else datasets.read(path, split=split, binarize=binarize)
@@ -300,7 +314,7 @@ def _score(args: argparse.Namespace) -> int:
     if args.output is not None and Path(args.output).suffix != ".npy":
         raise ValueError(f"--output: want a .npy file, got {args.output}")
     machine = HelmholtzMachine.load(args.model)
-    data = _read(args.data, args.split, args.binarize)
+    data = _read(args.data, args.split, machine.binarize if args.binarize is None else args.binarize)
     values = machine.score_samples(data, method=args.method, n_particles=args.particles, random_state=args.seed)
     if args.output is not None:
         np.save(args.output, values)

@@ -11,6 +11,7 @@ from wakesleep.bits import Bits
 from wakesleep.state import State
 
 MOST_ROWS, PARTICLES = 1000, 100
+SPLIT = 2**32  # an epoch that no training comes to: its order chooses rows
 HEADER = "epoch  seconds      rows/s  cross-entropy"
 HELD_OUT_HEADER = HEADER + "  held-out log p(x)  std.error      K"
 
@@ -19,7 +20,7 @@ def measure(state: State, train: Bits, held_out: Bits | None, n_threads: int = 1
     """Reconstruction cross-entropy and log p(x) of held-out rows, nats; without any, the former of training rows."""
     rows = train if held_out is None else held_out
     if len(rows) > MOST_ROWS:  # a keyed choice, so that sorted rows are no trap
-        rows = rows[np.sort(_core.epoch_order(state.seed, 2**32, len(rows), 0, MOST_ROWS))]
+        rows = rows[np.sort(_core.epoch_order(state.seed, SPLIT, len(rows), 0, MOST_ROWS))]
     measured: dict[str, Any] = {
         "reconstruction_cross_entropy": likelihood.reconstruction_cross_entropy(state.parameters, rows)
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -116,7 +117,7 @@ def given(
     visible = _core.propagate(np.zeros((1, 0), np.float32), np.zeros((0, len(prior)), np.float32), prior)
     for layer in down[::-1]:
         visible = _core.propagate(visible, *layer)
-    return State(parameters, methods_for(sizes, float(visible.mean())), 0, np.zeros(3, np.int64), 0)
+    return State(parameters, methods_for(sizes, math.fsum(visible[0].tolist()) / sizes[0]), 0, np.zeros(3, np.int64), 0)
 
 
 def _layers(name: str, layers: Sequence[tuple[ArrayLike, ArrayLike]]) -> list[Layer]:

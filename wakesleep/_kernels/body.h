@@ -92,7 +92,7 @@ static INLINE void NAME(tables)(int V, const Selection *selection, const vf *row
         for (int g = 0; g < 4; g++)
             NAME(make_table)(V, table + g * 16 * V, rows + (16 * pass + 4 * g) * width, width);
         const half_word *bits = (const half_word *)selection->bits + pass;
-        vf *out = scratch, *end = scratch + n_out * width, *into = goal;
+        vf *out = scratch, *end = scratch + n_out * width, *into = goal ? goal : scratch;
         for (; out < end; out += width, bits += stride, into += width) {
             uint32_t s = *bits;
             const vf *t0 = table + (size_t)(s & 15) * (size_t)V, *t1 = table + (size_t)(16 + (s >> 4 & 15)) * (size_t)V;

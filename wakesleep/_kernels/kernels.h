@@ -69,8 +69,8 @@ typedef struct {
     void (*random_words)(const Source *source, ptrdiff_t n_samples, ptrdiff_t n_units, uint32_t *words);
 } Kernels;
 
-/* The best kernels of this processor whose level is at most `level` ("baseline", "avx2", "avx512"), or exactly that
- * level; NULL for the best. Returns NULL where there is no such level here. */
+/* The kernels of a level ("baseline", "avx2", "avx512"), or with NULL those of the best level of this processor.
+ * Returns NULL where there is no such level here. */
 const Kernels *kernels_for(const char *level);
 
 /* Names of the levels of this processor, weakest first, NULL-terminated. */

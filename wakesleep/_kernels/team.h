@@ -14,25 +14,25 @@ enum { MOST_THREADS = 64 };
 typedef struct {
     _Atomic int n_threads; /* that have to come */
     _Atomic int waiting;
-    _Atomic int round;
+    _Atomic unsigned round;
 } Barrier;
 
 /* Spin, for the others are nearly here; then give the processor away, for they may be waiting for it; then sleep. */
 static inline void barrier_wait(Barrier *barrier) {
     int n_threads = atomic_load_explicit(&barrier->n_threads, memory_order_relaxed);
     if (n_threads == 1) return;
-    int round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
+    unsigned round = atomic_load_explicit(&barrier->round, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&barrier->waiting, 1, memory_order_acq_rel) == n_threads - 1) {
         atomic_store_explicit(&barrier->waiting, 0, memory_order_relaxed);
         atomic_store_explicit(&barrier->round, round + 1, memory_order_release);
         return;
     }
     for (int turn = 0; atomic_load_explicit(&barrier->round, memory_order_acquire) == round; turn++) {
-        if (turn < 4000) {
+        if (turn < 2000) {
 #if defined(__x86_64__)
             __builtin_ia32_pause();
 #endif
-        } else if (turn < 5000) {
+        } else if (turn < 3000) {
             sched_yield();
         } else {
             nanosleep(&(struct timespec){0, 50000}, NULL);
@@ -66,6 +66,7 @@ static inline void team_run(int n_threads, Barrier *barrier, Task task, void *jo
     n_threads = n_threads < MOST_THREADS ? n_threads : MOST_THREADS;
     atomic_store(&barrier->n_threads, n_threads > 1 ? 0 : 1); /* nobody begins before the number is known */
     atomic_store(&barrier->waiting, 0);
+    atomic_store(&barrier->round, 0u);
     if (n_threads > 1) {
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);

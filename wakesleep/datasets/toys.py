@@ -9,10 +9,9 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from wakesleep._core import random_words
+from wakesleep._core import DATASETS, random_words
 from wakesleep.bits import Bits
 
-DATASETS = 6 << 24  # the random stream of this package
 MOST_COINS = 16  # a distribution is enumerated: 2¹⁶ outcomes at most
 
 
