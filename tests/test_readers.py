@@ -1,20 +1,15 @@
 """Reading every kind of file, and refusing every kind of damage with one error that names the file."""
 
 import gzip
-import os
 import re
 import struct
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from wakesleep.bits import Bits
 from wakesleep.datasets import load_digits, read
-
-DATA = Path(os.environ.get("WAKESLEEP_DATA", Path(__file__).parents[1] / "../shared/data"))
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no data in {DATA}")
 
 
 def random_dense(n_rows, n_features, dtype=np.uint8):
@@ -58,9 +53,8 @@ def test_digits_are_in_memory_and_each_call_has_its_own():
     assert load_digits().density == pytest.approx(0.3230297, abs=1e-7)
 
 
-@needs_data
-def test_digits_are_the_published_ones():
-    assert load_digits() == read(DATA / "digits8.npz")
+def test_digits_are_the_published_ones(data_folder):
+    assert load_digits() == read(data_folder / "digits8.npz")
 
 
 # ---- .npy, .npz and .bits ----
@@ -129,16 +123,15 @@ def test_npz_with_a_wrong_shape_is_refused(tmp_path, shape):
     assert_refused(path, f"{path}: ")
 
 
-@needs_data
-def test_the_test_data():
+def test_the_test_data(data_folder):
     for name, split, shape in [
         ("mnist_binarized_fixed", "train", (50_000, 784)),
         ("nade_dna", "test", (1_186, 180)),
         ("debd_nltcs", "valid", (2_157, 16)),
     ]:
-        bits = read(DATA / f"{name}.npz", split=split)
+        bits = read(data_folder / f"{name}.npz", split=split)
         assert bits.shape == shape
-        with np.load(DATA / f"{name}.npz") as arrays:
+        with np.load(data_folder / f"{name}.npz") as arrays:
             dense = np.unpackbits(arrays[split], axis=1, count=shape[1])
         np.testing.assert_array_equal(bits.counts(), dense.sum(axis=0, dtype=np.int64))
         np.testing.assert_array_equal(bits[-7:], dense[-7:])
