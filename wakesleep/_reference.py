@@ -75,8 +75,7 @@ def epoch_order(seed: int, epoch: int, n_rows: int, first: int = 0, count: int |
     right = width // 2
     masks = np.uint64((1 << (width - right)) - 1), np.uint64((1 << right) - 1)
     keys = random_words(seed, ORDER, 8, 2, 8 * epoch).astype(np.uint64)
-    index = np.arange(first, first + count, dtype=np.uint64)
-    outside = np.ones(count, bool)
+    index, outside = np.arange(first, first + count, dtype=np.uint64), np.ones(count, bool)
     while outside.any():
         a, b = index >> np.uint64(right), index & masks[1]
         for i in range(0, 8, 2):
@@ -156,10 +155,8 @@ def pack(bits: NDArray[np.bool_]) -> Words:
 
 def levels(states: Words, sizes: Sequence[int]) -> list[NDArray[np.bool_]]:
     """The levels of packed states, visible first, as booleans."""
-    stops = np.cumsum([words_of(size) for size in sizes])
-    return [
-        unpack(states[:, stop - words_of(size) : stop], size) for stop, size in zip(stops.tolist(), sizes, strict=True)
-    ]
+    stops = np.cumsum([words_of(size) for size in sizes]).tolist()
+    return [unpack(states[:, stop - words_of(n) : stop], n) for stop, n in zip(stops, sizes, strict=True)]
 
 
 def _store(states: Words, bits: Sequence[NDArray[np.bool_]]) -> None:
