@@ -191,7 +191,7 @@ def test_kill_at_any_moment_leaves_the_old_file_or_the_new_one(path):
     save(path, *state(0))
     command = [sys.executable, "-c", NURSERY, str(path), str(BIG)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as nursery:
-        for kill in range(1, kills + 1):
+        for kill in range(1, 10 * kills + 1):  # more than `kills` only where the disk is slow
             before = loaded_step(path)
             nursery.stdin.write(f"{kill * 1000}\n")
             pid = int(nursery.stdout.readline())
@@ -203,9 +203,11 @@ def test_kill_at_any_moment_leaves_the_old_file_or_the_new_one(path):
             moved += step != before
             leftovers += len(os.listdir(path.parent)) > 1
             assert len(os.listdir(path.parent)) <= 2, "each writer sweeps what the one before left"
+            if kill >= kills and min(leftovers, moved) > kills / 10:
+                break
         nursery.stdin.close()
-    assert leftovers, "this test has no power: no kill came in the middle of a save"
-    assert moved, "this test has no power: no save was finished before its kill"
+    assert leftovers > kills / 10, "this test has no power: no kill came in the middle of a save"
+    assert moved > kills / 10, "this test has no power: no save was finished before its kill"
     save(path, *state(1))
     assert_only(path)
     assert loaded_step(path) == 1
