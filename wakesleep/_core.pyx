@@ -15,13 +15,15 @@ from libc.string cimport memcpy, memset
 
 from wakesleep cimport _panels
 from wakesleep._panels cimport (
-    BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, PANEL, Kernels,
-    MOST_THREADS, Machine, Source, Unfolded, barrier_wait, kernels, team_run, teach_p, teach_q, weigh,
+    BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, GATHER,
+    MOST_THREADS, N_STAGES, PANEL, Batch, Kernels, Machine, Packed, Source, Unfolded, kernels, level_of, meet, seconds,
+    team_run, teach_p, teach_p_and_dream, teach_q, tick, weigh,
 )
 
 WALK, TABLES = C_WALK, C_TABLES
 INIT, ORDER, WAKE, SLEEP = C_INIT, C_ORDER, C_WAKE, C_SLEEP
 IMPORTANCE, FANTASY, DATASETS = C_IMPORTANCE, C_FANTASY, C_DATASETS
+STAGES = "bits", "logits to draw", "sample", "logits to learn", "residual", "gradient"  # of a layer, for the clock
 
 # ---- the border ----
 
@@ -179,17 +181,25 @@ cdef draw_states(parameters, sizes, methods, states, Source source, bint up):
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, ROWS)
     cdef Py_ssize_t part, row, n, n_rows = view.shape[0]
     cdef uint64_t first_sample = source.first_sample
-    cdef uint32_t *some
+    cdef Batch batch
     with nogil:
         for part in range((n_rows + ROWS - 1) // ROWS):
             row = part * ROWS
             n = min(<Py_ssize_t>ROWS, n_rows - row)
-            some = <uint32_t *>&view[row, 0]
+            batch = states_from(&unfolded.machine, &view[row, 0])
             source.first_sample = first_sample + <uint64_t>row
             if up:
-                _panels.recognise(&unfolded.machine, 0, some, n, source)
+                _panels.recognise(&unfolded.machine, 0, &batch, n, source)
             else:
-                _panels.dream(&unfolded.machine, 0, some, n, source)
+                _panels.dream(&unfolded.machine, 0, &batch, n, source)
+
+
+cdef inline Batch states_from(const Machine *m, const uint64_t *first) noexcept nogil:
+    """States that stand one after the other."""
+    cdef Batch batch
+    batch.rows = Packed(<uint32_t *>first, m.stride, 1)
+    batch.columns = Packed(NULL, 1, 0)
+    return batch
 
 
 def log_probabilities(parameters, sizes, methods, states):
@@ -200,12 +210,14 @@ def log_probabilities(parameters, sizes, methods, states):
     cdef const uint64_t[:, ::1] view = states
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, ROWS)
     cdef double[::1] p = log_p, q = log_q
+    cdef Batch batch
     cdef Py_ssize_t part, row, n, n_rows = view.shape[0]
     with nogil:
         for part in range((n_rows + ROWS - 1) // ROWS):
             row = part * ROWS
             n = min(<Py_ssize_t>ROWS, n_rows - row)
-            weigh(&unfolded.machine, 0, <const uint32_t *>&view[row, 0], n, &p[row], &q[row])
+            batch = states_from(&unfolded.machine, &view[row, 0])
+            weigh(&unfolded.machine, 0, &batch, n, &p[row], &q[row])
     return log_p, log_q
 
 
@@ -223,11 +235,15 @@ def teach(parameters, sizes, methods, states, credits_p, credits_q, gradient):
     cdef const float *of_q = row_credits("credits_q", credits_q, n)
     gradient += 0  # no −0: so a row that nothing is added to may be left alone
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, gradient)
+    cdef Machine *m = &unfolded.machine
+    cdef Batch batch = states_from(m, &view[0, 0] if n else NULL)
+    batch.columns = unfolded.batch(n, True).columns
     with nogil:
+        m.kernels.transpose(&batch.rows, 0, 2 * m.stride, n, &batch.columns)
         if of_p != NULL:
-            teach_p(&unfolded.machine, 0, <const uint32_t *>&view[0, 0], n, of_p, 1)
+            teach_p(m, 0, &batch, n, of_p, 1)
         if of_q != NULL:
-            teach_q(&unfolded.machine, 0, <const uint32_t *>&view[0, 0], n, of_q, 1)
+            teach_q(m, 0, &batch, n, of_q, 1)
     unfolded.fold(gradient)
 
 
@@ -244,67 +260,70 @@ cdef struct Training:
     double rate_p
     double rate_q
     int64_t position[3]
-    uint32_t *awake     # states of the wake phase, and of the sleep phase
-    uint32_t *asleep
+    Batch awake[2]      # states of the wake phase, of this step and of the next
+    Batch asleep        # states of the sleep phase
 
 
-cdef void gather(const Training *t, int me, Order *order, Py_ssize_t first, Py_ssize_t count) noexcept nogil:
+cdef void gather(const Training *t, int me, Order *order, Py_ssize_t first, Py_ssize_t count,
+                 const Batch *awake) noexcept nogil:
     """Copy this thread's share of a minibatch into the states of the wake phase, each row once per particle."""
-    cdef Py_ssize_t i, k, n_threads = t.machine.barrier.n_threads, n_units = t.machine.levels[0].n_units
-    cdef Py_ssize_t word, words = (n_units + 63) // 64
-    cdef uint64_t last_word = <uint64_t>0xFFFFFFFFFFFFFFFF >> (-<int64_t>n_units & 63)
-    cdef const uint64_t *row
-    cdef uint64_t *state
-    if words:
-        for i in range(count * me // n_threads, count * (me + 1) // n_threads):
-            row = t.data + row_at(order, first + i) * words
-            for k in range(t.n_particles):
-                state = <uint64_t *>(t.awake + (i * t.n_particles + k) * t.machine.stride)
-                for word in range(words):
-                    state[word] = row[word]
-                state[words - 1] &= last_word
-    barrier_wait(&t.machine.barrier)
-
-
-cdef void wake(const Training *t, int me, Py_ssize_t n, uint64_t seen) noexcept nogil:
-    """q explains the data, and p learns to make them."""
-    _panels.recognise(t.machine, me, t.awake, n, Source(t.seed, C_WAKE, seen * <uint64_t>t.n_particles))
-    teach_p(t.machine, me, t.awake, n, NULL, <float>(t.rate_p / n))
-
-
-cdef void sleep(const Training *t, int me, Py_ssize_t n, uint64_t seen) noexcept nogil:
-    """p dreams, and q learns to explain the dream."""
-    _panels.dream(t.machine, me, t.asleep, n, Source(t.seed, C_SLEEP, seen))
-    teach_q(t.machine, me, t.asleep, n, NULL, <float>(t.rate_q / n))
+    cdef Py_ssize_t i, k, state, n_threads = t.machine.barrier.n_threads, n_units = t.machine.levels[0].n_units
+    cdef Py_ssize_t word, words = 2 * ((n_units + 63) // 64), whole = n_units // 32
+    cdef uint32_t last = (<uint32_t>1 << (n_units & 31)) - 1    # of the word that is not whole
+    cdef Packed bits = level_of(t.machine, &awake.rows, 0)
+    cdef const uint32_t *row
+    for i in range(count * me // n_threads, count * (me + 1) // n_threads):
+        row = <const uint32_t *>t.data + row_at(order, first + i) * words
+        for k in range(t.n_particles):
+            state = i * t.n_particles + k
+            for word in range(whole):
+                bits.words[state * bits.row + word * bits.word] = row[word]
+            if last:
+                bits.words[state * bits.row + whole * bits.word] = row[whole] & last
+    tick(t.machine, me, 2 * t.machine.n_hidden + 1, GATHER)
 
 
 cdef void train_batches(void *job, int me) noexcept nogil:
-    """What each thread does; only bits go from one to another."""
+    """What each thread does; only bits go from one to another.
+
+    Wake: q explains the data, and p learns to make them. Sleep: p dreams, and q learns to explain the dream.
+    """
     cdef Training *t = <Training *>job
+    cdef Machine *m = t.machine
+    cdef Batch *awake
     cdef int64_t epoch = t.position[0], row = t.position[1], seen = t.position[2]
-    cdef Order order = make_order(t.machine.kernels, t.seed, epoch, t.n_rows)
-    cdef Py_ssize_t count
-    barrier_wait(&t.machine.barrier)
-    for _ in range(t.n_batches):
-        count = min(t.batch_size, t.n_rows - row)
-        gather(t, me, &order, row, count)
-        wake(t, me, count * t.n_particles, seen)
-        sleep(t, me, count, seen)
-        row, seen = row + count, seen + count
+    cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows)
+    cdef Py_ssize_t step, n, count = min(t.batch_size, t.n_rows - row)
+    cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
+    m.workers[me].last = seconds()
+    if t.n_batches:
+        gather(t, me, &order, row, count, &t.awake[0])
+        meet(m, me)
+    for step in range(t.n_batches):
+        awake, n = &t.awake[step & 1], count * t.n_particles
+        wake.first_sample, sleep.first_sample = <uint64_t>seen * <uint64_t>t.n_particles, seen
+        _panels.recognise(m, me, awake, n, wake)
+        teach_p_and_dream(m, me, awake, n, <float>(t.rate_p / n), &t.asleep, count, sleep)
+        n, row, seen = count, row + count, seen + count
         if row == t.n_rows:
             epoch, row = epoch + 1, 0
-            order = make_order(t.machine.kernels, t.seed, epoch, t.n_rows)
+            order = make_order(m.kernels, t.seed, epoch, t.n_rows)
+        count = min(t.batch_size, t.n_rows - row)
+        if step + 1 < t.n_batches:  # the next rows, while this step's are still in use elsewhere
+            gather(t, me, &order, row, count, &t.awake[(step + 1) & 1])
+        teach_q(m, me, &t.asleep, n, NULL, <float>(t.rate_q / n))
     if me == 0:
         t.position[0], t.position[1], t.position[2] = epoch, row, seen
 
 
 def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t batch_size, Py_ssize_t n_particles,
-          Py_ssize_t n_batches, learning_rates, Py_ssize_t n_threads=1):
+          Py_ssize_t n_batches, learning_rates, Py_ssize_t n_threads=1, clock=None):
     """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
 
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     The p and q rates are per mean gradient. The result does not depend on the number of threads, which
     is also the most that are used: small steps are not shared. Bits beyond the last unit are ignored.
+    clock : (threads, layers + 1, N_STAGES), to which the seconds of each stage of each layer are added.
     """
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     check_bits("data", data, sizes[:1], 0)
@@ -327,6 +346,7 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
     n_threads = min(n_threads, max(n * len(parameters) // WORK, 1), MOST_THREADS)
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, None, <int>n_threads, <int>n_threads)
     cdef Training training
+    cdef double[:, :, ::1] booked
     training.machine = &unfolded.machine
     training.data = NULL
     if words and n_rows:
@@ -335,8 +355,13 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
     training.batch_size, training.n_particles, training.n_batches = batch_size, n_particles, n_batches
     training.rate_p, training.rate_q = learning_rates[0], learning_rates[1]
     training.position[0], training.position[1], training.position[2] = position[0], position[1], position[2]
-    training.awake = unfolded.machine.workers[0].states
-    training.asleep = <uint32_t *>unfolded.allocate(batch_size * unfolded.machine.stride * sizeof(uint32_t))
+    training.awake[0], training.awake[1] = unfolded.batch(n, True), unfolded.batch(n, True)
+    training.asleep = unfolded.batch(batch_size, True)
+    if clock is not None:
+        check_array("clock", clock, np.float64, (None, 2 * len(sizes), N_STAGES))
+        booked = clock
+        for i in range(min(n_threads, len(clock))):
+            unfolded.machine.workers[i].clock = &booked[i, 0, 0]
     with nogil:
         team_run(<int>n_threads, &unfolded.machine.barrier, train_batches, &training)
     for i in range(3):

@@ -10,10 +10,10 @@ import numpy as np
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport INFINITY, exp, fabs, log, log1p
 from libc.stdint cimport uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from wakesleep._panels cimport (
-    C_IMPORTANCE, MOST_THREADS, Barrier, Machine, Source, Unfolded, recognise, team_run, weigh,
+    C_IMPORTANCE, MOST_THREADS, Barrier, Batch, Machine, Source, Unfolded, recognise, team_run, weigh,
 )
 
 from wakesleep import _core
@@ -77,6 +77,7 @@ cdef struct Estimation:
     uint64_t seed
     Py_ssize_t n_particles
     Py_ssize_t most         # particles at a time
+    Batch *batches          # one for each thread
     double *log_p           # so many for each thread
     double *log_q
     double *estimates
@@ -87,10 +88,10 @@ cdef void estimate_rows(void *job, int me) noexcept nogil:
     """What each thread does: its share of the rows, with a machine that is a team of one."""
     cdef Estimation *e = <Estimation *>job
     cdef Machine machine = e.machine[0]
-    cdef uint32_t *states = e.machine.workers[me].states
+    cdef Batch *batch = &e.batches[me]
     cdef double *log_p = e.log_p + me * e.most
     cdef double *log_q = e.log_q + me * e.most
-    cdef Py_ssize_t row, k, n, done, n_threads = e.barrier.n_threads
+    cdef Py_ssize_t row, k, n, word, done, n_threads = e.barrier.n_threads
     cdef const uint64_t *x
     cdef uint64_t key
     cdef Total total
@@ -98,16 +99,17 @@ cdef void estimate_rows(void *job, int me) noexcept nogil:
     for row in range(e.n_rows * me // n_threads, e.n_rows * (me + 1) // n_threads):
         x = e.rows + row * e.words
         key = hash_row(x, e.words, e.seed)
-        for k in range(e.most):
-            memcpy(states + k * machine.stride, x, e.words * sizeof(uint64_t))
+        for word in range(2 * e.words):
+            for k in range(e.most):
+                batch.rows.words[k * batch.rows.row + word * batch.rows.word] = (<const uint32_t *>x)[word]
         total = Total(-INFINITY, 0, 0)
         done = 0
         while done < e.n_particles:
             n = min(e.most, e.n_particles - done)
-            recognise(&machine, 0, states, n, Source(key, C_IMPORTANCE, <uint64_t>done))
+            recognise(&machine, 0, batch, n, Source(key, C_IMPORTANCE, <uint64_t>done))
             memset(log_p, 0, n * sizeof(double))
             memset(log_q, 0, n * sizeof(double))
-            weigh(&machine, 0, states, n, log_p, log_q)
+            weigh(&machine, 0, batch, n, log_p, log_q)
             for k in range(n):
                 add_log(&total, log_p[k] - log_q[k])
             done += n
@@ -138,6 +140,9 @@ def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_par
     cdef const uint64_t[:, ::1] rows = data
     cdef Estimation estimation
     estimation.machine, estimation.rows = &unfolded.machine, NULL
+    estimation.batches = <Batch *>unfolded.allocate(n_threads * sizeof(Batch))
+    for i in range(n_threads):
+        estimation.batches[i] = unfolded.batch(most, False)
     if rows.shape[1]:
         estimation.rows = &rows[0, 0]
     estimation.n_rows, estimation.words = rows.shape[0], rows.shape[1]

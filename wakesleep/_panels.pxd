@@ -6,6 +6,7 @@ cdef extern from "_kernels/kernels.h" nogil:
     enum:
         BLOCK
         PANEL
+        CHUNK
         C_WALK "WALK"
         C_TABLES "TABLES"
         C_INIT "INIT"
@@ -16,9 +17,13 @@ cdef extern from "_kernels/kernels.h" nogil:
         C_FANTASY "FANTASY"
         C_DATASETS "DATASETS"
 
+    ctypedef struct Packed:
+        uint32_t *words
+        Py_ssize_t row
+        Py_ssize_t word
+
     ctypedef struct Selection:
-        const uint32_t *bits
-        Py_ssize_t stride
+        Packed bits
         const uint32_t *index
         const int64_t *start
         int method
@@ -28,20 +33,20 @@ cdef extern from "_kernels/kernels.h" nogil:
         uint32_t stream
         uint64_t first_sample
 
-    ctypedef uint16_t half_word
-
     ctypedef struct Kernels:
         const char *name
+        void (*find_bits)(const Packed *, Py_ssize_t, Py_ssize_t, uint32_t *, int64_t *) noexcept nogil
+        void (*transpose)(const Packed *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Packed *) noexcept nogil
         void (*add_rows)(const Selection *, const float *, int, Py_ssize_t, Py_ssize_t, const float *,
                          float *) noexcept nogil
         void (*add_rows_into)(const Selection *, const float *, int, Py_ssize_t, Py_ssize_t, float, float *,
                               float *) noexcept nogil
-        void (*add_row_into)(const uint32_t *, const float *, int, Py_ssize_t, float, float *) noexcept nogil
-        void (*residual)(float *, int, Py_ssize_t, const half_word *, Py_ssize_t, const float *, float,
+        void (*add_row_into)(const Packed *, const float *, int, Py_ssize_t, float, float *) noexcept nogil
+        void (*residual)(float *, int, int, Py_ssize_t, const Packed *, Py_ssize_t, const float *, float,
                          float *) noexcept nogil
-        void (*sample)(const float *, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Source *, half_word *,
-                       Py_ssize_t) noexcept nogil
-        void (*log_terms)(const float *, int, Py_ssize_t, Py_ssize_t, const half_word *, Py_ssize_t,
+        void (*sample)(const float *, int, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Source *,
+                       const Packed *) noexcept nogil
+        void (*log_terms)(const float *, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Packed *,
                           float *) noexcept nogil
         void (*propagate)(const float *, Py_ssize_t, const float *, int, Py_ssize_t, const float *,
                           float *) noexcept nogil
@@ -49,8 +54,6 @@ cdef extern from "_kernels/kernels.h" nogil:
 
     const Kernels *kernels_for(const char *)
     const char *const *kernel_levels()
-    void find_bits(const uint32_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t, uint32_t *, int64_t *)
-    void transpose_bits(const uint32_t *, Py_ssize_t, Py_ssize_t, Py_ssize_t, uint32_t *, Py_ssize_t)
 
 cdef extern from "_kernels/team.h" nogil:
     enum:
@@ -60,10 +63,24 @@ cdef extern from "_kernels/team.h" nogil:
         int n_threads
 
     void barrier_wait(Barrier *)
+    double seconds()
     void team_run(int, Barrier *, void (*)(void *, int) noexcept nogil, void *)
 
 
+cdef enum:  # stages of a layer, whose time may be booked; GATHER and WAIT belong to none of them
+    BITS        # lists of set bits, and columns
+    DRAW        # logits to draw from
+    SAMPLE
+    LEARN       # logits to learn from
+    RESIDUAL
+    GRADIENT
+    N_STAGES
+    GATHER = 0
+    WAIT = 1
+
+
 cdef struct Layer:  # P(target = 1 | source) = σ(source·W + b)      (eq. 1)
+    int number          # in the flat vector
     int source          # level, or the number of levels for the prior, which has no source
     int target          # level
     Py_ssize_t n_source
@@ -82,20 +99,25 @@ cdef struct Level:
     int method          # how sums over its units are taken
 
 
+cdef struct Batch:  # packed states
+    Packed rows         # one row for each state
+    Packed columns      # the same bits, one row for each unit; no words where nobody asks for them
+
+
 cdef struct Worker:  # what a thread has for itself
-    uint32_t *transposed
-    uint32_t *index[2]
-    int64_t *start[2]
+    uint32_t *index[3]  # of the rows and of the columns that it learns from, and of the rows that it draws from
+    int64_t *start[3]
     float *tile
     float *sums
     float *lanes
-    uint32_t *states
+    double *clock       # seconds spent on each stage of each layer, or NULL
+    double last
 
 
 cdef struct Machine:
     const Kernels *kernels
     int n_hidden
-    Py_ssize_t stride           # words of 32 bits from state to state
+    Py_ssize_t stride           # words of 32 bits in a state
     Level *levels
     Layer *p                    # p[l] has level l as its target, p[n_hidden] is the prior
     Layer *q                    # q[l] has level l as its source
@@ -108,16 +130,21 @@ cdef class Unfolded:
     cdef list memory
 
     cdef void *allocate(self, size_t n_bytes) except NULL
+    cdef Batch batch(self, Py_ssize_t capacity, bint columns) except *
     cdef void unfold(self, const float[::1] flat, bint goal) noexcept
     cdef void fold(self, float[::1] flat) noexcept
 
 
 cdef const Kernels *kernels() noexcept nogil  # those in use
-cdef Py_ssize_t first_block(Py_ssize_t n_blocks, Py_ssize_t n_panels, Py_ssize_t panel) noexcept nogil
-cdef void recognise(Machine *m, int me, uint32_t *states, Py_ssize_t n, Source source) noexcept nogil
-cdef void dream(Machine *m, int me, uint32_t *states, Py_ssize_t n, Source source) noexcept nogil
-cdef void teach_p(Machine *m, int me, const uint32_t *states, Py_ssize_t n, const float *credit,
+cdef void recognise(Machine *m, int me, const Batch *batch, Py_ssize_t n, Source source) noexcept nogil
+cdef void dream(Machine *m, int me, const Batch *batch, Py_ssize_t n, Source source) noexcept nogil
+cdef void teach_p(Machine *m, int me, const Batch *batch, Py_ssize_t n, const float *credit,
                   float scale) noexcept nogil
-cdef void teach_q(Machine *m, int me, const uint32_t *states, Py_ssize_t n, const float *credit,
+cdef void teach_p_and_dream(Machine *m, int me, const Batch *awake, Py_ssize_t n, float scale, const Batch *asleep,
+                            Py_ssize_t n_dreams, Source source) noexcept nogil
+cdef void teach_q(Machine *m, int me, const Batch *batch, Py_ssize_t n, const float *credit,
                   float scale) noexcept nogil
-cdef void weigh(Machine *m, int me, const uint32_t *states, Py_ssize_t n, double *log_p, double *log_q) noexcept nogil
+cdef void weigh(Machine *m, int me, const Batch *batch, Py_ssize_t n, double *log_p, double *log_q) noexcept nogil
+cdef void meet(Machine *m, int me) noexcept nogil
+cdef void tick(Machine *m, int me, Py_ssize_t layer, int stage) noexcept nogil
+cdef Packed level_of(const Machine *m, const Packed *bits, int level) noexcept nogil

@@ -56,9 +56,8 @@ cdef class Unfolded:
 
     def __cinit__(self, const float[::1] parameters, const int64_t[::1] sizes, const uint8_t[::1] methods,
                   Py_ssize_t capacity, const float[::1] gradient=None, int n_workers=1, int n_sharing=1):
-        cdef Py_ssize_t words = 0, widest = 0, padded, i
-        cdef Py_ssize_t walked = 0
-        cdef int level, n_levels = <int>sizes.shape[0]
+        cdef Py_ssize_t widest = 0, padded, i, lists = 0, starts = 0
+        cdef int level, which, n_levels = <int>sizes.shape[0]
         cdef Machine *m = &self.machine
         cdef Layer *layer
         cdef Worker *worker
@@ -71,17 +70,18 @@ cdef class Unfolded:
         m.q = <Layer *>self.allocate(n_levels * sizeof(Layer))
         m.workers = <Worker *>self.allocate(n_workers * sizeof(Worker))
         for level in range(n_levels):
-            m.levels[level] = Level(sizes[level], words, methods[level])
-            words += 2 * ((sizes[level] + 63) // 64)
+            m.levels[level] = Level(sizes[level], m.stride, methods[level])
+            m.stride += 2 * ((sizes[level] + 63) // 64)
             widest = max(widest, sizes[level])
             if methods[level] == C_WALK:
-                walked = max(walked, sizes[level])
-        m.stride = words
+                lists = max(lists, capacity * (sizes[level] + chunks(sizes[level])), sizes[level] * (capacity + chunks(capacity)))
+                starts = max(starts, capacity * chunks(sizes[level]), sizes[level] * chunks(capacity))
         for level in range(n_levels):
             m.p[level].source, m.p[level].target = level + 1, level
             m.q[level].source, m.q[level].target = level, level + 1
         for i in range(2 * n_levels - 1):
             layer = layer_at(m, i)
+            layer.number = i
             layer.n_target = sizes[layer.target]
             layer.n_source = sizes[layer.source] if layer.source < n_levels else 0
             layer.n_blocks = (layer.n_target + BLOCK - 1) // BLOCK
@@ -96,14 +96,12 @@ cdef class Unfolded:
                 layer.goal_biases = <float *>self.allocate(padded * sizeof(float))
         for i in range(n_workers):
             worker = &m.workers[i]
-            worker.transposed = <uint32_t *>self.allocate((widest + 32) * (capacity // 32 + 1) * sizeof(uint32_t))
-            for level in range(2):
-                worker.index[level] = <uint32_t *>self.allocate((capacity + 1) * (walked + 1) * sizeof(uint32_t))
-                worker.start[level] = <int64_t *>self.allocate((max(capacity, walked) + 1) * sizeof(int64_t))
+            for which in range(3):
+                worker.index[which] = <uint32_t *>self.allocate((lists + BLOCK) * sizeof(uint32_t))
+                worker.start[which] = <int64_t *>self.allocate((starts + 1) * sizeof(int64_t))
             worker.tile = <float *>self.allocate((capacity + 16) * PANEL * sizeof(float))
             worker.sums = <float *>self.allocate(max(widest, 1) * PANEL * sizeof(float))
             worker.lanes = <float *>self.allocate(capacity * BLOCK * sizeof(float))
-            worker.states = <uint32_t *>self.allocate(capacity * words * sizeof(uint32_t))
         self.unfold(parameters, False)
         if gradient is not None:
             self.unfold(gradient, True)
@@ -119,6 +117,17 @@ cdef class Unfolded:
             raise MemoryError(f"no room for {n_bytes} bytes to work in: use a smaller batch_size or n_particles")
         self.memory.append(<size_t>block)
         return <void *>((<size_t>block + 63) // 64 * 64)
+
+    cdef Batch batch(self, Py_ssize_t capacity, bint columns) except *:
+        """Room for states, and for their columns. Words of neighbouring units lie apart: threads write to their own."""
+        cdef Batch batch
+        memset(&batch, 0, sizeof(Batch))
+        batch.rows = Packed(NULL, 1, odd_lines(capacity))
+        batch.rows.words = <uint32_t *>self.allocate(self.machine.stride * batch.rows.word * sizeof(uint32_t))
+        if columns:
+            batch.columns = Packed(NULL, 1, odd_lines(32 * self.machine.stride))
+            batch.columns.words = <uint32_t *>self.allocate((capacity + 31) // 32 * batch.columns.word * sizeof(uint32_t))
+        return batch
 
     cdef void unfold(self, const float[::1] flat, bint goal) noexcept:
         """Copy the flat vector into the panels of the weights, or of the goal."""
@@ -136,6 +145,16 @@ cdef class Unfolded:
         for i in range(2 * self.machine.n_hidden + 1):
             layer = layer_at(&self.machine, i)
             at = copy_layer(layer, layer.goal, layer.goal_biases, &flat[0], at, True)
+
+
+cdef inline Py_ssize_t chunks(Py_ssize_t n_rows) noexcept nogil:
+    """Chunks in which a walk over so many rows adds."""
+    return (n_rows + CHUNK - 1) // CHUNK
+
+
+cdef inline Py_ssize_t odd_lines(Py_ssize_t n_words) noexcept nogil:
+    """At least so many words, in an odd number of cache lines: so that multiples of it do not fall on each other."""
+    return ((n_words + 15) // 16 | 1) * 16
 
 
 cdef Layer *layer_at(Machine *m, Py_ssize_t i) noexcept nogil:
@@ -191,147 +210,235 @@ cdef Panel panel_at(const Layer *layer, Py_ssize_t panel) noexcept nogil:
                  layer.weights + skipped, layer.goal + skipped)
 
 
-cdef Selection rows_of(Machine *m, int me, int level, const uint32_t *states, Py_ssize_t n) noexcept nogil:
-    """The units of a level as sources: each state selects the units that are on."""
-    cdef Selection selection
+cdef inline void tick(Machine *m, int me, Py_ssize_t layer, int stage) noexcept nogil:
+    """Book the time since the last tick, where somebody wants to know."""
     cdef Worker *worker = &m.workers[me]
-    memset(&selection, 0, sizeof(Selection))
-    selection.method = C_TABLES
-    if level <= m.n_hidden:
-        selection.bits = states + m.levels[level].offset
-        selection.stride = m.stride
-        selection.method = m.levels[level].method
-        if selection.method == C_WALK:
-            selection.index, selection.start = worker.index[0], worker.start[0]
-            find_bits(selection.bits, selection.stride, n, m.levels[level].n_units, worker.index[0], worker.start[0])
-    return selection
+    cdef double now
+    if worker.clock != NULL:
+        now = seconds()
+        worker.clock[layer * N_STAGES + stage] += now - worker.last
+        worker.last = now
 
 
-cdef Selection columns_of(Machine *m, int me, int level, const uint32_t *states, Py_ssize_t n) noexcept nogil:
+cdef inline void meet(Machine *m, int me) noexcept nogil:
+    """Wait until the bits that the other threads have drawn are there."""
+    barrier_wait(&m.barrier)
+    tick(m, me, 2 * m.n_hidden + 1, WAIT)
+
+
+cdef inline Packed level_of(const Machine *m, const Packed *bits, int level) noexcept nogil:
+    """The bits of one level, of states in rows."""
+    return Packed(bits.words + m.levels[level].offset * bits.word, bits.row, bits.word)
+
+
+cdef inline Packed units_of(const Machine *m, const Packed *columns, int level) noexcept nogil:
+    """The bits of one level, of states in columns."""
+    return Packed(columns.words + 32 * m.levels[level].offset * columns.row, columns.row, columns.word)
+
+
+cdef Selection selection(Machine *m, int me, int which, int level, const Packed *bits, Py_ssize_t n,
+                         Py_ssize_t n_bits) noexcept nogil:
+    """Each of n rows of bits selects those of n_bits rows whose bit is set, in the level's order of sums."""
+    cdef Selection chosen
+    cdef Worker *worker = &m.workers[me]
+    chosen.bits = bits[0]
+    chosen.method = m.levels[level].method
+    chosen.index, chosen.start = worker.index[which], worker.start[which]
+    if chosen.method == C_WALK:
+        m.kernels.find_bits(bits, n, n_bits, worker.index[which], worker.start[which])
+    return chosen
+
+
+cdef Selection rows_of(Machine *m, int me, int which, const Layer *layer, const Batch *batch,
+                       Py_ssize_t n) noexcept nogil:
+    """The sources of a layer: each state selects the units that are on."""
+    cdef Packed bits
+    cdef Selection chosen
+    if not layer.n_source:
+        memset(&chosen, 0, sizeof(Selection))
+        return chosen
+    bits = level_of(m, &batch.rows, layer.source)
+    chosen = selection(m, me, which, layer.source, &bits, n, layer.n_source)
+    tick(m, me, layer.number, BITS)
+    return chosen
+
+
+cdef Selection columns_of(Machine *m, int me, const Layer *layer, const Batch *batch, Py_ssize_t n) noexcept nogil:
     """The mirror: each unit selects the states in which it is on."""
-    cdef Selection selection
-    cdef Py_ssize_t n_units
-    cdef Worker *worker = &m.workers[me]
-    memset(&selection, 0, sizeof(Selection))
-    selection.method = C_TABLES
-    if level <= m.n_hidden:
-        n_units = m.levels[level].n_units
-        selection.bits = worker.transposed
-        selection.stride = (n + 31) // 32
-        selection.method = m.levels[level].method
-        transpose_bits(states + m.levels[level].offset, m.stride, n, n_units, worker.transposed, selection.stride)
-        if selection.method == C_WALK:
-            selection.index, selection.start = worker.index[1], worker.start[1]
-            find_bits(selection.bits, selection.stride, n_units, n, worker.index[1], worker.start[1])
-    return selection
+    cdef Packed bits
+    cdef Selection chosen
+    if not layer.n_source:
+        memset(&chosen, 0, sizeof(Selection))
+        return chosen
+    bits = units_of(m, &batch.columns, layer.source)
+    chosen = selection(m, me, 1, layer.source, &bits, layer.n_source, n)
+    tick(m, me, layer.number, BITS)
+    return chosen
 
 
-cdef inline half_word *targets(const Machine *m, const Layer *layer, const Panel *panel,
-                               const uint32_t *states) noexcept nogil:
-    """Where the bits of the targets of a panel begin."""
-    return <half_word *>(states + m.levels[layer.target].offset) + panel.column // BLOCK
+cdef inline float *logits(Machine *m, int me, const Layer *layer, const Panel *panel, const Selection *source,
+                          Py_ssize_t n) noexcept nogil:
+    """z = b + source·W for one panel of targets, in the tile; without sources it is one row, b itself      (eq. 4)"""
+    cdef float *z = layer.biases + panel.column
+    if layer.n_source:
+        m.kernels.add_rows(source, panel.weights, panel.blocks, layer.n_source, n, z, m.workers[me].tile)
+        z = m.workers[me].tile
+    return z
 
 
-cdef void logits(Machine *m, int me, const Layer *layer, const Panel *panel, const Selection *source,
-                 Py_ssize_t n) noexcept nogil:
-    """z = b + source·W for one panel of targets, into the tile      (eq. 4)"""
-    m.kernels.add_rows(source, panel.weights, panel.blocks, layer.n_source, n, layer.biases + panel.column,
-                       m.workers[me].tile)
-
-
-cdef void draw(Machine *m, int me, const Layer *layer, uint32_t *states, Py_ssize_t n, Source source) noexcept nogil:
+cdef void draw_panel(Machine *m, int me, const Layer *layer, const Panel *panel, const Selection *rows,
+                     const Batch *batch, Py_ssize_t n, const Source *source) noexcept nogil:
     """target ~ P(target | source)      (eq. 9)"""
+    cdef float *z = logits(m, me, layer, panel, rows, n)
+    cdef Packed target = level_of(m, &batch.rows, layer.target), columns
+    tick(m, me, layer.number, DRAW)
+    m.kernels.sample(z, not layer.n_source, panel.blocks, n, panel.column // BLOCK, panel.n_units, source, &target)
+    tick(m, me, layer.number, SAMPLE)
+    if batch.columns.words != NULL and n > 1:
+        columns = units_of(m, &batch.columns, layer.target)
+        m.kernels.transpose(&target, panel.column // BLOCK, panel.blocks, n, &columns)
+        tick(m, me, layer.number, BITS)
+
+
+cdef void learn_panel(Machine *m, int me, const Layer *layer, const Panel *panel, const Selection *rows,
+                      const Selection *columns, const Batch *batch, Py_ssize_t n, const float *credit,
+                      float scale) noexcept nogil:
+    """b += scale · Σ error,  W += scale · sourceᵀ error,  error = credit · (target − σ(z))      (eq. 7)"""
+    cdef float *z = logits(m, me, layer, panel, rows, n)
+    cdef Packed target = level_of(m, &batch.rows, layer.target)
+    cdef Py_ssize_t width = panel.blocks * BLOCK
+    tick(m, me, layer.number, LEARN)
+    m.kernels.residual(z, not layer.n_source, panel.blocks, n, &target, panel.column // BLOCK, credit, scale,
+                       layer.goal_biases + panel.column)
+    tick(m, me, layer.number, RESIDUAL)
+    if not layer.n_source:
+        return
+    if n == 1:
+        m.kernels.add_row_into(&rows.bits, z, panel.blocks, layer.n_source, scale, panel.goal)
+    else:
+        memset(z + n * width, 0, width * sizeof(float))
+        m.kernels.add_rows_into(columns, z, panel.blocks, n, layer.n_source, scale, m.workers[me].sums, panel.goal)
+    tick(m, me, layer.number, GRADIENT)
+
+
+cdef void draw(Machine *m, int me, const Layer *layer, const Batch *batch, Py_ssize_t n, Source source) noexcept nogil:
+    """A thread's targets ~ P(target | source)      (eq. 9)"""
     cdef Selection rows
     cdef Panel panel
     cdef Py_ssize_t i, first = panel_of(m, layer, me), end = panel_of(m, layer, me + 1)
     source.stream += <uint32_t>layer.target
     if first < end:
-        rows = rows_of(m, me, layer.source, states, n)
+        rows = rows_of(m, me, 2, layer, batch, n)
     for i in range(first, end):
         panel = panel_at(layer, i)
-        logits(m, me, layer, &panel, &rows, n)
-        m.kernels.sample(m.workers[me].tile, panel.blocks, n, panel.column, panel.n_units, &source,
-                         targets(m, layer, &panel, states), 2 * m.stride)
-    barrier_wait(&m.barrier)
+        draw_panel(m, me, layer, &panel, &rows, batch, n, &source)
 
 
-cdef void learn(Machine *m, int me, const Layer *layer, const uint32_t *states, Py_ssize_t n, const float *credit,
+cdef void learn(Machine *m, int me, const Layer *layer, const Batch *batch, Py_ssize_t n, const float *credit,
                 float scale) noexcept nogil:
-    """b += scale · Σ error,  W += scale · sourceᵀ error,  error = credit · (target − σ(z))      (eq. 7)"""
+    """A thread's parameters += scale · Σ credit ∇log P(target | source)      (eq. 7)"""
     cdef Selection rows, columns
     cdef Panel panel
-    cdef Worker *worker = &m.workers[me]
     cdef Py_ssize_t i, first = panel_of(m, layer, me), end = panel_of(m, layer, me + 1)
     if first < end:
-        rows = rows_of(m, me, layer.source, states, n)
+        rows = rows_of(m, me, 0, layer, batch, n)
         if n > 1:
-            columns = columns_of(m, me, layer.source, states, n)
+            columns = columns_of(m, me, layer, batch, n)
     for i in range(first, end):
         panel = panel_at(layer, i)
-        logits(m, me, layer, &panel, &rows, n)
-        m.kernels.residual(worker.tile, panel.blocks, n, targets(m, layer, &panel, states), 2 * m.stride, credit, scale,
-                           layer.goal_biases + panel.column)
-        if n == 1:
-            m.kernels.add_row_into(rows.bits, worker.tile, panel.blocks, layer.n_source, scale, panel.goal)
-            continue
-        memset(worker.tile + n * panel.blocks * BLOCK, 0, panel.blocks * BLOCK * sizeof(float))
-        m.kernels.add_rows_into(&columns, worker.tile, panel.blocks, n, layer.n_source, scale, worker.sums, panel.goal)
+        learn_panel(m, me, layer, &panel, &rows, &columns, batch, n, credit, scale)
 
 
-cdef void add_log_p(Machine *m, int me, const Layer *layer, const uint32_t *states, Py_ssize_t n,
+cdef void learn_and_draw(Machine *m, int me, const Layer *layer, const Batch *awake, Py_ssize_t n, float scale,
+                         const Batch *asleep, Py_ssize_t n_dreams, Source source) noexcept nogil:
+    """`learn`, and then `draw` while the weights are at hand."""
+    cdef Selection rows, columns, dreamt
+    cdef Panel panel
+    cdef Py_ssize_t i, first = panel_of(m, layer, me), end = panel_of(m, layer, me + 1)
+    source.stream += <uint32_t>layer.target
+    if first < end:
+        rows = rows_of(m, me, 0, layer, awake, n)
+        if n > 1:
+            columns = columns_of(m, me, layer, awake, n)
+        dreamt = rows_of(m, me, 2, layer, asleep, n_dreams)
+    for i in range(first, end):
+        panel = panel_at(layer, i)
+        learn_panel(m, me, layer, &panel, &rows, &columns, awake, n, NULL, scale)
+        draw_panel(m, me, layer, &panel, &dreamt, asleep, n_dreams, &source)
+
+
+cdef void add_log_p(Machine *m, int me, const Layer *layer, const Batch *batch, Py_ssize_t n,
                     double *log_p) noexcept nogil:
     """log_p[row] += log P(target | source), by one thread alone      (eq. 5)"""
-    cdef Selection rows = rows_of(m, me, layer.source, states, n)
+    cdef Selection rows = rows_of(m, me, 0, layer, batch, n)
+    cdef Packed target = level_of(m, &batch.rows, layer.target)
     cdef Panel panel
     cdef Py_ssize_t i, row, lane
     cdef float *lanes = m.workers[me].lanes
     memset(lanes, 0, n * BLOCK * sizeof(float))
     for i in range(layer.n_panels):
         panel = panel_at(layer, i)
-        logits(m, me, layer, &panel, &rows, n)
-        m.kernels.log_terms(m.workers[me].tile, panel.blocks, n, panel.n_units, targets(m, layer, &panel, states),
-                            2 * m.stride, lanes)
+        m.kernels.add_rows(&rows, panel.weights, panel.blocks, layer.n_source, n, layer.biases + panel.column,
+                           m.workers[me].tile)
+        m.kernels.log_terms(m.workers[me].tile, panel.blocks, n, panel.column // BLOCK, panel.n_units, &target, lanes)
     for row in range(n):
         for lane in range(BLOCK):
             log_p[row] -= lanes[row * BLOCK + lane]
 
 
-# ---- the verbs, in which the team of threads meets after each level that is drawn ----
+# ---- the verbs, in which the team of threads meets before it looks at what the others have drawn ----
 
-cdef void recognise(Machine *m, int me, uint32_t *states, Py_ssize_t n, Source source) noexcept nogil:
+cdef void recognise(Machine *m, int me, const Batch *batch, Py_ssize_t n, Source source) noexcept nogil:
     """h ~ q(h | x), from the visible level up      (eq. 3)"""
     cdef int level
     for level in range(m.n_hidden):
-        draw(m, me, &m.q[level], states, n, source)
+        if level:
+            meet(m, me)
+        draw(m, me, &m.q[level], batch, n, source)
 
 
-cdef void dream(Machine *m, int me, uint32_t *states, Py_ssize_t n, Source source) noexcept nogil:
+cdef void dream(Machine *m, int me, const Batch *batch, Py_ssize_t n, Source source) noexcept nogil:
     """(x, h) ~ p(x, h), from the prior down      (eq. 2)"""
     cdef int level
     for level in range(m.n_hidden, -1, -1):
-        draw(m, me, &m.p[level], states, n, source)
+        if level < m.n_hidden:
+            meet(m, me)
+        draw(m, me, &m.p[level], batch, n, source)
 
 
-cdef void teach_p(Machine *m, int me, const uint32_t *states, Py_ssize_t n, const float *credit,
+cdef void teach_p(Machine *m, int me, const Batch *batch, Py_ssize_t n, const float *credit,
                   float scale) noexcept nogil:
     """θ += scale · Σ credit ∇log p(x, h)      (eq. 6)"""
     cdef int level
     for level in range(m.n_hidden, -1, -1):
-        learn(m, me, &m.p[level], states, n, credit, scale)
+        if level == m.n_hidden - 1:
+            meet(m, me)
+        learn(m, me, &m.p[level], batch, n, credit, scale)
 
 
-cdef void teach_q(Machine *m, int me, const uint32_t *states, Py_ssize_t n, const float *credit,
+cdef void teach_p_and_dream(Machine *m, int me, const Batch *awake, Py_ssize_t n, float scale, const Batch *asleep,
+                            Py_ssize_t n_dreams, Source source) noexcept nogil:
+    """`teach_p`, and `dream`: each layer as soon as it has learned."""
+    cdef int level
+    for level in range(m.n_hidden, -1, -1):
+        if level < m.n_hidden:
+            meet(m, me)
+        learn_and_draw(m, me, &m.p[level], awake, n, scale, asleep, n_dreams, source)
+
+
+cdef void teach_q(Machine *m, int me, const Batch *batch, Py_ssize_t n, const float *credit,
                   float scale) noexcept nogil:
     """φ += scale · Σ credit ∇log q(h | x)      (eq. 6)"""
     cdef int level
+    meet(m, me)
     for level in range(m.n_hidden):
-        learn(m, me, &m.q[level], states, n, credit, scale)
+        learn(m, me, &m.q[level], batch, n, credit, scale)
 
 
-cdef void weigh(Machine *m, int me, const uint32_t *states, Py_ssize_t n, double *log_p, double *log_q) noexcept nogil:
+cdef void weigh(Machine *m, int me, const Batch *batch, Py_ssize_t n, double *log_p, double *log_q) noexcept nogil:
     """log_p += log p(x, h),  log_q += log q(h | x)"""
     cdef int level
     for level in range(m.n_hidden, -1, -1):
-        add_log_p(m, me, &m.p[level], states, n, log_p)
+        add_log_p(m, me, &m.p[level], batch, n, log_p)
     for level in range(m.n_hidden):
-        add_log_p(m, me, &m.q[level], states, n, log_q)
+        add_log_p(m, me, &m.q[level], batch, n, log_q)

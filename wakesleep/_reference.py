@@ -23,6 +23,7 @@ Floats = NDArray[np.floating[Any]]
 Words = NDArray[np.uint64]
 
 WALK, TABLES = 0, 1
+CHUNK = 128  # rows of a walk that are added to the sum together
 INIT, ORDER, WAKE, SLEEP, IMPORTANCE, FANTASY, DATASETS = (phase << 24 for phase in range(7))
 
 
@@ -169,9 +170,9 @@ def _store(states: Words, bits: Sequence[NDArray[np.bool_]]) -> None:
 def add_rows(selected: NDArray[np.bool_], rows: Floats, method: int, start: Floats | None = None) -> Floats:
     """out[m] = start + Σ_i selected[m, i] · rows[i], in the order of the method      (eq. 4)
 
-    WALK: the selected rows in index order, alternately onto two sums (the first one begins with
-    `start`), which are added at the end.  TABLES: groups of four rows, each summed from the left;
-    sixteen rows are (g₀ + g₁) + (g₂ + g₃), and are added to one sum that begins with `start`.
+    One sum begins with `start`, and to it are added: with WALK, of every 128 rows the selected ones, in
+    index order alternately onto two sums, which are added; with TABLES, groups of four rows, each summed
+    from the left, of which sixteen rows are (g₀ + g₁) + (g₂ + g₃).
     selected : (n_out, n_rows).  rows : (n_rows, N).  start : (N,), zeros if None.
     """
     n_out, n_rows = selected.shape
@@ -181,13 +182,14 @@ def add_rows(selected: NDArray[np.bool_], rows: Floats, method: int, start: Floa
     if rows.dtype != np.float32:
         return np.asarray(out + selected.astype(rows.dtype) @ rows)
     if method == WALK:
-        sums = np.stack([out, np.zeros_like(out)])
-        turn = np.zeros(n_out, np.intp)
-        for i in range(n_rows):
-            (chosen,) = np.nonzero(selected[:, i])
-            sums[turn[chosen], chosen] += rows[i]
-            turn[chosen] ^= 1
-        return np.asarray(sums[0] + sums[1])
+        for chunk in range(0, n_rows, CHUNK):
+            sums, turn = np.zeros((2, *out.shape), np.float32), np.zeros(n_out, np.intp)
+            for i in range(chunk, min(chunk + CHUNK, n_rows)):
+                (chosen,) = np.nonzero(selected[:, i])
+                sums[turn[chosen], chosen] += rows[i]
+                turn[chosen] ^= 1
+            out += sums[0] + sums[1]
+        return out
     for block in range(0, n_rows, 16):
         g = np.zeros((4, *out.shape), np.float32)
         for i in range(block, min(block + 16, n_rows)):

@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "packed bits are little-endian"
 #endif
@@ -31,8 +35,6 @@ static const uint32_t IOTA[BLOCK] __attribute__((aligned(64))) = {0, 1, 2, 3, 4,
 #undef MAX_VECTORS
 
 #if defined(__x86_64__)
-#include <immintrin.h>
-#define MAX_BLOCKS 4
 
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,popcnt"))), apply_to = function)
@@ -43,11 +45,13 @@ static const uint32_t IOTA[BLOCK] __attribute__((aligned(64))) = {0, 1, 2, 3, 4,
 #define SUFFIX avx2
 #define LEVEL "avx2"
 #define VB 32
-#define MAX_VECTORS 8
+#define MAX_BLOCKS 2
+#define MAX_VECTORS 4
 #include "body.h"
 #undef SUFFIX
 #undef LEVEL
 #undef VB
+#undef MAX_BLOCKS
 #undef MAX_VECTORS
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -61,11 +65,13 @@ static const uint32_t IOTA[BLOCK] __attribute__((aligned(64))) = {0, 1, 2, 3, 4,
 #define SUFFIX avx512
 #define LEVEL "avx512"
 #define VB 64
+#define MAX_BLOCKS 4
 #define MAX_VECTORS 4
 #include "body.h"
 #undef SUFFIX
 #undef LEVEL
 #undef VB
+#undef MAX_BLOCKS
 #undef MAX_VECTORS
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -99,39 +105,4 @@ const Kernels *kernels_for(const char *level) {
     if (has_avx2() && (!level || !strcmp(level, "avx2"))) return &kernels_avx2;
 #endif
     return !level || !strcmp(level, "baseline") ? &kernels_baseline : NULL;
-}
-
-void find_bits(const uint32_t *bits, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t n_bits, uint32_t *index, int64_t *start) {
-    uint32_t *next = index;
-    start[0] = 0;
-    for (ptrdiff_t m = 0; m < n; m++, bits += stride) {
-        uint32_t *first = next;
-        for (ptrdiff_t word = 0; 32 * word < n_bits; word++)
-            for (uint32_t left = bits[word]; left; left &= left - 1)
-                *next++ = (uint32_t)(32 * word) + (uint32_t)__builtin_ctz(left);
-        if ((next - first) & 1) *next++ = (uint32_t)n_bits;
-        start[m + 1] = next - index;
-    }
-}
-
-/* A square of 32 rows of 32 bits in five rounds of swaps (Hacker's Delight, section 7-3). */
-static void transpose_square(uint32_t square[32]) {
-    uint32_t mask = 0x0000ffffu;
-    for (int width = 16; width; width >>= 1, mask ^= mask << width)
-        for (int i = 0; i < 32; i = ((i | width) + 1) & ~width) {
-            uint32_t swap = ((square[i] >> width) ^ square[i | width]) & mask;
-            square[i] ^= swap << width;
-            square[i | width] ^= swap;
-        }
-}
-
-void transpose_bits(const uint32_t *bits, ptrdiff_t stride, ptrdiff_t n, ptrdiff_t n_bits, uint32_t *out,
-                    ptrdiff_t out_stride) {
-    for (ptrdiff_t row = 0; row < n; row += 32)
-        for (ptrdiff_t bit = 0; bit < n_bits; bit += 32) {
-            uint32_t square[32] = {0};
-            for (ptrdiff_t i = 0; i < 32 && row + i < n; i++) square[i] = bits[(row + i) * stride + bit / 32];
-            transpose_square(square);
-            for (ptrdiff_t i = 0; i < 32; i++) out[(bit + i) * out_stride + row / 32] = square[i];
-        }
 }

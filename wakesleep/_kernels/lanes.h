@@ -1,5 +1,8 @@
 /* What plain C or vector extensions do badly, in intrinsics, once per width: widening multiply, minimum and maximum,
- * comparison to bits, bits to ones. VB is the width of a vector in bytes; included by body.h at each level. */
+ * comparison to bits, bits to ones, bits to their numbers. VB is the width of a vector in bytes; included by body.h at
+ * each level.
+ * wide(a, m): the low 32 bits of each 64-bit lane times m.  merge(even, odd): the low 32 bits of both, alternately.
+ * list(bits, first, next): the numbers of the 32 bits set, counted from first; 16 more words may be written. */
 
 #if VB == 64
 
@@ -8,11 +11,16 @@ static INLINE vf NAME(at_least)(vf a, float bound) { return (vf)_mm512_max_ps((_
 static INLINE uint32_t NAME(less)(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ); }
 static INLINE vf NAME(keep)(vf a, uint32_t bits) { return (vf)_mm512_maskz_mov_ps((__mmask16)bits, (__m512)a); }
 static INLINE vf NAME(to_float)(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
-static INLINE void NAME(multiply)(vi a, uint32_t m, vi *low, vi *high) {
-    __m512i b = _mm512_set1_epi32((int)m), odd = _mm512_shuffle_epi32((__m512i)a, 0xf5);
-    __m512i e = _mm512_mul_epu32((__m512i)a, b), o = _mm512_mul_epu32(odd, b);
-    *high = (vi)_mm512_mask_blend_epi32(0xaaaa, _mm512_shuffle_epi32(e, 0xf5), o);
-    *low = (vi)_mm512_mask_blend_epi32(0xaaaa, e, _mm512_shuffle_epi32(o, 0xa0));
+static INLINE vl NAME(wide)(vl a, uint32_t m) { return (vl)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(m)); }
+static INLINE vi NAME(merge)(vl even, vl odd) {
+    return (vi)_mm512_mask_blend_epi32(0xaaaa, (__m512i)even, (__m512i)(odd << 32));
+}
+static INLINE uint32_t *NAME(list)(uint32_t bits, uint32_t first, uint32_t *next) {
+    UNROLL for (int half = 0; half < 2; half++, bits >>= 16, first += BLOCK) {
+        _mm512_storeu_si512(next, _mm512_maskz_compress_epi32((__mmask16)bits, (__m512i)NAME(units)(first)));
+        next += __builtin_popcount(bits & 0xffff);
+    }
+    return next;
 }
 
 #elif VB == 32
@@ -27,11 +35,18 @@ static INLINE vf NAME(keep)(vf a, uint32_t bits) {
     return (vf)((vi)a & (vi)((SPLAT_I(bits) & bit) == bit));
 }
 static INLINE vf NAME(to_float)(vi a) { return (vf)_mm256_cvtepi32_ps((__m256i)a); }
-static INLINE void NAME(multiply)(vi a, uint32_t m, vi *low, vi *high) {
-    __m256i b = _mm256_set1_epi32((int)m), odd = _mm256_shuffle_epi32((__m256i)a, 0xf5);
-    __m256i e = _mm256_mul_epu32((__m256i)a, b), o = _mm256_mul_epu32(odd, b);
-    *high = (vi)_mm256_blend_epi32(_mm256_shuffle_epi32(e, 0xf5), o, 0xaa);
-    *low = (vi)_mm256_blend_epi32(e, _mm256_shuffle_epi32(o, 0xa0), 0xaa);
+static INLINE vl NAME(wide)(vl a, uint32_t m) { return (vl)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(m)); }
+static INLINE vi NAME(merge)(vl even, vl odd) {
+    return (vi)_mm256_blend_epi32((__m256i)even, (__m256i)(odd << 32), 0xaa);
+}
+static INLINE uint32_t *NAME(list)(uint32_t bits, uint32_t first, uint32_t *next) {
+    UNROLL for (int part = 0; part < 4; part++, bits >>= 8, first += LANES) {
+        uint64_t spread = _pdep_u64(bits, 0x0101010101010101u) * 0xff; /* a byte of ones for each bit set */
+        __m128i numbers = _mm_cvtsi64_si128((int64_t)_pext_u64(0x0706050403020100u, spread));
+        _mm256_storeu_si256((__m256i *)next, _mm256_add_epi32(_mm256_cvtepu8_epi32(numbers), _mm256_set1_epi32((int)first)));
+        next += __builtin_popcount(bits & 0xff);
+    }
+    return next;
 }
 
 #else /* any processor: vectors of four, one lane at a time where there is no operator */
@@ -57,12 +72,17 @@ static INLINE vf NAME(to_float)(vi a) {
     typedef int32_t signed_lanes __attribute__((vector_size(VB)));
     return __builtin_convertvector((signed_lanes)a, vf);
 }
-static INLINE void NAME(multiply)(vi a, uint32_t m, vi *low, vi *high) {
-    for (int i = 0; i < LANES; i++) {
-        uint64_t product = (uint64_t)a[i] * m;
-        (*low)[i] = (uint32_t)product;
-        (*high)[i] = (uint32_t)(product >> 32);
-    }
+static INLINE vl NAME(wide)(vl a, uint32_t m) {
+#if defined(__x86_64__)
+    return (vl)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(m));
+#else
+    return (a & 0xffffffffu) * m;
+#endif
+}
+static INLINE vi NAME(merge)(vl even, vl odd) { return (vi)((even & 0xffffffffu) | (odd << 32)); }
+static INLINE uint32_t *NAME(list)(uint32_t bits, uint32_t first, uint32_t *next) {
+    for (; bits; bits &= bits - 1) *next++ = first + (uint32_t)__builtin_ctz(bits);
+    return next;
 }
 
 #endif

@@ -40,6 +40,13 @@ static inline void barrier_wait(Barrier *barrier) {
     }
 }
 
+/* A clock that only goes forward. */
+static inline double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 typedef void (*Task)(void *job, int me);
 typedef struct {
     Task task;

@@ -1,0 +1,197 @@
+/* Sums of selected rows, and their mirror; included by body.h. V vectors of a row at a time, so that the sums stay in
+ * registers; width vectors from row to row. Sums that need several passes over the outputs wait in scratch, and the last
+ * pass adds them to the goal, if there is one. */
+
+static INLINE void NAME(walk)(int V, int width, const Selection *selection, const vf *rows, ptrdiff_t n_rows,
+                              ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
+    ptrdiff_t n_chunks = (n_rows + CHUNK - 1) / CHUNK;
+    const int64_t *at = selection->start;
+    for (ptrdiff_t chunk = 0; chunk < n_chunks; chunk++) {
+        vf *out = scratch, *into = goal ? goal : scratch;
+        for (ptrdiff_t m = 0; m < n_out; m++, out += width, into += width, at++) {
+            const uint32_t *i = selection->index + at[0], *end = selection->index + at[1];
+            vf even[MAX_VECTORS], odd[MAX_VECTORS];
+            UNROLL for (int v = 0; v < V; v++) even[v] = odd[v] = SPLAT_F(0);
+            for (; i < end; i += 2) {
+                const vf *a = rows + (size_t)i[0] * (size_t)width, *b = rows + (size_t)i[1] * (size_t)width;
+                UNROLL for (int v = 0; v < V; v++) even[v] += a[v];
+                UNROLL for (int v = 0; v < V; v++) odd[v] += b[v];
+            }
+            UNROLL for (int v = 0; v < V; v++) even[v] = (chunk ? out[v] : start[v]) + (even[v] + odd[v]);
+            if (goal && chunk == n_chunks - 1) {
+                UNROLL for (int v = 0; v < V; v++) into[v] += scale * even[v];
+            } else {
+                UNROLL for (int v = 0; v < V; v++) out[v] = even[v];
+            }
+        }
+    }
+}
+
+/* table[s] = the sum, from the left, of those of four rows whose bit is set in s; entries V vectors apart. */
+static INLINE void NAME(make_table)(int V, int width, vf *table, const vf *rows) {
+    UNROLL for (int v = 0; v < V; v++) {
+        vf r0 = rows[v], r1 = rows[width + v], r2 = rows[2 * width + v], r3 = rows[3 * width + v];
+        vf t3 = r0 + r1, t5 = r0 + r2, t6 = r1 + r2, t7 = t3 + r2;
+        vf *t = table + v;
+        t[0] = SPLAT_F(0), t[1 * V] = r0, t[2 * V] = r1, t[3 * V] = t3;
+        t[4 * V] = r2, t[5 * V] = t5, t[6 * V] = t6, t[7 * V] = t7;
+        t[8 * V] = r3, t[9 * V] = r0 + r3, t[10 * V] = r1 + r3, t[11 * V] = t3 + r3;
+        t[12 * V] = r2 + r3, t[13 * V] = t5 + r3, t[14 * V] = t6 + r3, t[15 * V] = t7 + r3;
+    }
+}
+
+/* The entry of table g that four bits of a word select. */
+#define ENTRY(g) ((const vf *)((const char *)(table + (g) * 16 * V) + (size_t)(bits >> 4 * (g) & 15) * (size_t)(V * VB)))
+
+/* One word of every output, through G tables.  rows : from the first of the word on, 4 G of them (those beyond the last
+ * are never selected). */
+static INLINE void NAME(pass)(int V, int width, int G, const uint32_t *words, ptrdiff_t stride, const vf *rows,
+                              ptrdiff_t n_out, const vf *start, float scale, vf *out, vf *goal) {
+    vf table[8 * 16 * MAX_VECTORS];
+    UNROLL for (int g = 0; g < G; g++) NAME(make_table)(V, width, table + g * 16 * V, rows + 4 * g * width);
+    for (ptrdiff_t m = 0; m < n_out; m++, words += stride, out += width) {
+        uint32_t bits = *words;
+        vf sum[MAX_VECTORS];
+        if (start) {
+            UNROLL for (int v = 0; v < V; v++) sum[v] = start[v];
+        } else {
+            UNROLL for (int v = 0; v < V; v++) sum[v] = out[v];
+        }
+        if (G == 1) {
+            UNROLL for (int v = 0; v < V; v++) sum[v] += ENTRY(0)[v];
+        } else if (G == 2) {
+            UNROLL for (int v = 0; v < V; v++) sum[v] += ENTRY(0)[v] + ENTRY(1)[v];
+        } else {
+            UNROLL for (int g = 0; g < G; g += 4)
+                UNROLL for (int v = 0; v < V; v++)
+                    sum[v] += (ENTRY(g)[v] + ENTRY(g + 1)[v]) + (ENTRY(g + 2)[v] + ENTRY(g + 3)[v]);
+        }
+        if (goal) {
+            UNROLL for (int v = 0; v < V; v++) goal[v] += scale * sum[v];
+            goal += width;
+        } else {
+            UNROLL for (int v = 0; v < V; v++) out[v] = sum[v];
+        }
+    }
+}
+
+static INLINE void NAME(tables)(int V, int width, const Selection *selection, const vf *rows, ptrdiff_t n_rows,
+                                ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
+    const uint32_t *words = selection->bits.words;
+    ptrdiff_t stride = selection->bits.row;
+    for (ptrdiff_t row = 0; row < n_rows; row += 32, words += selection->bits.word, rows += 32 * width, start = NULL) {
+        ptrdiff_t left = n_rows - row;
+        vf *into = left > 32 ? NULL : goal;
+        if (left > 16)
+            NAME(pass)(V, width, 8, words, stride, rows, n_out, start, scale, scratch, into);
+        else if (left > 8)
+            NAME(pass)(V, width, 4, words, stride, rows, n_out, start, scale, scratch, into);
+        else if (left > 4)
+            NAME(pass)(V, width, 2, words, stride, rows, n_out, start, scale, scratch, into);
+        else
+            NAME(pass)(V, width, 1, words, stride, rows, n_out, start, scale, scratch, into);
+    }
+}
+
+/* The sums of `tables`, output by output, for outputs so few that the tables would not pay. */
+static INLINE void NAME(groups)(int V, int width, const Selection *selection, const vf *rows, ptrdiff_t n_rows,
+                                ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
+    for (ptrdiff_t m = 0; m < n_out; m++) {
+        const uint32_t *words = selection->bits.words + m * selection->bits.row;
+        const vf *row = rows;
+        vf sum[MAX_VECTORS];
+        UNROLL for (int v = 0; v < V; v++) sum[v] = start[v];
+        for (ptrdiff_t word = 0; 32 * word < n_rows; word++, words += selection->bits.word) {
+            uint32_t bits = *words;
+            for (int quad = 0; quad < 2; quad++, bits >>= 16, row += 16 * width) {
+                vf t[4][MAX_VECTORS];
+                for (int g = 0; g < 4; g++) {
+                    UNROLL for (int v = 0; v < V; v++) t[g][v] = SPLAT_F(0);
+                    for (uint32_t s = bits >> 4 * g & 15; s; s &= s - 1) {
+                        const vf *r = row + (4 * g + __builtin_ctz(s)) * width;
+                        UNROLL for (int v = 0; v < V; v++) t[g][v] += r[v];
+                    }
+                }
+                UNROLL for (int v = 0; v < V; v++) sum[v] += (t[0][v] + t[1][v]) + (t[2][v] + t[3][v]);
+            }
+        }
+        if (goal) {
+            UNROLL for (int v = 0; v < V; v++) goal[m * width + v] += scale * sum[v];
+        } else {
+            UNROLL for (int v = 0; v < V; v++) scratch[m * width + v] = sum[v];
+        }
+    }
+}
+
+/* `now` blocks of a panel of `blocks`. */
+static INLINE void NAME(select)(int now, int blocks, const Selection *selection, const vf *rows, ptrdiff_t n_rows,
+                                ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
+    int V = now * PER_BLOCK, width = blocks * PER_BLOCK;
+    if (!n_rows)
+        for (vf *out = scratch; !goal && out < scratch + n_out * width; out += width)
+            UNROLL for (int v = 0; v < V; v++) out[v] = start[v];
+    else if (selection->method == WALK)
+        NAME(walk)(V, width, selection, rows, n_rows, n_out, start, scale, scratch, goal);
+    else if (n_out < TABLES_FROM)
+        NAME(groups)(V, width, selection, rows, n_rows, n_out, start, scale, scratch, goal);
+    else
+        NAME(tables)(V, width, selection, rows, n_rows, n_out, start, scale, scratch, goal);
+}
+
+/* A panel that is too wide for the registers goes in two parts. */
+static INLINE void NAME(select_parts)(int blocks, const Selection *selection, const vf *rows, ptrdiff_t n_rows,
+                                      ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
+    int first = blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS, skip = first * PER_BLOCK;
+    NAME(select)(first, blocks, selection, rows, n_rows, n_out, start, scale, scratch, goal);
+    if (blocks > first)
+        NAME(select)(blocks - first, blocks, selection, rows + skip, n_rows, n_out, start + skip, scale, scratch + skip,
+                     goal ? goal + skip : NULL);
+}
+
+/* A constant number of blocks in each case. */
+static void NAME(select_blocks)(int blocks, const Selection *selection, const float *rows_, ptrdiff_t n_rows,
+                                ptrdiff_t n_out, const float *start_, float scale, float *scratch_, float *goal_) {
+    const vf *rows = (const vf *)rows_, *start = (const vf *)start_;
+    vf *scratch = (vf *)scratch_, *goal = (vf *)goal_;
+    switch (blocks) {
+    case 1: NAME(select_parts)(1, selection, rows, n_rows, n_out, start, scale, scratch, goal); break;
+    case 2: NAME(select_parts)(2, selection, rows, n_rows, n_out, start, scale, scratch, goal); break;
+    case 3: NAME(select_parts)(3, selection, rows, n_rows, n_out, start, scale, scratch, goal); break;
+    case 4: NAME(select_parts)(4, selection, rows, n_rows, n_out, start, scale, scratch, goal); break;
+    }
+}
+
+static void NAME(add_rows)(const Selection *selection, const float *rows, int blocks, ptrdiff_t n_rows, ptrdiff_t n_out,
+                           const float *start, float *out) {
+    NAME(select_blocks)(blocks, selection, rows, n_rows, n_out, start, 0, out, NULL);
+}
+
+static void NAME(add_rows_into)(const Selection *selection, const float *rows, int blocks, ptrdiff_t n_rows,
+                                ptrdiff_t n_out, float scale, float *scratch, float *goal) {
+    NAME(select_blocks)(blocks, selection, rows, n_rows, n_out, ZEROS, scale, scratch, goal);
+}
+
+static INLINE void NAME(add_to_set)(int V, const Packed *bits, const vf *row, ptrdiff_t n_out, float scale, vf *goal) {
+    const uint32_t *word = bits->words;
+    vf added[4 * PER_BLOCK];
+    UNROLL for (int v = 0; v < V; v++) added[v] = scale * row[v];
+    for (; n_out > 0; n_out -= 32, word += bits->word, goal += 32 * V)
+        for (uint32_t left = *word; left; left &= left - 1) {
+            vf *out = goal + (size_t)__builtin_ctz(left) * (size_t)V;
+            UNROLL for (int v = 0; v < V; v++) out[v] += added[v];
+        }
+}
+
+static void NAME(add_row_into)(const Packed *bits, const float *row_, int blocks, ptrdiff_t n_out, float scale,
+                               float *goal_) {
+    const vf *row = (const vf *)row_;
+    vf *goal = (vf *)goal_;
+    switch (blocks) {
+    case 1: NAME(add_to_set)(1 * PER_BLOCK, bits, row, n_out, scale, goal); break;
+    case 2: NAME(add_to_set)(2 * PER_BLOCK, bits, row, n_out, scale, goal); break;
+    case 3: NAME(add_to_set)(3 * PER_BLOCK, bits, row, n_out, scale, goal); break;
+    case 4: NAME(add_to_set)(4 * PER_BLOCK, bits, row, n_out, scale, goal); break;
+    }
+}
+
+#undef ENTRY
