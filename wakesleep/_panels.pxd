@@ -1,6 +1,6 @@
 """What the compiled modules share: the kernels, the team, and a machine unfolded into panels for one compiled call."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef extern from "_kernels/kernels.h" nogil:
     enum:
@@ -24,7 +24,7 @@ cdef extern from "_kernels/kernels.h" nogil:
 
     ctypedef struct Selection:
         Packed bits
-        const uint32_t *index
+        const uint8_t *index
         const int64_t *start
         int method
 
@@ -35,7 +35,7 @@ cdef extern from "_kernels/kernels.h" nogil:
 
     ctypedef struct Kernels:
         const char *name
-        void (*find_bits)(const Packed *, Py_ssize_t, Py_ssize_t, uint32_t *, int64_t *) noexcept nogil
+        void (*find_bits)(const Packed *, Py_ssize_t, Py_ssize_t, uint8_t *, int64_t *) noexcept nogil
         void (*transpose)(const Packed *, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Packed *) noexcept nogil
         void (*add_rows)(const Selection *, const float *, int, Py_ssize_t, Py_ssize_t, const float *,
                          float *) noexcept nogil
@@ -105,7 +105,7 @@ cdef struct Batch:  # packed states
 
 
 cdef struct Worker:  # what a thread has for itself
-    uint32_t *index[3]  # of the rows and of the columns that it learns from, and of the rows that it draws from
+    uint8_t *index[3]  # of the rows and of the columns that it learns from, and of the rows that it draws from
     int64_t *start[3]
     float *tile
     float *sums

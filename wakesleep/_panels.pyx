@@ -97,7 +97,7 @@ cdef class Unfolded:
         for i in range(n_workers):
             worker = &m.workers[i]
             for which in range(3):
-                worker.index[which] = <uint32_t *>self.allocate((lists + BLOCK) * sizeof(uint32_t))
+                worker.index[which] = <uint8_t *>self.allocate(lists + 64)
                 worker.start[which] = <int64_t *>self.allocate((starts + 1) * sizeof(int64_t))
             worker.tile = <float *>self.allocate((capacity + 16) * PANEL * sizeof(float))
             worker.sums = <float *>self.allocate(max(widest, 1) * PANEL * sizeof(float))
@@ -306,7 +306,6 @@ cdef void learn_panel(Machine *m, int me, const Layer *layer, const Panel *panel
     """b += scale · Σ error,  W += scale · sourceᵀ error,  error = credit · (target − σ(z))      (eq. 7)"""
     cdef float *z = logits(m, me, layer, panel, rows, n)
     cdef Packed target = level_of(m, &batch.rows, layer.target)
-    cdef Py_ssize_t width = panel.blocks * BLOCK
     tick(m, me, layer.number, LEARN)
     m.kernels.residual(z, not layer.n_source, panel.blocks, n, &target, panel.column // BLOCK, credit, scale,
                        layer.goal_biases + panel.column)
@@ -316,7 +315,6 @@ cdef void learn_panel(Machine *m, int me, const Layer *layer, const Panel *panel
     if n == 1:
         m.kernels.add_row_into(&rows.bits, z, panel.blocks, layer.n_source, scale, panel.goal)
     else:
-        memset(z + n * width, 0, width * sizeof(float))
         m.kernels.add_rows_into(columns, z, panel.blocks, n, layer.n_source, scale, m.workers[me].sums, panel.goal)
     tick(m, me, layer.number, GRADIENT)
 

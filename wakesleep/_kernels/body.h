@@ -60,15 +60,18 @@ static INLINE half_word *NAME(half)(const Packed *bits, ptrdiff_t row, ptrdiff_t
     return (half_word *)(bits->words + row * bits->row + (block >> 1) * bits->word) + (block & 1);
 }
 
-static void NAME(find_bits)(const Packed *bits, ptrdiff_t n, ptrdiff_t n_bits, uint32_t *index, int64_t *start) {
-    uint32_t *next = index;
+static void NAME(find_bits)(const Packed *bits, ptrdiff_t n, ptrdiff_t n_bits, uint8_t *index, int64_t *start) {
+    uint8_t *next = index;
     *start++ = 0;
     for (ptrdiff_t first = 0; first < n_bits; first += CHUNK)
         for (ptrdiff_t row = 0; row < n; row++) {
             const uint32_t *word = bits->words + row * bits->row + first / 32 * bits->word;
-            for (ptrdiff_t bit = first; bit < n_bits && bit < first + CHUNK; bit += 32, word += bits->word)
-                next = NAME(list)(*word, (uint32_t)bit, next);
-            if ((next - index) & 1) *next++ = (uint32_t)n_bits;
+            const uint8_t *begin = next;
+            for (ptrdiff_t bit = first; bit < n_bits && bit < first + CHUNK; bit += 64, word += 2 * bits->word) {
+                uint64_t high = bit + 32 < n_bits ? word[bits->word] : 0;
+                next = NAME(list)(word[0] | high << 32, (uint8_t)(bit - first), next);
+            }
+            if ((next - begin) & 1) next++, next[-1] = next[-2];
             *start++ = next - index;
         }
 }

@@ -21,6 +21,10 @@ enum { TABLES_FROM = 12 }; /* outputs from which building the tables pays */
 static const float ZEROS[PANEL] __attribute__((aligned(64)));
 static const uint32_t IOTA[BLOCK] __attribute__((aligned(64))) = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
+#define EIGHT(i) i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7
+static const uint8_t IOTA_8[64] __attribute__((aligned(64))) = {EIGHT(0),  EIGHT(8),  EIGHT(16), EIGHT(24),
+                                                               EIGHT(32), EIGHT(40), EIGHT(48), EIGHT(56)};
+
 /* Vectors of sixteen bytes are the baseline of x86-64 and of arm64. */
 #define SUFFIX baseline
 #define LEVEL "baseline"
@@ -55,12 +59,12 @@ static const uint32_t IOTA[BLOCK] __attribute__((aligned(64))) = {0, 1, 2, 3, 4,
 #undef MAX_VECTORS
 #if defined(__clang__)
 #pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,popcnt"))), \
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx2,bmi,bmi2,popcnt"))), \
                              apply_to = function)
 #else
 #pragma GCC pop_options
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,popcnt,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx2,bmi,bmi2,popcnt,prefer-vector-width=512")
 #endif
 #define SUFFIX avx512
 #define LEVEL "avx512"
@@ -85,7 +89,8 @@ static int has_avx2(void) {
 }
 static int has_avx512(void) {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vbmi2");
 }
 #else
 static int has_avx2(void) { return 0; }

@@ -27,7 +27,7 @@ typedef struct {
 /* Which rows each of n_out outputs adds: bits for TABLES; for WALK also the lists that find_bits made of them. */
 typedef struct {
     Packed bits;
-    const uint32_t *index;
+    const uint8_t *index;
     const int64_t *start;
     int method;
 } Selection;
@@ -42,15 +42,15 @@ typedef struct {
 typedef struct {
     const char *name;
 
-    /* For each chunk of bits and each of n rows in it: the numbers of the bits set, padded to an even count with n_bits.
-     * Those of chunk c and row r are index[start[c * n + r]] ... index[start[c * n + r + 1]].
-     * index : 16 more than there can be.  start : n * chunks + 1. */
-    void (*find_bits)(const Packed *bits, ptrdiff_t n, ptrdiff_t n_bits, uint32_t *index, int64_t *start);
+    /* For each chunk of bits and each of n rows in it: the numbers of the bits set, counted from the first of the chunk;
+     * an odd list repeats its last one. Those of chunk c and row r begin at index[start[c * n + r]].
+     * index : 64 more than there can be.  start : n * chunks + 1. */
+    void (*find_bits)(const Packed *bits, ptrdiff_t n, ptrdiff_t n_bits, uint8_t *index, int64_t *start);
 
     /* columns = bitsᵀ, for `blocks` blocks of units from first_block on.  n rows.  columns : columns->row is 1. */
     void (*transpose)(const Packed *bits, ptrdiff_t first_block, ptrdiff_t blocks, ptrdiff_t n, const Packed *columns);
 
-    /* out = start + selected rows (eq. 4).  rows : n_rows + 16, row n_rows zero.  start : one row. */
+    /* out = start + selected rows (eq. 4).  rows : n_rows + 16.  start : one row. */
     void (*add_rows)(const Selection *selection, const float *rows, int blocks, ptrdiff_t n_rows, ptrdiff_t n_out,
                      const float *start, float *out);
 

@@ -2,7 +2,8 @@
  * comparison to bits, bits to ones, bits to their numbers. VB is the width of a vector in bytes; included by body.h at
  * each level.
  * wide(a, m): the low 32 bits of each 64-bit lane times m.  merge(even, odd): the low 32 bits of both, alternately.
- * list(bits, first, next): the numbers of the 32 bits set, counted from first; 16 more words may be written. */
+ * list(bits, first, next): the numbers of the bits set, counted from first; returns where the next number goes. As many as
+ * there are bits may be written. */
 
 #if VB == 64
 
@@ -14,13 +15,6 @@ static INLINE vf NAME(to_float)(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a
 static INLINE vl NAME(wide)(vl a, uint32_t m) { return (vl)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(m)); }
 static INLINE vi NAME(merge)(vl even, vl odd) {
     return (vi)_mm512_mask_blend_epi32(0xaaaa, (__m512i)even, (__m512i)(odd << 32));
-}
-static INLINE uint32_t *NAME(list)(uint32_t bits, uint32_t first, uint32_t *next) {
-    UNROLL for (int half = 0; half < 2; half++, bits >>= 16, first += BLOCK) {
-        _mm512_storeu_si512(next, _mm512_maskz_compress_epi32((__mmask16)bits, (__m512i)NAME(units)(first)));
-        next += __builtin_popcount(bits & 0xffff);
-    }
-    return next;
 }
 
 #elif VB == 32
@@ -38,15 +32,6 @@ static INLINE vf NAME(to_float)(vi a) { return (vf)_mm256_cvtepi32_ps((__m256i)a
 static INLINE vl NAME(wide)(vl a, uint32_t m) { return (vl)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(m)); }
 static INLINE vi NAME(merge)(vl even, vl odd) {
     return (vi)_mm256_blend_epi32((__m256i)even, (__m256i)(odd << 32), 0xaa);
-}
-static INLINE uint32_t *NAME(list)(uint32_t bits, uint32_t first, uint32_t *next) {
-    UNROLL for (int part = 0; part < 4; part++, bits >>= 8, first += LANES) {
-        uint64_t spread = _pdep_u64(bits, 0x0101010101010101u) * 0xff; /* a byte of ones for each bit set */
-        __m128i numbers = _mm_cvtsi64_si128((int64_t)_pext_u64(0x0706050403020100u, spread));
-        _mm256_storeu_si256((__m256i *)next, _mm256_add_epi32(_mm256_cvtepu8_epi32(numbers), _mm256_set1_epi32((int)first)));
-        next += __builtin_popcount(bits & 0xff);
-    }
-    return next;
 }
 
 #else /* any processor: vectors of four, one lane at a time where there is no operator */
@@ -80,9 +65,28 @@ static INLINE vl NAME(wide)(vl a, uint32_t m) {
 #endif
 }
 static INLINE vi NAME(merge)(vl even, vl odd) { return (vi)((even & 0xffffffffu) | (odd << 32)); }
-static INLINE uint32_t *NAME(list)(uint32_t bits, uint32_t first, uint32_t *next) {
-    for (; bits; bits &= bits - 1) *next++ = first + (uint32_t)__builtin_ctz(bits);
+
+#endif
+
+#if VB == 16
+static INLINE uint8_t *NAME(list)(uint64_t bits, uint8_t first, uint8_t *next) {
+    for (; bits; bits &= bits - 1) *next++ = (uint8_t)(first + __builtin_ctzll(bits));
     return next;
 }
-
+#elif defined(__AVX512VBMI2__)
+static INLINE uint8_t *NAME(list)(uint64_t bits, uint8_t first, uint8_t *next) {
+    __m512i numbers = _mm512_add_epi8(_mm512_load_si512(IOTA_8), _mm512_set1_epi8((char)first));
+    _mm512_storeu_si512(next, _mm512_maskz_compress_epi8(bits, numbers));
+    return next + __builtin_popcountll(bits);
+}
+#else
+static INLINE uint8_t *NAME(list)(uint64_t bits, uint8_t first, uint8_t *next) {
+    UNROLL for (int byte = 0; byte < 8; byte++, bits >>= 8, first += 8) {
+        uint64_t spread = _pdep_u64(bits, 0x0101010101010101u) * 0xff; /* a byte of ones for each of eight bits set */
+        uint64_t numbers = _pext_u64(0x0706050403020100u, spread) + first * 0x0101010101010101u;
+        memcpy(next, &numbers, 8);
+        next += __builtin_popcountll(bits & 0xff);
+    }
+    return next;
+}
 #endif

@@ -6,16 +6,22 @@ static INLINE void NAME(walk)(int V, int width, const Selection *selection, cons
                               ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
     ptrdiff_t n_chunks = (n_rows + CHUNK - 1) / CHUNK;
     const int64_t *at = selection->start;
-    for (ptrdiff_t chunk = 0; chunk < n_chunks; chunk++) {
+    for (ptrdiff_t chunk = 0; chunk < n_chunks; chunk++, rows += CHUNK * width) {
         vf *out = scratch, *into = goal ? goal : scratch;
         for (ptrdiff_t m = 0; m < n_out; m++, out += width, into += width, at++) {
-            const uint32_t *i = selection->index + at[0], *end = selection->index + at[1];
+            const uint8_t *i = selection->index + at[0], *last = selection->index + at[1] - 2;
             vf even[MAX_VECTORS], odd[MAX_VECTORS];
             UNROLL for (int v = 0; v < V; v++) even[v] = odd[v] = SPLAT_F(0);
-            for (; i < end; i += 2) {
+            for (; i < last; i += 2) {
                 const vf *a = rows + (size_t)i[0] * (size_t)width, *b = rows + (size_t)i[1] * (size_t)width;
                 UNROLL for (int v = 0; v < V; v++) even[v] += a[v];
                 UNROLL for (int v = 0; v < V; v++) odd[v] += b[v];
+            }
+            if (i == last) {
+                const vf *a = rows + (size_t)i[0] * (size_t)width, *b = rows + (size_t)i[1] * (size_t)width;
+                vi pair = SPLAT_I(-(uint32_t)(i[0] != i[1]));
+                UNROLL for (int v = 0; v < V; v++) even[v] += a[v];
+                UNROLL for (int v = 0; v < V; v++) odd[v] += (vf)((vi)b[v] & pair);
             }
             UNROLL for (int v = 0; v < V; v++) even[v] = (chunk ? out[v] : start[v]) + (even[v] + odd[v]);
             if (goal && chunk == n_chunks - 1) {
