@@ -67,11 +67,14 @@ static void NAME(find_bits)(const Packed *bits, ptrdiff_t n, ptrdiff_t n_bits, u
         for (ptrdiff_t row = 0; row < n; row++) {
             const uint32_t *word = bits->words + row * bits->row + first / 32 * bits->word;
             const uint8_t *begin = next;
+            uint8_t last = 0;
             for (ptrdiff_t bit = first; bit < n_bits && bit < first + CHUNK; bit += 64, word += 2 * bits->word) {
-                uint64_t high = bit + 32 < n_bits ? word[bits->word] : 0;
-                next = NAME(list)(word[0] | high << 32, (uint8_t)(bit - first), next);
+                uint64_t set = word[0] | (bit + 32 < n_bits ? (uint64_t)word[bits->word] << 32 : 0);
+                next = NAME(list)(set, (uint8_t)(bit - first), next);
+                last = set ? (uint8_t)(bit - first + 63 - __builtin_clzll(set)) : last;
             }
-            if ((next - begin) & 1) next++, next[-1] = next[-2];
+            *next = last;
+            next += (next - begin) & 1;
             *start++ = next - index;
         }
 }
