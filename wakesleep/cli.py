@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import copy
 import os
-import platform
 import shutil
 import signal
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import wakesleep
-from wakesleep import _core, _panels, datasets, drawing, hyperparameters, likelihood, monitor
+from wakesleep import _core, datasets, drawing, hyperparameters, likelihood, monitor
 from wakesleep.bits import Bits, as_bits
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.rules import RULES
@@ -28,7 +27,7 @@ from wakesleep.training import DivergenceError
 N_DRAWN = 8  # images in a row
 FINAL_PARTICLES = 1000
 SECONDS_BETWEEN_SAVES = 30.0
-INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+USAGE, INTERRUPTED = 2, 130  # exit status after wrong usage, as argparse has it; after Ctrl-C, as shells have it
 
 EPILOG = """\
 examples:
@@ -48,27 +47,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = args.command
     try:
+        hyperparameters.threads(None)
+    except ValueError as error:  # a wrong variable of the environment is wrong usage
+        return _failed(error, USAGE)
+    try:
         status = command(args)
-        sys.stdout.flush()
+        print(end="", flush=True)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("wakesleep: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except MemoryError as error:
-        return _failed(f"out of memory: {error}" if str(error) else "out of memory")
-    except OSError as error:
-        named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        return _failed(named)
-    except (ValueError, TypeError) as error:
-        return _failed(str(error))
+    except (MemoryError, OSError, ValueError, TypeError) as error:
+        return _failed(error)
     return status
 
 
-def _failed(message: str) -> int:
-    print("wakesleep: error:", " ".join(message.split()), file=sys.stderr)
-    return 1
+def _failed(error: BaseException, status: int = 1, more: str = "") -> int:
+    """Tell an error in one line, and return the exit status."""
+    message = str(error)
+    if isinstance(error, MemoryError):
+        message = f"out of memory: {error}" if message else "out of memory"
+    elif isinstance(error, OSError) and error.filename and error.strerror:
+        message = f"{error.filename}: {error.strerror}"
+    print("wakesleep: error:", " ".join(f"{message}{more}".split()), file=sys.stderr)
+    return status
 
 
 class _Help(argparse.HelpFormatter):
@@ -326,21 +330,17 @@ def _score(args: argparse.Namespace) -> int:
 
 def _info(args: argparse.Namespace) -> int:
     if args.model is None:
-        rows = [
-            ("wakesleep", wakesleep.__version__), ("python", platform.python_version()), ("numpy", np.__version__),
-            ("instruction set", f"{_panels.cpu_level()} (of {', '.join(_panels.cpu_levels())})"),
-            ("threads", hyperparameters.threads(None)),
-        ]  # fmt: skip
-    else:
-        machine = HelmholtzMachine.load(args.model)
-        sizes = (machine.n_features_in_, *machine.hidden_layer_sizes)
-        rows = [
-            ("file", args.model), ("levels", "-".join(map(str, sizes))), ("epochs", machine.n_iter_),
-            ("steps", machine.step_), *((k, v) for k, v in machine.get_params().items() if k != "hidden_layer_sizes"),
-        ]  # fmt: skip
-        for name, value in (machine.history_[-1] if machine.history_ else {}).items():
-            if name not in ("epoch", "step"):
-                rows.append((f"last {name.replace('_', ' ')}", f"{value:.6g}" if isinstance(value, float) else value))
+        wakesleep.show_config()
+        return 0
+    machine = HelmholtzMachine.load(args.model)
+    sizes = (machine.n_features_in_, *machine.hidden_layer_sizes)
+    rows = [
+        ("file", args.model), ("levels", "-".join(map(str, sizes))), ("epochs", machine.n_iter_),
+        ("steps", machine.step_), *((k, v) for k, v in machine.get_params().items() if k != "hidden_layer_sizes"),
+    ]  # fmt: skip
+    for name, value in (machine.history_[-1] if machine.history_ else {}).items():
+        if name not in ("epoch", "step"):
+            rows.append((f"last {name.replace('_', ' ')}", f"{value:.6g}" if isinstance(value, float) else value))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name.replace('_', ' ').ljust(width)}  {value}")
