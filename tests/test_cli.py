@@ -127,7 +127,7 @@ def test_held_out_rows_are_not_trained_on(monkeypatch, capsys):
     assert not rows[0] & rows[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(number):
     process = subprocess.Popen(
         [sys.executable, "-m", "wakesleep", "train", "-o", "cut.npz", "--epochs", "100000"],
@@ -148,6 +148,21 @@ def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(number):
     for one, other in zip(cut.generative_ + cut.recognition_, whole.generative_ + whole.recognition_, strict=True):
         assert (one.weights == other.weights).all()
         assert (one.biases == other.biases).all()
+
+
+def test_nohup_is_obeyed():
+    process = subprocess.Popen(
+        ["nohup", sys.executable, "-m", "wakesleep", "train", "-o", "cut.npz", "--epochs", "100000"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    for _ in range(5):
+        process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
 
 
 def test_diverging_training_saves_the_last_good_parameters(capsys):

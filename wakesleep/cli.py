@@ -27,6 +27,7 @@ from wakesleep.training import DivergenceError
 N_DRAWN = 8  # images in a row
 FINAL_ROWS, FINAL_PARTICLES = 10_000, 1000  # what the report after training takes: half a minute, not hours
 SECONDS_BETWEEN_SAVES = 30.0
+STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 USAGE, INTERRUPTED = 2, 130  # exit status after wrong usage, as argparse has it; after Ctrl-C, as shells have it
 
 EPILOG = """\
@@ -191,7 +192,9 @@ def _train(args: argparse.Namespace) -> int:
             saved = time.monotonic()
 
     alone = threading.current_thread() is threading.main_thread()  # the only one that is told of signals
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None  # as Ctrl-C
+    stopping = [number for number in STOPPING if alone and signal.getsignal(number) == signal.SIG_DFL]  # not nohup's
+    for number in stopping:
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C
     try:
         machine.fit(train, validation=held_out, callbacks=[keep], resume=args.resume)
     except (KeyboardInterrupt, OSError, MemoryError, DivergenceError) as stopped:
@@ -206,8 +209,8 @@ def _train(args: argparse.Namespace) -> int:
             raise
         return INTERRUPTED
     finally:
-        if alone:
-            signal.signal(signal.SIGTERM, before)
+        for number in stopping:
+            signal.signal(number, signal.SIG_DFL)
     _save(machine, output)
     if not args.quiet:
         _report(machine, train, held_out)
