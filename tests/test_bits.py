@@ -72,6 +72,11 @@ def test_counts_add_up_over_blocks():
     np.testing.assert_array_equal(Bits.from_dense(dense).counts(), dense.sum(axis=0))
 
 
+@pytest.mark.parametrize("n_rows", [254, 255, 256, 257, 511, 1021])
+def test_counts_are_not_those_of_a_byte(n_rows):
+    assert Bits.from_dense(np.ones((n_rows, 3))).counts().tolist() == [n_rows] * 3
+
+
 def test_repr_is_short():
     assert repr(Bits.from_dense([[1, 0, 1], [0, 0, 0]])) == "<Bits: 2 x 3, 33.3% ones>"
 

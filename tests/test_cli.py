@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wakesleep import Bits, HelmholtzMachine, datasets
+from wakesleep import Bits, HelmholtzMachine, cli, datasets, monitor
 from wakesleep.cli import main
 
 QUICK = ["--epochs", "2"]
@@ -108,6 +108,12 @@ def test_training_on_a_split_measures_on_the_other(capsys):
     assert "(exact, 797 rows)" in out
 
 
+def test_of_many_held_out_rows_the_report_takes_some(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "FINAL_ROWS", 50)
+    assert main(["train", *QUICK]) == 0
+    assert "(K = 1,000, 50 rows)" in capsys.readouterr().out
+
+
 def test_held_out_rows_are_not_trained_on(monkeypatch, capsys):
     seen = {}
     fit = HelmholtzMachine.fit
@@ -121,7 +127,7 @@ def test_held_out_rows_are_not_trained_on(monkeypatch, capsys):
     assert not rows[0] & rows[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(number):
     process = subprocess.Popen(
         [sys.executable, "-m", "wakesleep", "train", "-o", "cut.npz", "--epochs", "100000"],
@@ -144,10 +150,57 @@ def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(number):
         assert (one.biases == other.biases).all()
 
 
+def test_nohup_is_obeyed():
+    process = subprocess.Popen(
+        ["nohup", sys.executable, "-m", "wakesleep", "train", "-o", "cut.npz", "--epochs", "100000"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    for _ in range(5):
+        process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
 def test_diverging_training_saves_the_last_good_parameters(capsys):
-    assert main(["train", "-q", "--learning-rate", "1e42", "--hidden", "4", "-o", "bad.npz"]) == 1
-    assert re.search("error: training diverged in epoch 1: .* learning_rate .* bad.npz", capsys.readouterr().err)
+    assert main(["train", "-q", "--learning-rate", "4e38", "--hidden", "4", "-o", "bad.npz"]) == 1
+    assert re.search("error: training diverged in epoch 1: .* learning_rate .* bad.npz\n", capsys.readouterr().err)
     assert np.isfinite(HelmholtzMachine.load("bad.npz").generative_[0].weights).all()
+
+
+def test_training_that_diverges_at_once_leaves_the_file_as_it_is(model, capsys):
+    before = Path(model).read_bytes()
+    assert main(["train", "-q", "--learning-rate", "1e42", "-o", model]) == 1
+    assert capsys.readouterr().err.startswith("wakesleep: error: training diverged in epoch 1: ")
+    assert Path(model).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (MemoryError("no room"), "out of memory: no room"),
+    ],
+)
+def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, capsys):
+    def refuse(entry):
+        raise error
+
+    monkeypatch.setattr(monitor, "line", refuse)
+    assert main(["train", "-o", "cut.npz", *QUICK]) == 1
+    assert capsys.readouterr().err == f"wakesleep: error: {told}; 1 epochs and 72 steps are in cut.npz\n"
+    assert HelmholtzMachine.load("cut.npz").n_iter_ == 1
+
+
+def test_no_output_at_all_is_no_error(model):
+    for command in ("train -o other.npz --epochs 2 >&-", f"info {model} >&-", f"score {model} --particles 2 >&- 2>&-"):
+        result = subprocess.run(
+            f"'{sys.executable}' -m wakesleep {command}", shell=True, capture_output=True, timeout=60, check=False
+        )
+        assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
 
 
 def test_sample_writes_what_it_draws(model, capsys):
@@ -185,19 +238,20 @@ def test_info_tells_what_a_file_holds_and_what_runs_here(model, capsys):
     ("arguments", "message"),
     [
         (["train", "missing.npy"], "missing.npy: No such file"),
-        (["train", "-o", "no/such/folder/m.npz"], "no/such/folder/m.npz: want a file in a folder that exists"),
-        (["score", "model.npz", "-o", "scores.txt"], "--output: want a .npy file"),
+        (["score", "model.npz", "--binarize", "nan"], "binarize: want None or a finite number"),
         (["train", "one.csv"], "one.csv: want 2 rows or more"),
         ([*RESUME, "--epochs", "2"], "--resume: model.npz has 2 epochs already"),
         ([*RESUME, "--hidden", "8"], "--resume: want the hidden_layer_sizes of model.npz"),
         ([*RESUME, "--seed", "5"], "--resume: want the random_state of model.npz, which"),
         (["train", "--hidden", "0"], "hidden_layer_sizes: want a whole number from 1"),
         (["train", "--held-out", "1.5"], "--held-out: want a share"),
-        (["train", "--split", "train"], "--split: want DATA"),
+        (["train", "--split", "train"], "--split, --held-out-split: want DATA"),
+        (["train", "--held-out-split", "test"], "--split, --held-out-split: want DATA"),
         (["train", "--shape", "3x3"], "shape: want .* = 64, got (3, 3)"),
         (["train", "--seed", "-1"], "random_state: want a whole number from 0"),
         (["info", "missing.npz"], "missing.npz: No such file"),
         (["sample", "broken.npz"], "broken.npz: "),
+        (["score", "model.npz", "-o", "scores.txt"], "--output: want a .npy file"),
         (["score", "model.npz", "wrong.csv"], "X has 3 features, but HelmholtzMachine is expecting 64"),
         (["sample", "model.npz", "-o", "f.txt"], "--output: want a .npy or .bits file"),
         (["sample", "model.npz", "-n", "-1"], "n_samples: want a whole number from 0"),
@@ -215,6 +269,26 @@ def test_errors_are_one_line_and_status_1(arguments, message, model, capsys):
     assert all(part in err for part in message.split(" .* "))
 
 
+@pytest.mark.parametrize("command", ["train rows.npy", "score model.npz rows.npy", "sample model.npz"])
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("no/such/folder/m.npy", "want a file in a folder that exists"),
+        ("folder.npy", "want a regular file"),
+        ("closed/m.npy", "want a file in a folder that can be written to"),
+    ],
+)
+def test_output_that_cannot_be_written_is_refused_before_the_work(command, output, message, model, capsys, monkeypatch):
+    for work in ("fit", "score_samples", "sample"):
+        monkeypatch.setattr(HelmholtzMachine, work, None)
+    monkeypatch.setattr(os, "access", lambda path, mode: not path.endswith("closed"))  # root may write anywhere
+    Path("folder.npy").mkdir()
+    Path("closed").mkdir()
+    np.save("rows.npy", np.eye(64))
+    assert main([*command.split(), "-o", output]) == 1
+    assert capsys.readouterr().err.startswith(f"wakesleep: error: {output}: {message}")
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["nonsense"], *(["train", *x.split()] for x in ("--epochs many", "--shape 8", "--rule other"))]
 )
@@ -225,12 +299,13 @@ def test_wrong_usage_is_status_2(arguments, capsys):
     assert "usage: wakesleep" in capsys.readouterr().err
 
 
-def test_the_data_are_never_overwritten(capsys):
-    np.savez("mine.npz", rows=np.eye(8))
-    before = Path("mine.npz").read_bytes()
-    assert main(["train", "mine.npz", "-o", "mine.npz"]) == 1
-    assert "mine.npz: want another file" in capsys.readouterr().err
-    assert Path("mine.npz").read_bytes() == before
+@pytest.mark.parametrize("command", ["train", "score model.npz"])
+def test_the_data_are_never_overwritten(command, model, capsys):
+    np.save("mine.npy", np.eye(64))
+    before = Path("mine.npy").read_bytes()
+    assert main([*command.split(), "mine.npy", "-o", "mine.npy"]) == 1
+    assert "mine.npy: want another file" in capsys.readouterr().err
+    assert Path("mine.npy").read_bytes() == before
 
 
 def test_a_reader_that_stops_loses_no_training():

@@ -15,7 +15,7 @@ FLOORS = [
     "bits+_packing+_bits_file",
     "state hyperparameters",
     "datasets likelihood training",
-    "estimator monitor",
+    "estimator monitor configuration",
     "machine",
     "__init__",
     "cli+__main__ sklearn",

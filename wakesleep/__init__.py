@@ -1,5 +1,6 @@
 """Deep Helmholtz machines on a CPU: fast, exact, and reproducible to the bit."""
 
+import sys as _sys
 from importlib.metadata import version as _version
 from importlib.util import find_spec as _find_spec
 
@@ -9,12 +10,24 @@ if _find_spec("wakesleep._core") is None:
         "run Python from another folder, or install with pip install -e ."
     )
 
+try:
+    from wakesleep import _panels as _panels  # chooses the instruction set, and refuses a wrong WAKESLEEP_CPU
+except ValueError as _error:
+    # The command line imports this package before any code of its own can run: its error is told here.
+    if _sys.argv[0] != "-m" and _sys.argv[0].rpartition("/")[2] != "wakesleep":
+        raise
+    print("wakesleep: error:", _error, file=_sys.stderr)
+    raise SystemExit(2) from None
+
 from wakesleep import datasets
 from wakesleep.bits import Bits
 from wakesleep.checkpoint import CheckpointError
+from wakesleep.configuration import show_config
 from wakesleep.estimator import NotFittedError
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.training import DivergenceError
 
 __version__ = _version("wakesleep")
-__all__ = ["Bits", "CheckpointError", "DivergenceError", "HelmholtzMachine", "NotFittedError", "datasets"]
+__all__ = [
+    "Bits", "CheckpointError", "DivergenceError", "HelmholtzMachine", "NotFittedError", "datasets", "show_config",
+]  # fmt: skip

