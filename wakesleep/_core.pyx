@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 from wakesleep cimport _panels
 from wakesleep._panels cimport (
     BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, GATHER,
-    MOST_THREADS, N_STAGES, PANEL, Batch, Kernels, Machine, Packed, Source, Unfolded, kernels, level_of, meet, seconds,
+    MOST_THREADS, N_STAGES, PANEL, Batch, Kernels, Machine, Packed, Source, Unfolded, fetch, kernels, level_of, meet, seconds,
     team_run, teach_p, teach_p_and_dream, teach_q, tick, weigh,
 )
 
@@ -103,17 +103,20 @@ cdef struct Order:  # the keyed permutation of one epoch      (eq. 10)
     uint64_t left_mask
     uint64_t right_mask
     uint32_t[16] keys
+    const uint64_t *data        # or NULL, and words in a row of it
+    Py_ssize_t words
     uint64_t first_ahead
-    Py_ssize_t[AHEAD] ahead     # rows from first_ahead on: found together, because one has to wait for itself
+    Py_ssize_t[AHEAD] ahead     # rows from first_ahead on: found, and fetched, together, because one has to wait for itself
 
 
-cdef Order make_order(const Kernels *these, uint64_t seed, uint64_t epoch, uint64_t n_rows) noexcept nogil:
+cdef Order make_order(const Kernels *these, uint64_t seed, uint64_t epoch, uint64_t n_rows, const uint64_t *data=NULL,
+                      Py_ssize_t words=0) noexcept nogil:
     cdef Order order
     cdef Source source = Source(seed, C_ORDER, 8 * epoch)
     cdef int width = 6
     while width < 64 and (<uint64_t>1 << width) < n_rows:
         width += 1
-    order.n_rows = n_rows
+    order.n_rows, order.data, order.words = n_rows, data, words
     order.right = width // 2
     order.left_mask = (<uint64_t>1 << (width - order.right)) - 1
     order.right_mask = (<uint64_t>1 << order.right) - 1
@@ -128,6 +131,7 @@ cdef inline Py_ssize_t row_at(Order *order, uint64_t index) noexcept nogil:
         order.first_ahead = index
         for i in range(AHEAD):
             order.ahead[i] = encrypted(order, index + i) if index + i < order.n_rows else 0
+            fetch(order.data + order.ahead[i] * order.words, order.words * sizeof(uint64_t))
     return order.ahead[index - order.first_ahead]
 
 
@@ -292,7 +296,8 @@ cdef void train_batches(void *job, int me) noexcept nogil:
     cdef Machine *m = t.machine
     cdef Batch *awake
     cdef int64_t epoch = t.position[0], row = t.position[1], seen = t.position[2]
-    cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows)
+    cdef Py_ssize_t words = (m.levels[0].n_units + 63) // 64
+    cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words)
     cdef Py_ssize_t step, n, count = min(t.batch_size, t.n_rows - row)
     cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
     m.workers[me].last = seconds()
@@ -307,7 +312,7 @@ cdef void train_batches(void *job, int me) noexcept nogil:
         n, row, seen = count, row + count, seen + count
         if row == t.n_rows:
             epoch, row = epoch + 1, 0
-            order = make_order(m.kernels, t.seed, epoch, t.n_rows)
+            order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words)
         count = min(t.batch_size, t.n_rows - row)
         if step + 1 < t.n_batches:  # the next rows, while this step's are still in use elsewhere
             gather(t, me, &order, row, count, &t.awake[(step + 1) & 1])

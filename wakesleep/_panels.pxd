@@ -54,6 +54,7 @@ cdef extern from "_kernels/kernels.h" nogil:
 
     const Kernels *kernels_for(const char *)
     const char *const *kernel_levels()
+    void fetch(const void *, size_t)
 
 cdef extern from "_kernels/team.h" nogil:
     enum:

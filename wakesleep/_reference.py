@@ -23,7 +23,7 @@ Floats = NDArray[np.floating[Any]]
 Words = NDArray[np.uint64]
 
 WALK, TABLES = 0, 1
-CHUNK = 128  # rows of a walk that are added to the sum together
+CHUNK = 256  # rows of a walk that are added to the sum together
 INIT, ORDER, WAKE, SLEEP, IMPORTANCE, FANTASY, DATASETS = (phase << 24 for phase in range(7))
 
 
@@ -170,7 +170,7 @@ def _store(states: Words, bits: Sequence[NDArray[np.bool_]]) -> None:
 def add_rows(selected: NDArray[np.bool_], rows: Floats, method: int, start: Floats | None = None) -> Floats:
     """out[m] = start + Σ_i selected[m, i] · rows[i], in the order of the method      (eq. 4)
 
-    One sum begins with `start`, and to it are added: with WALK, of every 128 rows the selected ones, in
+    One sum begins with `start`, and to it are added: with WALK, of every 256 rows the selected ones, in
     index order alternately onto two sums, which are added; with TABLES, groups of four rows, each summed
     from the left, of which sixteen rows are (g₀ + g₁) + (g₂ + g₃).
     selected : (n_out, n_rows).  rows : (n_rows, N).  start : (N,), zeros if None.

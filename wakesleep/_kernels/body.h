@@ -121,6 +121,26 @@ static void NAME(residual)(float *z, int one, int blocks, ptrdiff_t n, const Pac
         NAME(residuals)(0, (vf *)z, blocks * PER_BLOCK, n, target, first_block, credit, scale, (vf *)biases);
 }
 
+/* One block of units for `groups` times four samples, t and on, of which those from first to end are wanted. */
+static INLINE void NAME(sample_groups)(int groups, int whole, int one, const vf *z, int width, vf odds[], ptrdiff_t block,
+                                       uint32_t valid, const Source *source, uint64_t t, uint64_t first, uint64_t end,
+                                       const Packed *target) {
+    vi words[PER_BLOCK][MOST_GROUPS][4];
+    UNROLL for (int v = 0; v < PER_BLOCK; v++)
+        NAME(philox)(groups, NAME(units)(BLOCK * block + LANES * v), t >> 2, source->stream, source->seed, words[v]);
+    UNROLL for (int j = 0; j < 4 * groups; j++, t++) {
+        if (!whole && (t < first || t >= end)) continue;
+        ptrdiff_t row = (ptrdiff_t)(t - first);
+        uint32_t bits = 0;
+        UNROLL for (int v = 0; v < PER_BLOCK; v++) {
+            vf u = NAME(to_float)(words[v][j / 4][j % 4] >> 9) * 0x1p-23f + 0x1p-24f;
+            if (!one) odds[v] = 1.f + NAME(exp_minus)(z[row * width + v]);
+            bits |= NAME(less)(u * odds[v], SPLAT_F(1)) << (LANES * v);
+        }
+        *NAME(half)(target, row, block) = (half_word)(bits & valid);
+    }
+}
+
 static INLINE void NAME(samples)(int one, const vf *z, int width, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
                                  const Source *source, const Packed *target) {
     uint64_t first = source->first_sample, end = first + (uint64_t)n;
@@ -129,22 +149,14 @@ static INLINE void NAME(samples)(int one, const vf *z, int width, ptrdiff_t n, p
         vf odds[PER_BLOCK]; /* 1 + e^-z */
         if (one)
             for (int v = 0; v < PER_BLOCK; v++) odds[v] = 1.f + NAME(exp_minus)(z[v]);
-        for (uint64_t t = first & ~(uint64_t)3; t < end; t += 4) {
-            vi words[PER_BLOCK][4];
-            for (int v = 0; v < PER_BLOCK; v++)
-                NAME(philox)(NAME(units)(BLOCK * block + LANES * v), t >> 2, source->stream, source->seed, words[v]);
-            UNROLL for (int j = 0; j < 4; j++) {
-                if (t + (uint64_t)j < first || t + (uint64_t)j >= end) continue;
-                ptrdiff_t row = (ptrdiff_t)(t + (uint64_t)j - first);
-                uint32_t bits = 0;
-                UNROLL for (int v = 0; v < PER_BLOCK; v++) {
-                    vf u = NAME(to_float)(words[v][j] >> 9) * 0x1p-23f + 0x1p-24f;
-                    if (!one) odds[v] = 1.f + NAME(exp_minus)(z[row * width + v]);
-                    bits |= NAME(less)(u * odds[v], SPLAT_F(1)) << (LANES * v);
-                }
-                *NAME(half)(target, row, block) = (half_word)(bits & valid);
+        for (uint64_t t = first & ~(uint64_t)3; t < end;)
+            if (t >= first && end - t >= 4 * MOST_GROUPS) {
+                NAME(sample_groups)(MOST_GROUPS, 1, one, z, width, odds, block, valid, source, t, first, end, target);
+                t += 4 * MOST_GROUPS;
+            } else {
+                NAME(sample_groups)(1, 0, one, z, width, odds, block, valid, source, t, first, end, target);
+                t += 4;
             }
-        }
     }
 }
 
@@ -205,10 +217,10 @@ static void NAME(random_words)(const Source *source, ptrdiff_t n_samples, ptrdif
     for (ptrdiff_t t = 0; t < n_samples; t++) {
         uint64_t sample = source->first_sample + (uint64_t)t;
         for (ptrdiff_t unit = 0; unit < n_units; unit += LANES) {
-            vi words[4];
-            NAME(philox)(NAME(units)(unit), sample >> 2, source->stream, source->seed, words);
+            vi words[1][4];
+            NAME(philox)(1, NAME(units)(unit), sample >> 2, source->stream, source->seed, words);
             for (ptrdiff_t i = unit; i < unit + LANES && i < n_units; i++)
-                out[t * n_units + i] = words[sample & 3][i - unit];
+                out[t * n_units + i] = words[0][sample & 3][i - unit];
         }
     }
 }

@@ -13,7 +13,7 @@
 typedef uint16_t half_word __attribute__((may_alias));
 
 enum { BLOCK = 16, PANEL = 64 }; /* columns */
-enum { CHUNK = 128 };            /* rows that a walk adds to the sum together: as many as the nearest cache holds */
+enum { CHUNK = 256 };            /* rows that a walk adds to the sum together, and that the nearest caches hold */
 enum { WALK = 0, TABLES = 1 };   /* methods, and orders, of a sum of selected rows */
 enum { INIT = 0 << 24, ORDER = 1 << 24, WAKE = 2 << 24, SLEEP = 3 << 24, IMPORTANCE = 4 << 24, FANTASY = 5 << 24,
        DATASETS = 6 << 24 };     /* streams of random numbers; a level is added to them */
@@ -89,5 +89,10 @@ const Kernels *kernels_for(const char *level);
 
 /* Names of the levels of this processor, weakest first, NULL-terminated. */
 const char *const *kernel_levels(void);
+
+/* Have memory brought nearer. */
+static inline void fetch(const void *memory, size_t n_bytes) {
+    for (size_t i = 0; i < n_bytes; i += 64) __builtin_prefetch((const char *)memory + i);
+}
 
 #endif

@@ -1,6 +1,7 @@
 /* What plain C or vector extensions do badly, in intrinsics, once per width: widening multiply, minimum and maximum,
  * comparison to bits, bits to ones, bits to their numbers. VB is the width of a vector in bytes; included by body.h at
  * each level.
+ * xor3(a, b, c): exclusive or of all.
  * wide(a, m): the low 32 bits of each 64-bit lane times m.  merge(even, odd): the low 32 bits of both, alternately.
  * list(bits, first, next): the numbers of the bits set, counted from first; returns where the next number goes. As many as
  * there are bits may be written. */
@@ -12,6 +13,9 @@ static INLINE vf NAME(at_least)(vf a, float bound) { return (vf)_mm512_max_ps((_
 static INLINE uint32_t NAME(less)(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ); }
 static INLINE vf NAME(keep)(vf a, uint32_t bits) { return (vf)_mm512_maskz_mov_ps((__mmask16)bits, (__m512)a); }
 static INLINE vf NAME(to_float)(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
+static INLINE vl NAME(xor3)(vl a, vl b, vl c) {
+    return (vl)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, (__m512i)c, 0x96);
+}
 static INLINE vl NAME(wide)(vl a, uint32_t m) { return (vl)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(m)); }
 static INLINE vi NAME(merge)(vl even, vl odd) {
     return (vi)_mm512_mask_blend_epi32(0xaaaa, (__m512i)even, (__m512i)(odd << 32));
@@ -29,6 +33,7 @@ static INLINE vf NAME(keep)(vf a, uint32_t bits) {
     return (vf)((vi)a & (vi)((SPLAT_I(bits) & bit) == bit));
 }
 static INLINE vf NAME(to_float)(vi a) { return (vf)_mm256_cvtepi32_ps((__m256i)a); }
+static INLINE vl NAME(xor3)(vl a, vl b, vl c) { return a ^ b ^ c; }
 static INLINE vl NAME(wide)(vl a, uint32_t m) { return (vl)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(m)); }
 static INLINE vi NAME(merge)(vl even, vl odd) {
     return (vi)_mm256_blend_epi32((__m256i)even, (__m256i)(odd << 32), 0xaa);
@@ -57,6 +62,7 @@ static INLINE vf NAME(to_float)(vi a) {
     typedef int32_t signed_lanes __attribute__((vector_size(VB)));
     return __builtin_convertvector((signed_lanes)a, vf);
 }
+static INLINE vl NAME(xor3)(vl a, vl b, vl c) { return a ^ b ^ c; }
 static INLINE vl NAME(wide)(vl a, uint32_t m) {
 #if defined(__x86_64__)
     return (vl)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(m));
