@@ -1,7 +1,7 @@
 /* What plain C or vector extensions do badly, in intrinsics, once per width: widening multiply, minimum and maximum,
  * comparison to bits, bits to ones, bits to their numbers. VB is the width of a vector in bytes; included by body.h at
  * each level.
- * xor3(a, b, c): exclusive or of all.
+ * xor3(a, b, c): exclusive or of all.  add_if(wanted, a, b): a + b, or a.
  * wide(a, m): the low 32 bits of each 64-bit lane times m.  merge(even, odd): the low 32 bits of both, alternately.
  * list(bits, first, next): the numbers of the bits set, counted from first; returns where the next number goes. As many as
  * there are bits may be written. */
@@ -12,6 +12,9 @@ static INLINE vf NAME(at_most)(vf a, float bound) { return (vf)_mm512_min_ps((__
 static INLINE vf NAME(at_least)(vf a, float bound) { return (vf)_mm512_max_ps((__m512)a, _mm512_set1_ps(bound)); }
 static INLINE uint32_t NAME(less)(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ); }
 static INLINE vf NAME(keep)(vf a, uint32_t bits) { return (vf)_mm512_maskz_mov_ps((__mmask16)bits, (__m512)a); }
+static INLINE vf NAME(add_if)(int wanted, vf a, vf b) {
+    return (vf)_mm512_mask_add_ps((__m512)a, (__mmask16)-wanted, (__m512)a, (__m512)b);
+}
 static INLINE vf NAME(to_float)(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
 static INLINE vl NAME(xor3)(vl a, vl b, vl c) {
     return (vl)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, (__m512i)c, 0x96);
@@ -32,6 +35,7 @@ static INLINE vf NAME(keep)(vf a, uint32_t bits) {
     const vi bit = {1, 2, 4, 8, 16, 32, 64, 128};
     return (vf)((vi)a & (vi)((SPLAT_I(bits) & bit) == bit));
 }
+static INLINE vf NAME(add_if)(int wanted, vf a, vf b) { return a + (vf)((vi)b & SPLAT_I(-(uint32_t)wanted)); }
 static INLINE vf NAME(to_float)(vi a) { return (vf)_mm256_cvtepi32_ps((__m256i)a); }
 static INLINE vl NAME(xor3)(vl a, vl b, vl c) { return a ^ b ^ c; }
 static INLINE vl NAME(wide)(vl a, uint32_t m) { return (vl)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(m)); }
@@ -58,6 +62,7 @@ static INLINE vf NAME(keep)(vf a, uint32_t bits) {
     const vi bit = {1, 2, 4, 8};
     return (vf)((vi)a & (vi)((SPLAT_I(bits) & bit) == bit));
 }
+static INLINE vf NAME(add_if)(int wanted, vf a, vf b) { return a + (vf)((vi)b & SPLAT_I(-(uint32_t)wanted)); }
 static INLINE vf NAME(to_float)(vi a) {
     typedef int32_t signed_lanes __attribute__((vector_size(VB)));
     return __builtin_convertvector((signed_lanes)a, vf);
@@ -87,9 +92,10 @@ static INLINE uint8_t *NAME(list)(uint64_t bits, uint8_t first, uint8_t *next) {
 }
 #else
 static INLINE uint8_t *NAME(list)(uint64_t bits, uint8_t first, uint8_t *next) {
-    UNROLL for (int byte = 0; byte < 8; byte++, bits >>= 8, first += 8) {
-        uint64_t spread = _pdep_u64(bits, 0x0101010101010101u) * 0xff; /* a byte of ones for each of eight bits set */
-        uint64_t numbers = _pext_u64(0x0706050403020100u, spread) + first * 0x0101010101010101u;
+    uint64_t ones = 0x0101010101010101u, base = first * ones;
+    UNROLL for (int byte = 0; byte < 8; byte++, bits >>= 8, base += 8 * ones) {
+        uint64_t spread = _pdep_u64(bits, ones); /* to bytes of ones, for each of eight bits set */
+        uint64_t numbers = _pext_u64(0x0706050403020100u, (spread << 8) - spread) + base;
         memcpy(next, &numbers, 8);
         next += __builtin_popcountll(bits & 0xff);
     }

@@ -1,35 +1,42 @@
 /* Sums of selected rows, and their mirror; included by body.h. V vectors of a row at a time, so that the sums stay in
- * registers; width vectors from row to row. Sums that need several passes over the outputs wait in scratch, and the last
- * pass adds them to the goal, if there is one. */
+ * registers; width vectors from row to row. */
+
+/* Sums of the rows of a list at even places, and at odd ones. */
+static INLINE void NAME(add_list)(int V, int width, const uint8_t *i, const uint8_t *end, const vf *rows, vf *even,
+                                  vf *odd) {
+    UNROLL for (int v = 0; v < V; v++) even[v] = odd[v] = SPLAT_F(0);
+    if (i == end) return;
+    for (; i < end - 2; i += 2) {
+        const vf *a = rows + (size_t)i[0] * (size_t)width, *b = rows + (size_t)i[1] * (size_t)width;
+        UNROLL for (int v = 0; v < V; v++) even[v] += a[v];
+        UNROLL for (int v = 0; v < V; v++) odd[v] += b[v];
+    }
+    const vf *a = rows + (size_t)i[0] * (size_t)width, *b = rows + (size_t)i[1] * (size_t)width;
+    int pair = i[0] != i[1]; /* an odd list repeats its last one */
+    UNROLL for (int v = 0; v < V; v++) even[v] += a[v];
+    UNROLL for (int v = 0; v < V; v++) odd[v] = NAME(add_if)(pair, odd[v], b[v]);
+}
 
 static INLINE void NAME(walk)(int V, int width, const Selection *selection, const vf *rows, ptrdiff_t n_rows,
-                              ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
-    ptrdiff_t n_chunks = (n_rows + CHUNK - 1) / CHUNK;
+                              ptrdiff_t n_out, const vf *start, vf *first) {
     const int64_t *at = selection->start;
-    for (ptrdiff_t chunk = 0; chunk < n_chunks; chunk++, rows += CHUNK * width) {
-        vf *out = scratch, *into = goal ? goal : scratch;
-        for (ptrdiff_t m = 0; m < n_out; m++, out += width, into += width, at++) {
-            const uint8_t *i = selection->index + at[0], *last = selection->index + at[1] - 2;
+    for (ptrdiff_t chunk = 0; CHUNK * chunk < n_rows; chunk++, rows += CHUNK * width)
+        for (vf *out = first, *end = first + n_out * width; out < end; out += width, at++) {
             vf even[MAX_VECTORS], odd[MAX_VECTORS];
-            UNROLL for (int v = 0; v < V; v++) even[v] = odd[v] = SPLAT_F(0);
-            for (; i < last; i += 2) {
-                const vf *a = rows + (size_t)i[0] * (size_t)width, *b = rows + (size_t)i[1] * (size_t)width;
-                UNROLL for (int v = 0; v < V; v++) even[v] += a[v];
-                UNROLL for (int v = 0; v < V; v++) odd[v] += b[v];
-            }
-            if (i == last) {
-                const vf *a = rows + (size_t)i[0] * (size_t)width, *b = rows + (size_t)i[1] * (size_t)width;
-                vi pair = SPLAT_I(-(uint32_t)(i[0] != i[1]));
-                UNROLL for (int v = 0; v < V; v++) even[v] += a[v];
-                UNROLL for (int v = 0; v < V; v++) odd[v] += (vf)((vi)b[v] & pair);
-            }
-            UNROLL for (int v = 0; v < V; v++) even[v] = (chunk ? out[v] : start[v]) + (even[v] + odd[v]);
-            if (goal && chunk == n_chunks - 1) {
-                UNROLL for (int v = 0; v < V; v++) into[v] += scale * even[v];
-            } else {
-                UNROLL for (int v = 0; v < V; v++) out[v] = even[v];
-            }
+            NAME(add_list)(V, width, selection->index + at[0], selection->index + at[1], rows, even, odd);
+            UNROLL for (int v = 0; v < V; v++) out[v] = (chunk ? out[v] : start[v]) + (even[v] + odd[v]);
         }
+}
+
+/* `walk` over a single chunk, from zero, and on to the goal. */
+static INLINE void NAME(walk_into)(int V, int width, const Selection *selection, const vf *rows, ptrdiff_t n_out,
+                                   float scale, vf *goal) {
+    const int64_t *at = selection->start;
+    for (const vf *end = goal + n_out * width; goal < end; goal += width, at++) {
+        vf even[MAX_VECTORS], odd[MAX_VECTORS];
+        if (at[0] == at[1]) continue;
+        NAME(add_list)(V, width, selection->index + at[0], selection->index + at[1], rows, even, odd);
+        UNROLL for (int v = 0; v < V; v++) goal[v] += scale * (even[v] + odd[v]);
     }
 }
 
@@ -50,7 +57,7 @@ static INLINE void NAME(make_table)(int V, int width, vf *table, const vf *rows)
 #define ENTRY(g) ((const vf *)((const char *)(table + (g) * 16 * V) + (size_t)(bits >> 4 * (g) & 15) * (size_t)(V * VB)))
 
 /* One word of every output, through G tables.  rows : from the first of the word on, 4 G of them (those beyond the last
- * are never selected). */
+ * are never selected).  Sums wait in out; with a goal, they are added to it and done. */
 static INLINE void NAME(pass)(int V, int width, int G, const uint32_t *words, ptrdiff_t stride, const vf *rows,
                               ptrdiff_t n_out, const vf *start, float scale, vf *out, vf *goal) {
     vf table[8 * 16 * MAX_VECTORS];
@@ -133,15 +140,20 @@ static INLINE void NAME(groups)(int V, int width, const Selection *selection, co
 static INLINE void NAME(select)(int now, int blocks, const Selection *selection, const vf *rows, ptrdiff_t n_rows,
                                 ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
     int V = now * PER_BLOCK, width = blocks * PER_BLOCK;
-    if (!n_rows)
+    if (!n_rows) {
         for (vf *out = scratch; !goal && out < scratch + n_out * width; out += width)
             UNROLL for (int v = 0; v < V; v++) out[v] = start[v];
-    else if (selection->method == WALK)
-        NAME(walk)(V, width, selection, rows, n_rows, n_out, start, scale, scratch, goal);
-    else if (n_out < TABLES_FROM)
+    } else if (selection->method == TABLES && n_out < TABLES_FROM) {
         NAME(groups)(V, width, selection, rows, n_rows, n_out, start, scale, scratch, goal);
-    else
+    } else if (selection->method == TABLES) {
         NAME(tables)(V, width, selection, rows, n_rows, n_out, start, scale, scratch, goal);
+    } else if (goal && n_rows <= CHUNK) {
+        NAME(walk_into)(V, width, selection, rows, n_out, scale, goal);
+    } else {
+        NAME(walk)(V, width, selection, rows, n_rows, n_out, start, scratch);
+        for (ptrdiff_t i = 0; goal && i < n_out * width; i += width)
+            UNROLL for (int v = 0; v < V; v++) goal[i + v] += scale * scratch[i + v];
+    }
 }
 
 /* A panel that is too wide for the registers goes in two parts. */
