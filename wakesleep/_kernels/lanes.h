@@ -1,7 +1,7 @@
 /* What plain C or vector extensions do badly, in intrinsics, once per width: widening multiply, minimum and maximum,
  * comparison to bits, bits to ones, bits to their numbers. VB is the width of a vector in bytes; included by body.h at
  * each level.
- * xor3(a, b, c): exclusive or of all.  add_if(wanted, a, b): a + b, or a.
+ * xor3(a, b, c): exclusive or of all.  add_if(a, b, bits, bit): a + b in lanes that have this bit, else a.
  * wide(a, m): the low 32 bits of each 64-bit lane times m.  merge(even, odd): the low 32 bits of both, alternately.
  * list(bits, first, next): the numbers of the bits set, counted from first; returns where the next number goes. As many as
  * there are bits may be written. */
@@ -12,8 +12,9 @@ static INLINE vf NAME(at_most)(vf a, float bound) { return (vf)_mm512_min_ps((__
 static INLINE vf NAME(at_least)(vf a, float bound) { return (vf)_mm512_max_ps((__m512)a, _mm512_set1_ps(bound)); }
 static INLINE uint32_t NAME(less)(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ); }
 static INLINE vf NAME(keep)(vf a, uint32_t bits) { return (vf)_mm512_maskz_mov_ps((__mmask16)bits, (__m512)a); }
-static INLINE vf NAME(add_if)(int wanted, vf a, vf b) {
-    return (vf)_mm512_mask_add_ps((__m512)a, (__mmask16)-wanted, (__m512)a, (__m512)b);
+static INLINE vf NAME(add_if)(vf a, vf b, vi bits, uint32_t bit) {
+    __mmask16 wanted = _mm512_test_epi32_mask((__m512i)bits, _mm512_set1_epi32((int)bit));
+    return (vf)_mm512_mask_add_ps((__m512)a, wanted, (__m512)a, (__m512)b);
 }
 static INLINE vf NAME(to_float)(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
 static INLINE vl NAME(xor3)(vl a, vl b, vl c) {
@@ -35,7 +36,9 @@ static INLINE vf NAME(keep)(vf a, uint32_t bits) {
     const vi bit = {1, 2, 4, 8, 16, 32, 64, 128};
     return (vf)((vi)a & (vi)((SPLAT_I(bits) & bit) == bit));
 }
-static INLINE vf NAME(add_if)(int wanted, vf a, vf b) { return a + (vf)((vi)b & SPLAT_I(-(uint32_t)wanted)); }
+static INLINE vf NAME(add_if)(vf a, vf b, vi bits, uint32_t bit) {
+    return a + (vf)((vi)b & (vi)((bits & bit) == SPLAT_I(bit)));
+}
 static INLINE vf NAME(to_float)(vi a) { return (vf)_mm256_cvtepi32_ps((__m256i)a); }
 static INLINE vl NAME(xor3)(vl a, vl b, vl c) { return a ^ b ^ c; }
 static INLINE vl NAME(wide)(vl a, uint32_t m) { return (vl)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(m)); }
@@ -62,7 +65,9 @@ static INLINE vf NAME(keep)(vf a, uint32_t bits) {
     const vi bit = {1, 2, 4, 8};
     return (vf)((vi)a & (vi)((SPLAT_I(bits) & bit) == bit));
 }
-static INLINE vf NAME(add_if)(int wanted, vf a, vf b) { return a + (vf)((vi)b & SPLAT_I(-(uint32_t)wanted)); }
+static INLINE vf NAME(add_if)(vf a, vf b, vi bits, uint32_t bit) {
+    return a + (vf)((vi)b & (vi)((bits & bit) == SPLAT_I(bit)));
+}
 static INLINE vf NAME(to_float)(vi a) {
     typedef int32_t signed_lanes __attribute__((vector_size(VB)));
     return __builtin_convertvector((signed_lanes)a, vf);

@@ -12,9 +12,9 @@ static INLINE void NAME(add_list)(int V, int width, const uint8_t *i, const uint
         UNROLL for (int v = 0; v < V; v++) odd[v] += b[v];
     }
     const vf *a = rows + (size_t)i[0] * (size_t)width, *b = rows + (size_t)i[1] * (size_t)width;
-    int pair = i[0] != i[1]; /* an odd list repeats its last one */
+    vi pair = SPLAT_I(i[0] != i[1]); /* an odd list repeats its last one */
     UNROLL for (int v = 0; v < V; v++) even[v] += a[v];
-    UNROLL for (int v = 0; v < V; v++) odd[v] = NAME(add_if)(pair, odd[v], b[v]);
+    UNROLL for (int v = 0; v < V; v++) odd[v] = NAME(add_if)(odd[v], b[v], pair, 1);
 }
 
 static INLINE void NAME(walk)(int V, int width, const Selection *selection, const vf *rows, ptrdiff_t n_rows,
@@ -106,26 +106,24 @@ static INLINE void NAME(tables)(int V, int width, const Selection *selection, co
     }
 }
 
-/* The sums of `tables`, output by output, for outputs so few that the tables would not pay. */
+/* The sums of `tables`, output by output, for outputs so few that the tables would not pay; without a branch, for nobody can
+ * foretell the bits. */
 static INLINE void NAME(groups)(int V, int width, const Selection *selection, const vf *rows, ptrdiff_t n_rows,
                                 ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
     for (ptrdiff_t m = 0; m < n_out; m++) {
         const uint32_t *words = selection->bits.words + m * selection->bits.row;
-        const vf *row = rows;
         vf sum[MAX_VECTORS];
         UNROLL for (int v = 0; v < V; v++) sum[v] = start[v];
-        for (ptrdiff_t word = 0; 32 * word < n_rows; word++, words += selection->bits.word) {
-            uint32_t bits = *words;
-            for (int quad = 0; quad < 2; quad++, bits >>= 16, row += 16 * width) {
-                vf t[4][MAX_VECTORS];
-                for (int g = 0; g < 4; g++) {
-                    UNROLL for (int v = 0; v < V; v++) t[g][v] = SPLAT_F(0);
-                    for (uint32_t s = bits >> 4 * g & 15; s; s &= s - 1) {
-                        const vf *r = row + (4 * g + __builtin_ctz(s)) * width;
-                        UNROLL for (int v = 0; v < V; v++) t[g][v] += r[v];
-                    }
+        for (ptrdiff_t row = 0; row < n_rows; row += 16) {
+            vi bits = SPLAT_I(words[row / 32 * selection->bits.word] >> row % 32);
+            UNROLL for (int v = 0; v < V; v++) {
+                vf t[4];
+                UNROLL for (int g = 0; g < 4; g++) {
+                    t[g] = SPLAT_F(0);
+                    UNROLL for (int i = 4 * g; i < 4 * g + 4; i++)
+                        t[g] = NAME(add_if)(t[g], rows[(row + i) * width + v], bits, 1u << i);
                 }
-                UNROLL for (int v = 0; v < V; v++) sum[v] += (t[0][v] + t[1][v]) + (t[2][v] + t[3][v]);
+                sum[v] += (t[0] + t[1]) + (t[2] + t[3]);
             }
         }
         if (goal) {
