@@ -8,17 +8,16 @@ and named. The exit status is 1 where two hashes differ, or where fewer than two
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from checkout import OURS, copy_to
+
 PYTHONS = "3.11", "3.12", "3.13"
 NUMPYS = "2.1.*", "2.4.*"  # the first and the last minor version that has wheels for all of these
-OURS = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "WAKESLEEP_CPU")}
 
 
 def run(*command: str | Path) -> str:
@@ -54,15 +53,14 @@ def main() -> int:
             if base is None:
                 print(f"Python {version}: not here, skipped", flush=True)
                 continue
-            leave = shutil.ignore_patterns(".*", "build", "dist", "*.so", "*.egg-info", "_[clp]*.c")
-            shutil.copytree(REPOSITORY, folder / "source", ignore=leave)
+            source = copy_to(folder / "source")
             for numpy in NUMPYS:
                 python = environment(base, folder / numpy)
                 if numpy is NUMPYS[0]:
-                    run(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, folder / "source")
+                    run(python, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, source)
                 run(python, "-m", "pip", "install", "-q", f"numpy=={numpy}", *folder.glob("*.whl"))
                 what = "import platform, numpy; print(f'Python {platform.python_version()}  NumPy {numpy.__version__}')"
-                found = run(python, "-P", REPOSITORY / "tests" / "trainings.py")
+                found = run(python, "-P", source / "tests" / "trainings.py")
                 print(run(python, "-c", what), "", found, flush=True)
                 hashes.append(found.split()[-1])
     print(*sorted(set(hashes)))
