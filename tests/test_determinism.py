@@ -1,19 +1,13 @@
 """Whatever should not matter does not: each machine of `trainings` has one SHA-256, and it is the golden one."""
 
-import hashlib
-
 import pytest
 import trainings
 from test_mutants import mutant
-from trainings import CASES, CHUNKS, THREADS
+from trainings import CASES, CHUNKS, THREADS, sha256
 
 from wakesleep import _reference
 
 every_case = pytest.mark.parametrize("name", CASES)
-
-
-def sha256(content):
-    return hashlib.sha256(content).hexdigest()
 
 
 @every_case

@@ -121,10 +121,14 @@ def everything() -> Iterator[bytes]:
             yield b"".join(resumed(case, n_threads) for case in CASES.values()) + drawn()
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def hashes() -> dict[str, str]:
     """A SHA-256 for each case, and one for what else is drawn."""
     contents = {name: learned(case) for name, case in CASES.items()} | {"fantasies and data sets": drawn()}
-    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    return {name: sha256(content) for name, content in contents.items()}
 
 
 def golden() -> dict[str, str]:
@@ -144,7 +148,7 @@ def main() -> int:
     if sys.argv[1:] == ["golden"]:
         write_golden()
         return 0
-    found = [hashlib.sha256(content).hexdigest() for content in everything()]
+    found = list(map(sha256, everything()))
     print(f"{len(found)} ways, at {', '.join(_panels.cpu_levels())}:", *sorted(set(found)))
     return int(len(set(found)) != 1)
 
