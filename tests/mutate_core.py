@@ -5,13 +5,13 @@ python tests/mutate_core.py            (half a minute for each; needs Cython, se
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[1]
+from checkout import BUILD, copy_to, replace
+
 TESTS = "tests/test_core.py", "tests/test_border.py", "tests/test_threads.py"
 CORE, PANELS, BODY, PHILOX = "_core.pyx", "_panels.pyx", "_kernels/body.h", "_kernels/philox.h"
 
@@ -63,36 +63,33 @@ MUTANTS = [  # (what is wrong, file, text, its replacement)
 def run(folder: Path, *command: str) -> bool:
     """Whether a command succeeds; one that hangs does not."""
     try:
-        return not subprocess.run([sys.executable, *command], cwd=folder, capture_output=True, timeout=600).returncode
+        return not subprocess.run(command, cwd=folder, capture_output=True, timeout=600).returncode
     except subprocess.TimeoutExpired:
         return False
 
 
 def build(folder: Path) -> None:
-    assert run(folder, "setup.py", "build_ext", "--inplace"), "the core does not build"
+    assert run(folder, *BUILD), "the core does not build"
 
 
 def tests_pass(folder: Path) -> bool:
-    return run(folder, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS)
+    return run(folder, sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *TESTS)
 
 
 def main() -> int:
     survivors = 0
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary, "copy")
-        shutil.copytree(REPOSITORY, folder, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.so"))
+        folder = copy_to(Path(temporary, "copy"))
         build(folder)
         assert tests_pass(folder), "the tests fail without any mutant"
         for wrong, name, text, replacement in MUTANTS:
             file = folder / "wakesleep" / name
-            source = file.read_text(encoding="utf-8")
-            assert text in source, f"{name} no longer contains {text!r}"
-            file.write_text(source.replace(text, replacement), encoding="utf-8")
+            before = replace(file, text, replacement)
             build(folder)
             survived = tests_pass(folder)
             survivors += survived
             print(f"{'survived' if survived else 'killed'}: {wrong}", flush=True)
-            file.write_text(source, encoding="utf-8")
+            file.write_text(before, encoding="utf-8")
     print(f"{survivors} of {len(MUTANTS)} mutants survived")
     return int(survivors > 0)
 

@@ -90,10 +90,6 @@ def test_epoch_order_of_many_rows_equals_the_twin(cpu_level, n):
     assert_same(lambda m: [m.epoch_order(1, 2, n, n - 300, 300)])
 
 
-def test_bits_have_their_probabilities(cpu_level):
-    checks.check_bernoulli(_core, np.float32)
-
-
 def test_bits_turn_on_at_the_uniform_number(cpu_level):
     checks.check_decisions(_core, np.float32)
 

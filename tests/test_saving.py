@@ -163,18 +163,22 @@ def test_resuming_with_another_seed_would_be_noticed(path, monkeypatch):
     assert learned(HelmholtzMachine.load(path).fit(ROWS, resume=True)) != learned(small().fit(ROWS))
 
 
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("epoch", [1, 2, 3])
-def test_a_callback_that_raises_stops_after_its_epoch(path, epoch):
+def test_a_callback_that_raises_stops_after_its_epoch(path, epoch, error):
     machine = small()
 
     def stop(entry):
         if entry["epoch"] == epoch:
             machine.save(path)
-            raise RuntimeError("enough")
+            raise error("enough")
 
-    with pytest.raises(RuntimeError, match="enough"):
+    with pytest.raises(error, match="enough"):
         machine.fit(ROWS, callbacks=[stop])
     assert machine.n_iter_ == len(machine.history_) == epoch
+    done = small(n_iter=epoch).fit(ROWS)
+    assert (learned(machine), measured(machine)) == (learned(done), measured(done))
+    np.testing.assert_array_equal(machine.transform(ROWS), done.transform(ROWS))
     for one in (machine, HelmholtzMachine.load(path)):
         assert learned(one.fit(ROWS, resume=True)) == learned(small().fit(ROWS))
         assert measured(one) == measured(small().fit(ROWS))

@@ -1,15 +1,17 @@
 """A team of threads learns the same bits as one thread alone, whatever else happens."""
 
-import multiprocessing
+import os
 import threading
+import time
 
 import numpy as np
 import pytest
+import trainings
 from checks import TABLES, WALK, random_parameters, random_states, same_bits
 
 from wakesleep import _core, _likelihood, _reference
 
-SIZES = np.array([130, 70, 33])  # with forty rows a step has work for more than eight threads
+SIZES = np.array([130, 70, 33])  # with forty rows, two particles each, a step has work for seven threads
 METHODS = np.array([WALK, TABLES, TABLES], np.uint8)
 DATA = random_states(SIZES[:1], 90)
 
@@ -52,18 +54,42 @@ def test_machines_trained_at_once_do_not_disturb_each_other():
     assert all(same_bits(one, other) for one, other in zip(found, wanted, strict=True))
 
 
-def send_learned(pipe):
-    pipe.send(learned(2))
+def most_threads(train, times, enough):
+    """The most new threads that this process had at any time, while one of them ran train() so many times."""
+
+    def tasks():
+        return set(os.listdir("/proc/self/task"))
+
+    before, most, wanted = tasks(), 0, threading.Event()
+
+    def run():
+        for _ in range(times):
+            if not wanted.is_set():
+                train()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while thread.is_alive():
+        most = max(most, len(tasks() - before))
+        if most >= enough:
+            wanted.set()
+        time.sleep(0.001)
+    thread.join()
+    return most
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_team_works_after_a_fork():
-    before = learned(2)
-    context = multiprocessing.get_context("fork")
-    here, there = context.Pipe()
-    child = context.Process(target=send_learned, args=(there,))
-    child.start()
-    assert here.poll(30), "the child hangs"
-    assert same_bits(here.recv(), before)
-    child.join()
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads cannot be counted here")
+@pytest.mark.parametrize("n_threads", [2, 4])
+def test_large_steps_are_shared_and_small_ones_are_not(n_threads):
+    sizes = np.array([20, 5])
+
+    def small():
+        parameters, position = random_parameters(sizes), np.zeros(3, np.int64)
+        _core.train(parameters, sizes, METHODS[:2], random_states(sizes[:1], 90), position, 1, 4, 1, 30_000,
+                    (0.1, 0.1), n_threads)  # fmt: skip
+
+    def large():
+        trainings.learned(trainings.CASES["walk"], n_threads)
+
+    assert most_threads(large, 10_000, enough=n_threads) >= n_threads
+    assert most_threads(small, 10, enough=2) == 1
