@@ -26,6 +26,16 @@ static const uint32_t IOTA[BLOCK] __attribute__((aligned(64))) = {0, 1, 2, 3, 4,
 static const uint8_t IOTA_8[64] __attribute__((aligned(64))) = {EIGHT(0),  EIGHT(8),  EIGHT(16), EIGHT(24),
                                                                EIGHT(32), EIGHT(40), EIGHT(48), EIGHT(56)};
 
+static uint64_t IN_BYTE[256]; /* the numbers of the bits set in a byte, a byte each; filled before any kernel is there to use it */
+static void fill_in_byte(void) {
+    for (int byte = 0; byte < 256; byte++) {
+        uint64_t numbers = 0;
+        for (int bit = 7; bit >= 0; bit--)
+            if (byte >> bit & 1) numbers = numbers << 8 | (uint64_t)bit;
+        IN_BYTE[byte] = numbers;
+    }
+}
+
 /* Vectors of sixteen bytes are the baseline of x86-64 and of arm64. */
 #define SUFFIX baseline
 #define LEVEL "baseline"
@@ -50,8 +60,8 @@ static const uint8_t IOTA_8[64] __attribute__((aligned(64))) = {EIGHT(0),  EIGHT
 #define SUFFIX avx2
 #define LEVEL "avx2"
 #define VB 32
-#define MAX_BLOCKS 2
-#define MAX_VECTORS 4
+#define MAX_BLOCKS 4
+#define MAX_VECTORS 8
 #include "body.h"
 #undef SUFFIX
 #undef LEVEL
@@ -106,6 +116,7 @@ const char *const *kernel_levels(void) {
 }
 
 const Kernels *kernels_for(const char *level) {
+    fill_in_byte();
 #if defined(__x86_64__)
     if (has_avx512() && (!level || !strcmp(level, "avx512"))) return &kernels_avx512;
     if (has_avx2() && (!level || !strcmp(level, "avx2"))) return &kernels_avx2;

@@ -3,8 +3,8 @@
  * each level.
  * xor3(a, b, c): exclusive or of all.  add_if(a, b, bits, bit): a + b in lanes that have this bit, else a.
  * wide(a, m): the low 32 bits of each 64-bit lane times m.  merge(even, odd): the low 32 bits of both, alternately.
- * list(bits, first, next): the numbers of the bits set, counted from first; returns where the next number goes. As many as
- * there are bits may be written. */
+ * list(bits, first, next): the numbers of the bits set, counted from first; returns where the next number goes, and may
+ * write as far as 64 of them would reach. */
 
 #if VB == 64
 
@@ -99,8 +99,7 @@ static INLINE uint8_t *NAME(list)(uint64_t bits, uint8_t first, uint8_t *next) {
 static INLINE uint8_t *NAME(list)(uint64_t bits, uint8_t first, uint8_t *next) {
     uint64_t ones = 0x0101010101010101u, base = first * ones;
     UNROLL for (int byte = 0; byte < 8; byte++, bits >>= 8, base += 8 * ones) {
-        uint64_t spread = _pdep_u64(bits, ones); /* to bytes of ones, for each of eight bits set */
-        uint64_t numbers = _pext_u64(0x0706050403020100u, (spread << 8) - spread) + base;
+        uint64_t numbers = IN_BYTE[bits & 0xff] + base;
         memcpy(next, &numbers, 8);
         next += __builtin_popcountll(bits & 0xff);
     }
