@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "WAKESLEEP_CPU", "WAKESLEEP_NUM_THREADS", "XLA_FLAGS")
-THREADS = tuple(f"{library}_NUM_THREADS" for library in ("OPENBLAS", "OMP", "MKL", "BLIS"))
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 AVX2 = {  # what holds each library to these instructions
     "WAKESLEEP_CPU": "avx2",
     "OPENBLAS_CORETYPE": "Haswell",

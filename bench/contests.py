@@ -35,7 +35,10 @@ def fastest(ways, work):
 
 
 def check(workers, few_rows):
-    """Nats gained by each, after making sure that each gains as many as the first, which is the core."""
+    """Nats gained by each, after making sure that each gains as many as the first, which is the core.
+
+    Without the data for it, which not everybody has, nothing.
+    """
     nats = {}
     for key, worker in workers.items():
         answer = worker.gain(few_rows)
