@@ -52,8 +52,10 @@ def processors(n):
         return
     all_of_them = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(all_of_them)[-n:])
-    yield
-    os.sched_setaffinity(0, all_of_them)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, all_of_them)
 
 
 class Worker:

@@ -1,12 +1,14 @@
 """Contests: everybody is checked to learn the same, then timed by turns."""
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 
 from bench.contenders import Worker
 
-N_TRIALS = 2  # epochs, to find out which way of doing it is the fastest
+N_TRIALS = 3  # epochs, to find out which way of doing it is the fastest; the first one compiles, and fills caches
+REST = 0.2  # seconds before each turn, until the threads of the one before no longer spin
 
 
 class LearningError(AssertionError):
@@ -29,7 +31,6 @@ def fastest(ways, work):
     best = {}
     for way in ways:
         with Worker(way, work) as worker:
-            worker.epoch()  # compiles, and fills caches
             best[way] = min(worker.epoch() for _ in range(N_TRIALS))
     return min(best, key=best.get)
 
@@ -61,6 +62,7 @@ def alternate(entries, n_rounds, few_rows=False):
             worker.epoch()  # compiles, and fills caches
         for _ in range(n_rounds):
             for key, worker in workers.items():
+                time.sleep(REST)
                 seconds[key].append(worker.epoch())
     return Measured(seconds, nats)
 

@@ -62,8 +62,8 @@ class HalfFloats(Core):
     def missing(cls):
         cpu = Path("/proc/cpuinfo")
         if not cpu.is_file() or "amx_bf16" not in cpu.read_text():
-            return "a processor with AMX"
-        return "" if "precision" in inspect.signature(cls.train).parameters else "a core with bf16x2"
+            return "processor with AMX"
+        return "" if "precision" in inspect.signature(cls.train).parameters else "core with bf16x2"
 
 
 class Twin(Core):

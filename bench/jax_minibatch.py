@@ -2,15 +2,15 @@
 
 Above the top level stands one without units, so that the prior is a layer like any other.
 
-What lost: the generators rbg and unsafe_rbg (an epoch took twice as long); all random numbers of a step in
-one call (no difference); u · (1 + e^−z) < 1 in place of u < σ(z) (slower); threads within an operation
+What lost: the generators rbg and unsafe_rbg (an epoch took twice as long); a call for the random numbers of each
+layer (slower where everything is small); u · (1 + e^−z) < 1 in place of u < σ(z) (slower); threads within an operation
 (slower, at batches of 100); XLA's options for XNNPACK, oneDNN, fast mathematics and longer vectors (no
 difference). A hash of a counter in place of threefry would save a sixth, but that generator would be ours, not
 JAX's.
 """
 
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import jax
 import jax.numpy as jnp
@@ -43,9 +43,16 @@ def probabilities(layer, source):
     return jax.nn.sigmoid(source @ weights + biases)
 
 
-def draw(layer, source, key):
-    p = probabilities(layer, source)
-    return (jax.random.uniform(key, p.shape) < p).astype(jnp.float32)
+def uniforms(key, n, layers):
+    """Numbers in [0, 1), (n, N) for every layer, made in one call."""
+    shapes = [(n, len(biases)) for _, biases in layers]
+    stops = list(accumulate(n * n_target for n, n_target in shapes))
+    parts = jnp.split(jax.random.uniform(key, (stops[-1],)), stops[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def draw(layer, source, u):
+    return (u < probabilities(layer, source)).astype(jnp.float32)
 
 
 def learn(layer, source, target, scale):
@@ -58,8 +65,8 @@ def learn(layer, source, target, scale):
 def wake(p, q, rows, key, scale):
     """q explains the rows, and p learns to make them."""
     levels = [rows]
-    for layer, layer_key in zip(q, jax.random.split(key, len(q)), strict=True):
-        levels.append(draw(layer, levels[-1], layer_key))
+    for layer, u in zip(q, uniforms(key, len(rows), q), strict=True):
+        levels.append(draw(layer, levels[-1], u))
     levels.append(jnp.zeros((len(rows), 0)))
     return [learn(layer, high, low, scale) for layer, (low, high) in zip(p, pairwise(levels), strict=True)]
 
@@ -67,8 +74,8 @@ def wake(p, q, rows, key, scale):
 def sleep(p, q, n_dreams, key, scale):
     """p dreams, and q learns to explain the dreams."""
     levels = [jnp.zeros((n_dreams, 0))]
-    for layer, layer_key in zip(reversed(p), jax.random.split(key, len(p)), strict=True):
-        levels.insert(0, draw(layer, levels[0], layer_key))
+    for layer, u in zip(p[::-1], uniforms(key, n_dreams, p[::-1]), strict=True):
+        levels.insert(0, draw(layer, levels[0], u))
     return [learn(layer, low, high, scale) for layer, (low, high) in zip(q, pairwise(levels[:-1]), strict=True)]
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.contenders import Contender
+from bench.cases import Work, tiny
+from bench.contenders import Contender, Worker
 from bench.contests import LearningError, Measured, check
 from bench.report import write_section
 from bench.rows import CORE, comparison, straight_line, verdict
@@ -31,6 +32,30 @@ def test_core_is_compared_with_the_fastest_peer_by_medians():
     measured = Measured({CORE: [9.0, 1.0, 1.0], slow: [5.0, 6.0, 7.0], fast: [1.0, 4.0, 8.0]}, {})
     row = comparison("work", measured, CORE, must=4, goal=5)
     assert (row.core, row.peer, row.ratio, row.verdict) == ("1 s", "JAX, 1 thread: 4 s", "4.00x", "must met")
+
+
+def test_worker():
+    """The core gains what `cases.tiny` says, in a process that is told what it may use."""
+    with Worker(Contender("core", 1, 1), Work((16, 4), 1000, 64, None, case="tiny")) as worker:
+        assert 0 < worker.epoch() < 60
+        gained, tolerance = worker.gain()
+    assert gained > tiny().margin
+    assert tolerance == tiny().tolerance
+
+
+def test_worker_that_fails():
+    with Worker(Contender("no such"), Work((16, 4), 1000)) as worker, pytest.raises(RuntimeError, match="no such"):
+        worker.epoch()
+
+
+def test_nothing_but_threads_is_forced_on_a_contender(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("WAKESLEEP_CPU", "baseline")
+    free, held = (Contender("NumPy", 1, avx2=avx2).environment() for avx2 in (False, True))
+    assert free["OPENBLAS_NUM_THREADS"] == held["OPENBLAS_NUM_THREADS"] == "1"
+    assert "OPENBLAS_CORETYPE" not in free
+    assert "WAKESLEEP_CPU" not in free
+    assert held["WAKESLEEP_CPU"] == "avx2"
 
 
 @pytest.mark.parametrize(
