@@ -6,7 +6,7 @@ import time
 
 from bench.contests import LearningError
 from bench.implementations import IMPLEMENTATIONS
-from bench.report import machine, table, write_section
+from bench.report import foreign_seconds, machine, table, write_section
 from bench.rows import FRAMEWORKS, SECTIONS, seconds
 
 HEAD = ["work", "core (median)", "fastest peer (median)", "ratio", "must", "goal", "verdict"]
@@ -26,7 +26,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three rounds in place of nine")
     options = parser.parse_args()
     rows, details, failures = [], [], []
-    began = time.perf_counter()
+    began, foreign = time.perf_counter(), foreign_seconds()
     for name in options.only or SECTIONS:
         print(f"{time.perf_counter() - began:6.0f} s  {name}", file=sys.stderr, flush=True)
         try:
@@ -37,10 +37,12 @@ def main():
         rows += [vars(row).values() for row in found]
         for work, measured in measurements.items():
             details += lines_of(work, measured)
+    took = time.perf_counter() - began
+    others = "" if foreign is None else f"; other programs used {(foreign_seconds() - foreign) / took:.0%} of a core"
     lacking = [name for name in FRAMEWORKS if IMPLEMENTATIONS[name].missing()]
     text = "\n\n".join(
         [
-            machine(),
+            f"{machine()}\n- took {took:.0f} s{others}",
             *(f"{name} is not installed, and was skipped." for name in lacking),
             table(HEAD, rows),
             "All that was timed, by turns; of each peer, the way of running it that was the fastest:",

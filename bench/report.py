@@ -47,6 +47,17 @@ def machine():
     )
 
 
+def foreign_seconds():
+    """CPU seconds that the machine has spent, but not on this program and the workers that it has ended; or None."""
+    stat = Path("/proc/stat")
+    if not stat.is_file():
+        return None
+    user, nice, system, _, _, irq, softirq, steal, *_ = map(int, stat.read_text().split("\n", 1)[0].split()[1:])
+    mine = os.times()
+    all_seconds = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return all_seconds - mine.user - mine.system - mine.children_user - mine.children_system
+
+
 def write_section(command, text, path=RESULTS):
     """Put `text` in place of what this command wrote before; the other sections stay as they are."""
     begin, end = f"<!-- {command} -->\n", f"<!-- end of {command} -->\n"
