@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-# NumPy's BLAS reads these when it is loaded. One thread, as for the core; and the kernels and block
-# sizes that it chooses for this processor, not any that the environment forces on it.
+from bench.contenders import ONE_THREAD_OF_XLA, THREADS
+
+# Libraries read these when they are loaded. One thread, as for the core; and the kernels and block
+# sizes that BLAS chooses for this processor, not any that the environment forces on it.
 ONE_THREAD = "numpy" not in sys.modules
-for library in ("OPENBLAS", "OMP", "MKL", "BLIS"):
-    os.environ[f"{library}_NUM_THREADS"] = "1"
-os.environ["VECLIB_MAXIMUM_THREADS"] = "1"
+os.environ |= dict.fromkeys(THREADS, "1") | {"XLA_FLAGS": ONE_THREAD_OF_XLA}
 for choice in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(choice, None)
 

@@ -89,15 +89,18 @@ def learn(source, layer, target, z, gradient, scale):
     layer += gradient
 
 
-def step(machine, batch, rate):
-    """One wake and one sleep phase; the visible level of the batch is given."""
+def wake(machine, batch, u, scale):
+    """q explains the rows, and p learns to make them."""
     levels, states, z = batch.levels, batch.states, batch.z
-    u = iter(batch.uniforms(machine.bits))
-    scale = np.float32(rate / batch.n)
     for i, layer in enumerate(machine.q):
         draw(levels[i], layer, z[i + 1], next(u), states[i + 1])
     for i, layer in enumerate(machine.p):
         learn(levels[i + 1], layer, states[i], z[i], batch.gradient_p[i], scale)
+
+
+def sleep(machine, batch, u, scale):
+    """p dreams, and q learns to explain the dreams."""
+    levels, states, z = batch.levels, batch.states, batch.z
     for i in reversed(range(len(machine.p))):
         draw(levels[i + 1], machine.p[i], z[i], next(u), states[i])
     for i, layer in enumerate(machine.q):
@@ -113,4 +116,7 @@ def epoch(machine, rows, batch_size, rate):
             batch = machine.batch(len(chosen))
             np.take(rows, chosen, axis=0, out=batch.rows, mode="clip")
             batch.states[0][:] = batch.rows
-            step(machine, batch, rate)
+            u = iter(batch.uniforms(machine.bits))
+            scale = np.float32(rate / batch.n)
+            wake(machine, batch, u, scale)
+            sleep(machine, batch, u, scale)

@@ -3,9 +3,10 @@
 from functools import cache
 
 import numpy as np
-import pure_python
 import pytest
-from cases import IMPLEMENTATIONS, SIZES, Core, PurePython, rows_for, tiny, train
+
+from bench.cases import SIZES, rows_for, tiny, train
+from bench.implementations import IMPLEMENTATIONS, Core
 
 trained_core = cache(lambda case, n_rows: train(Core, case, n_rows))
 
@@ -23,11 +24,21 @@ def assert_learns(implementation, case):
     return machine
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def implementation_named(name):
+    if lacks := IMPLEMENTATIONS[name].missing():
+        pytest.skip(f"no {lacks} here")
+    return IMPLEMENTATIONS[name]
+
+
+@pytest.mark.parametrize("name", IMPLEMENTATIONS)
 @pytest.mark.parametrize("size", SIZES)
-def test_epoch(benchmark, results, implementation, size):
-    case = SIZES[size]()
-    machine = assert_learns(IMPLEMENTATIONS[implementation], case)
+def test_epoch(benchmark, results, name, size):
+    implementation = implementation_named(name)
+    try:
+        case = SIZES[size]()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    machine = assert_learns(implementation, case)
     # The more units are on, the longer an epoch takes for some: all are timed from the same parameters.
     core, _ = trained_core(case, len(case.train))
     machine.load(core.state.parameters)
@@ -36,11 +47,14 @@ def test_epoch(benchmark, results, implementation, size):
     if benchmark.enabled:
         n_rows, seconds = rows_for(machine, case), benchmark.stats["median"]
         benchmark.extra_info["rows_per_second"] = round(n_rows / seconds)
-        results[str(case), implementation] = n_rows, seconds
+        results[str(case), name] = n_rows, seconds
 
 
-def test_learning_needs_sleep(monkeypatch):
+@pytest.mark.parametrize("name", ["NumPy", "PyTorch", "PyTorch (MKL)", "PyTorch (bags)", "JAX", "pure Python"])
+def test_learning_needs_sleep(monkeypatch, name):
     """The negative control of `assert_learns`."""
-    monkeypatch.setattr(pure_python, "sleep", lambda machine, n_dreams, rate: None)
+    implementation = implementation_named(name)
+    unchanged = {"JAX": lambda p, q, *_: q}.get(name, lambda *_: None)
+    monkeypatch.setattr(implementation.module(), "sleep", unchanged)
     with pytest.raises(AssertionError, match="want"):
-        assert_learns(PurePython, tiny())
+        assert_learns(implementation, tiny())

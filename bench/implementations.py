@@ -1,0 +1,238 @@
+"""The implementations that the benchmarks compare.
+
+Each is a class of one small protocol: it is made for a machine (`Case` or `Work`), rows and a number of threads,
+`epoch()` trains on these rows once, `load(parameters)` takes over the parameters of another, and `parameters()`
+are its own, as the arguments of `HelmholtzMachine.from_parameters`.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from bench.cases import SEED
+from wakesleep import _core, _reference
+from wakesleep.state import start
+
+
+class Core:
+    """The compiled core."""
+
+    slow = False
+    equals_core = True  # in every bit
+    train = staticmethod(_core.train)
+    precision = ""
+
+    @classmethod
+    def missing(cls):
+        """What this implementation needs and is not here, or nothing."""
+        return ""
+
+    def __init__(self, case, rows, n_threads=1):
+        self.case, self.rows, self.n_threads = case, rows, n_threads
+        self.state = start(rows, case.sizes[1:], SEED)
+        self.n_batches = -(-len(rows) // case.batch_size)
+        self.options = {"precision": self.precision} if self.precision else {}
+
+    def epoch(self):
+        state, case = self.state, self.case
+        self.train(
+            state.parameters.flat, case.sizes, state.methods, self.rows.words, state.position, SEED,
+            case.batch_size, 1, self.n_batches, (case.rate, case.rate), self.n_threads, **self.options,
+        )  # fmt: skip
+
+    def load(self, parameters):
+        self.state.parameters.flat[:] = parameters.flat
+
+    def parameters(self):
+        parameters = self.state.parameters
+        return parameters.prior_logits, parameters.generative, parameters.recognition
+
+
+class HalfFloats(Core):
+    """The core where the promise of equal bits is given up for speed."""
+
+    equals_core = False
+    precision = "bf16x2"
+
+    @classmethod
+    def missing(cls):
+        cpu = Path("/proc/cpuinfo")
+        if not cpu.is_file() or "amx_bf16" not in cpu.read_text():
+            return "processor with AMX"
+        return "" if "precision" in inspect.signature(cls.train).parameters else "core with bf16x2"
+
+
+class Twin(Core):
+    """The core's twin in plain NumPy, written to be read and to agree in every bit."""
+
+    slow = True
+    train = staticmethod(_reference.train)
+
+
+class Peer:
+    """A module with a class of machines, of layers `p` and `q`, and `epoch(machine, rows, batch_size, rate)`.
+
+    Subclasses name the module and the package that it needs, and say what its rows and its layers look like.
+    The module is not imported before it is used.
+    """
+
+    slow = False
+    equals_core = False
+    needs = ""  # a package
+    machine_name = "Machine"
+
+    @classmethod
+    def missing(cls):
+        return cls.needs if cls.needs and not importlib.util.find_spec(cls.needs) else ""
+
+    def __init__(self, case, rows, n_threads=1):
+        self.case, self.n_threads = case, n_threads
+        self.machine = getattr(self.module(), self.machine_name)(case.sizes, SEED)
+        self.rows = self.rows_of(rows)
+
+    @classmethod
+    def module(cls):
+        return importlib.import_module(f"bench.{cls.module_name}")
+
+    def epoch(self):
+        self.module().epoch(self.machine, self.rows, self.case.batch_size, self.case.rate)
+
+    def load(self, parameters):
+        p = [*parameters.generative, parameters.prior]
+        for layers, given in ((self.machine.p, p), (self.machine.q, parameters.recognition)):
+            for i, (weights, biases) in enumerate(given):
+                self.put(layers, i, weights, biases)
+
+    def parameters(self):
+        p, q = ([self.get(layer) for layer in layers] for layers in (self.machine.p, self.machine.q))
+        return p[-1][1], p[:-1], q
+
+
+class NumPyMinibatch(Peer):
+    """NumPy at its fastest. Its BLAS has the threads that the environment gives it."""
+
+    module_name = "numpy_minibatch"
+
+    @staticmethod
+    def rows_of(data):
+        return data.to_dense()
+
+    @staticmethod
+    def put(layers, i, weights, biases):
+        layers[i][:-1], layers[i][-1] = weights, biases
+
+    @staticmethod
+    def get(layer):
+        return layer[:-1], layer[-1]
+
+
+class PyTorch(Peer):
+    """PyTorch at its fastest, where matrices are of middle size."""
+
+    needs = "torch"
+    module_name = "torch_minibatch"
+    machine_name = "OneDNN"
+
+    def rows_of(self, data):
+        importlib.import_module("torch").set_num_threads(self.n_threads)
+        return self.machine.data(data.to_dense())
+
+    @staticmethod
+    def put(layers, i, weights, biases):
+        layers[i].numpy()[:-1], layers[i].numpy()[-1] = weights, biases
+
+    @staticmethod
+    def get(layer):
+        return layer.numpy()[:-1], layer.numpy()[-1]
+
+
+class PyTorchMKL(PyTorch):
+    """PyTorch at its fastest, where matrices are small."""
+
+    machine_name = "MKL"
+
+
+class PyTorchBags(PyTorch):
+    """PyTorch at its fastest, where few of very many visible units are on."""
+
+    machine_name = "Bags"
+
+
+class JAX(Peer):
+    """JAX at its fastest. XLA has the threads that the environment gives it."""
+
+    needs = "jax"
+    module_name = "jax_minibatch"
+
+    @staticmethod
+    def rows_of(data):
+        return importlib.import_module("jax.numpy").asarray(data.to_dense())
+
+    @staticmethod
+    def put(layers, i, weights, biases):
+        jnp = importlib.import_module("jax.numpy")
+        layers[i] = jnp.array(weights), jnp.array(biases)
+
+    @staticmethod
+    def get(layer):
+        return tuple(map(np.asarray, layer))
+
+
+class PlainCpp(Peer):
+    """Plain C++, in doubles."""
+
+    slow = True
+    module_name = "plain_cpp"
+
+    @classmethod
+    def missing(cls):
+        return "" if shutil.which(cls.module().COMPILER) else "C++ compiler"
+
+    @staticmethod
+    def rows_of(data):
+        return data.to_dense()
+
+    @staticmethod
+    def put(layers, i, weights, biases):
+        layers[i].weights[:], layers[i].biases[:] = weights, biases
+
+    @staticmethod
+    def get(layer):
+        return layer
+
+
+class PurePython(Peer):
+    """Lists and loops."""
+
+    slow = True
+    module_name = "pure_python"
+
+    @staticmethod
+    def rows_of(data):
+        return data.to_dense(bool).tolist()
+
+    @staticmethod
+    def put(layers, i, weights, biases):
+        layers[i].weights, layers[i].biases = weights.tolist(), biases.tolist()
+
+    @staticmethod
+    def get(layer):
+        return layer.weights, layer.biases
+
+
+IMPLEMENTATIONS = {
+    "core": Core,
+    "core (bf16x2)": HalfFloats,
+    "NumPy": NumPyMinibatch,
+    "PyTorch": PyTorch,
+    "PyTorch (MKL)": PyTorchMKL,
+    "PyTorch (bags)": PyTorchBags,
+    "JAX": JAX,
+    "C++": PlainCpp,
+    "NumPy twin": Twin,
+    "pure Python": PurePython,
+}

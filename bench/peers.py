@@ -1,0 +1,60 @@
+"""`python -m bench.peers`: the core against its peers, as a table; a full run writes it to `bench/RESULTS.md`."""
+
+import argparse
+import sys
+import time
+
+from bench.contests import LearningError
+from bench.implementations import IMPLEMENTATIONS
+from bench.report import foreign_seconds, machine, table, write_section
+from bench.rows import FRAMEWORKS, SECTIONS, seconds
+
+HEAD = ["work", "core (median)", "fastest peer (median)", "ratio", "must", "goal", "verdict"]
+DETAILS = ["work", "who", "median", "from", "to", "nats gained before"]
+
+
+def lines_of(work, measured):
+    """Everybody who was timed."""
+    for who, taken in measured.seconds.items():
+        nats = f"{measured.nats[who]:.1f}" if who in measured.nats else "-"
+        yield [work, str(who), *map(seconds, (measured.median(who), min(taken), max(taken))), nats]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="ROW", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--quick", action="store_true", help="three rounds in place of nine")
+    options = parser.parse_args()
+    rows, details, failures = [], [], []
+    began, foreign = time.perf_counter(), foreign_seconds()
+    for name in options.only or SECTIONS:
+        print(f"{time.perf_counter() - began:6.0f} s  {name}", file=sys.stderr, flush=True)
+        try:
+            found, measurements = SECTIONS[name](3 if options.quick else 9)
+        except LearningError as error:
+            failures.append(f"{name}: {error}")
+            continue
+        rows += [vars(row).values() for row in found]
+        for work, measured in measurements.items():
+            details += lines_of(work, measured)
+    took = time.perf_counter() - began
+    others = "" if foreign is None else f"; other programs used {(foreign_seconds() - foreign) / took:.0%} of a core"
+    lacking = [name for name in FRAMEWORKS if IMPLEMENTATIONS[name].missing()]
+    text = "\n\n".join(
+        [
+            f"{machine()}\n- took {took:.0f} s{others}",
+            *(f"{name} is not installed, and was skipped." for name in lacking),
+            table(HEAD, rows),
+            "All that was timed, by turns; of each peer, the way of running it that was the fastest:",
+            table(DETAILS, details),
+        ]
+    )
+    print(text)
+    if failures:
+        sys.exit("\n".join(failures))
+    if not options.only and not options.quick:
+        write_section("bench.peers", text)
+
+
+if __name__ == "__main__":
+    main()

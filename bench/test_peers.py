@@ -1,0 +1,87 @@
+"""What `python -m bench.peers` says about its measurements."""
+
+import numpy as np
+import pytest
+
+from bench.cases import Work, tiny
+from bench.contenders import Contender, Worker
+from bench.contests import LearningError, Measured, check
+from bench.report import write_section
+from bench.rows import CORE, comparison, straight_line, verdict
+
+
+class Learner:
+    """A worker that gains so many nats."""
+
+    def __init__(self, nats):
+        self.nats = nats
+
+    def gain(self, few_rows):
+        return self.nats, 2.0
+
+
+def test_who_does_not_learn_the_same_is_refused():
+    assert check({"core": Learner(384.0), "peer": Learner(385.5)}, False) == {"core": 384.0, "peer": 385.5}
+    for nats in (343.0, 387.0, float("nan")):
+        with pytest.raises(LearningError, match="peer gains"):
+            check({"core": Learner(384.0), "peer": Learner(nats)}, False)
+
+
+def test_core_is_compared_with_the_fastest_peer_by_medians():
+    slow, fast = Contender("NumPy"), Contender("JAX", 1)
+    measured = Measured({CORE: [9.0, 1.0, 1.0], slow: [5.0, 6.0, 7.0], fast: [1.0, 4.0, 8.0]}, {})
+    row = comparison("work", measured, CORE, must=4, goal=5)
+    assert (row.core, row.peer, row.ratio, row.verdict) == ("1 s", "JAX, 1 thread: 4 s", "4.00x", "must met")
+
+
+def test_worker():
+    """The core gains what `cases.tiny` says, in a process that is told what it may use."""
+    with Worker(Contender("core", 1, 1), Work((16, 4), 1000, 64, None, case="tiny")) as worker:
+        assert 0 < worker.epoch() < 60
+        gained, tolerance = worker.gain()
+    assert gained > tiny().margin
+    assert tolerance == tiny().tolerance
+
+
+def test_worker_that_fails():
+    with Worker(Contender("no such"), Work((16, 4), 1000)) as worker, pytest.raises(RuntimeError, match="no such"):
+        worker.epoch()
+
+
+def test_nothing_but_threads_is_forced_on_a_contender(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("WAKESLEEP_CPU", "baseline")
+    free, held = (Contender("NumPy", 1, avx2=avx2).environment() for avx2 in (False, True))
+    assert free["OPENBLAS_NUM_THREADS"] == held["OPENBLAS_NUM_THREADS"] == "1"
+    assert "OPENBLAS_CORETYPE" not in free
+    assert "WAKESLEEP_CPU" not in free
+    assert held["WAKESLEEP_CPU"] == "avx2"
+
+
+@pytest.mark.parametrize(
+    ("reached", "words"), [(3.9, "below must"), (4.0, "must met"), (5.4, "must met"), (5.5, "goal met")]
+)
+def test_verdict(reached, words):
+    assert verdict(reached, 4, 5.5) == words
+
+
+def test_straight_line():
+    x = np.array([1, 2, 4, 10])
+    residual, slope = straight_line(x, 3 * x)
+    assert residual == pytest.approx(0, abs=1e-12)
+    assert slope == pytest.approx(1)
+    assert straight_line(x, 5 + 3 * x)[0] == pytest.approx(0, abs=1e-12)
+    residual, slope = straight_line(x, x**2)
+    assert residual > 0.3
+    assert slope == pytest.approx(2)
+
+
+def test_a_section_replaces_only_itself(tmp_path):
+    path = tmp_path / "RESULTS.md"
+    write_section("bench.peers", "old \\1", path)
+    write_section("bench.phases", "kept", path)
+    write_section("bench.peers", "new \\1", path)
+    text = path.read_text(encoding="utf-8")
+    assert text.count("## `python -m bench.peers`") == text.count("new \\1") == text.count("kept") == 1
+    assert "old" not in text
+    assert text.index("new") < text.index("kept")
