@@ -27,6 +27,7 @@ cdef extern from "_kernels/kernels.h" nogil:
         const uint8_t *index
         const int64_t *start
         int method
+        int far
 
     ctypedef struct Source:
         uint64_t seed

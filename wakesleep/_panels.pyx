@@ -210,6 +210,10 @@ cdef Panel panel_at(const Layer *layer, Py_ssize_t panel) noexcept nogil:
                  layer.weights + skipped, layer.goal + skipped)
 
 
+cdef enum:
+    FAR = 1 << 20  # weights of a layer that nearer caches do not keep from batch to batch
+
+
 cdef inline void tick(Machine *m, int me, Py_ssize_t layer, int stage) noexcept nogil:
     """Book the time since the last tick, where somebody wants to know."""
     cdef Worker *worker = &m.workers[me]
@@ -243,6 +247,7 @@ cdef Selection selection(Machine *m, int me, int which, int level, const Packed 
     cdef Worker *worker = &m.workers[me]
     chosen.bits = bits[0]
     chosen.method = m.levels[level].method
+    chosen.far = False
     chosen.index, chosen.start = worker.index[which], worker.start[which]
     if chosen.method == C_WALK:
         m.kernels.find_bits(bits, n, n_bits, worker.index[which], worker.start[which])
@@ -259,6 +264,7 @@ cdef Selection rows_of(Machine *m, int me, int which, const Layer *layer, const 
         return chosen
     bits = level_of(m, &batch.rows, layer.source)
     chosen = selection(m, me, which, layer.source, &bits, n, layer.n_source)
+    chosen.far = layer.n_source * layer.n_target > FAR
     tick(m, me, layer.number, BITS)
     return chosen
 

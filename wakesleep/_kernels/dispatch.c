@@ -22,6 +22,9 @@ enum { MOST_GROUPS = 2 };  /* of four samples that are drawn side by side */
 static const float ZEROS[PANEL] __attribute__((aligned(64)));
 static const uint32_t IOTA[BLOCK] __attribute__((aligned(64))) = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
+/* Whole cache lines of so many bytes for each of n. */
+static inline ptrdiff_t share(ptrdiff_t bytes, ptrdiff_t n) { return (bytes / n + 63) / 64 * 64; }
+
 #define EIGHT(i) i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7
 static const uint8_t IOTA_8[64] __attribute__((aligned(64))) = {EIGHT(0),  EIGHT(8),  EIGHT(16), EIGHT(24),
                                                                EIGHT(32), EIGHT(40), EIGHT(48), EIGHT(56)};

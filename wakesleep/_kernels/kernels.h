@@ -30,6 +30,7 @@ typedef struct {
     const uint8_t *index;
     const int64_t *start;
     int method;
+    int far; /* the rows are in no near cache, and worth fetching ahead */
 } Selection;
 
 /* Where random numbers come from (eq. 8): the word of (seed, stream, sample, unit). */

@@ -1,5 +1,6 @@
 /* Sums of selected rows, and their mirror; included by body.h. V vectors of a row at a time, so that the sums stay in
- * registers; width vectors from row to row. */
+ * registers; width vectors from row to row. Where far is not 0, it is the bytes of the rows to come that are fetched with
+ * each output. */
 
 /* Sums of the rows of a list at even places, and at odd ones. */
 static INLINE void NAME(add_list)(int V, int width, const uint8_t *i, const uint8_t *end, const vf *rows, vf *even,
@@ -17,15 +18,18 @@ static INLINE void NAME(add_list)(int V, int width, const uint8_t *i, const uint
     UNROLL for (int v = 0; v < V; v++) odd[v] = NAME(add_if)(odd[v], b[v], pair, 1);
 }
 
-static INLINE void NAME(walk)(int V, int width, const Selection *selection, const vf *rows, ptrdiff_t n_rows,
-                              ptrdiff_t n_out, const vf *start, vf *first) {
+static INLINE void NAME(walk)(int V, int width, const Selection *selection, ptrdiff_t far, const vf *rows,
+                              ptrdiff_t n_rows, ptrdiff_t n_out, const vf *start, vf *first) {
     const int64_t *at = selection->start;
-    for (ptrdiff_t chunk = 0; CHUNK * chunk < n_rows; chunk++, rows += CHUNK * width)
-        for (vf *out = first, *end = first + n_out * width; out < end; out += width, at++) {
+    for (ptrdiff_t chunk = 0; CHUNK * chunk < n_rows; chunk++, rows += CHUNK * width) {
+        const char *next = (const char *)(rows + CHUNK * width);
+        for (vf *out = first, *end = first + n_out * width; out < end; out += width, at++, next += far) {
             vf even[MAX_VECTORS], odd[MAX_VECTORS];
+            if (far) fetch(next, (size_t)far);
             NAME(add_list)(V, width, selection->index + at[0], selection->index + at[1], rows, even, odd);
             UNROLL for (int v = 0; v < V; v++) out[v] = (chunk ? out[v] : start[v]) + (even[v] + odd[v]);
         }
+    }
 }
 
 /* `walk` over a single chunk, from zero, and on to the goal. */
@@ -58,13 +62,14 @@ static INLINE void NAME(make_table)(int V, int width, vf *table, const vf *rows)
 
 /* One word of every output, through G tables.  rows : from the first of the word on, 4 G of them (those beyond the last
  * are never selected).  Sums wait in out; with a goal, they are added to it and done. */
-static INLINE void NAME(pass)(int V, int width, int G, const uint32_t *words, ptrdiff_t stride, const vf *rows,
-                              ptrdiff_t n_out, const vf *start, float scale, vf *out, vf *goal) {
+static INLINE void NAME(pass)(int V, int width, int G, const uint32_t *words, ptrdiff_t stride, ptrdiff_t far,
+                              const vf *rows, ptrdiff_t n_out, const vf *start, float scale, vf *out, vf *goal) {
     vf table[8 * 16 * MAX_VECTORS];
     UNROLL for (int g = 0; g < G; g++) NAME(make_table)(V, width, table + g * 16 * V, rows + 4 * g * width);
     for (ptrdiff_t m = 0; m < n_out; m++, words += stride, out += width) {
         uint32_t bits = *words;
         vf sum[MAX_VECTORS];
+        if (far) fetch((const char *)(rows + 4 * G * width) + m * far, (size_t)far); /* for the next pass */
         if (start) {
             UNROLL for (int v = 0; v < V; v++) sum[v] = start[v];
         } else {
@@ -91,18 +96,20 @@ static INLINE void NAME(pass)(int V, int width, int G, const uint32_t *words, pt
 static INLINE void NAME(tables)(int V, int width, const Selection *selection, const vf *rows, ptrdiff_t n_rows,
                                 ptrdiff_t n_out, const vf *start, float scale, vf *scratch, vf *goal) {
     const uint32_t *words = selection->bits.words;
-    ptrdiff_t stride = selection->bits.row;
+    ptrdiff_t stride = selection->bits.row, far = selection->far ? share(32 * width * VB, n_out) : 0;
     for (ptrdiff_t row = 0; row < n_rows; row += 32, words += selection->bits.word, rows += 32 * width, start = NULL) {
         ptrdiff_t left = n_rows - row;
         vf *into = left > 32 ? NULL : goal;
-        if (left > 16)
-            NAME(pass)(V, width, 8, words, stride, rows, n_out, start, scale, scratch, into);
+        if (left > 16 && far)
+            NAME(pass)(V, width, 8, words, stride, far, rows, n_out, start, scale, scratch, into);
+        else if (left > 16)
+            NAME(pass)(V, width, 8, words, stride, 0, rows, n_out, start, scale, scratch, into);
         else if (left > 8)
-            NAME(pass)(V, width, 4, words, stride, rows, n_out, start, scale, scratch, into);
+            NAME(pass)(V, width, 4, words, stride, 0, rows, n_out, start, scale, scratch, into);
         else if (left > 4)
-            NAME(pass)(V, width, 2, words, stride, rows, n_out, start, scale, scratch, into);
+            NAME(pass)(V, width, 2, words, stride, 0, rows, n_out, start, scale, scratch, into);
         else
-            NAME(pass)(V, width, 1, words, stride, rows, n_out, start, scale, scratch, into);
+            NAME(pass)(V, width, 1, words, stride, 0, rows, n_out, start, scale, scratch, into);
     }
 }
 
@@ -148,7 +155,10 @@ static INLINE void NAME(select)(int now, int blocks, const Selection *selection,
     } else if (goal && n_rows <= CHUNK) {
         NAME(walk_into)(V, width, selection, rows, n_out, scale, goal);
     } else {
-        NAME(walk)(V, width, selection, rows, n_rows, n_out, start, scratch);
+        if (selection->far)
+            NAME(walk)(V, width, selection, share(CHUNK * width * VB, n_out), rows, n_rows, n_out, start, scratch);
+        else
+            NAME(walk)(V, width, selection, 0, rows, n_rows, n_out, start, scratch);
         for (ptrdiff_t i = 0; goal && i < n_out * width; i += width)
             UNROLL for (int v = 0; v < V; v++) goal[i + v] += scale * scratch[i + v];
     }
