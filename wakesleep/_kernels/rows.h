@@ -57,6 +57,16 @@ static INLINE void NAME(make_table)(int V, int width, vf *table, const vf *rows)
     }
 }
 
+/* Where registers are many, entries are read one after the other: loads of one column of two entries would meet in a bank of
+ * the cache. HERE keeps the compiler from putting a load off. */
+static INLINE vf NAME(here)(vf x) {
+#if VB == 64
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+}
+#define HERE(x) NAME(here)(x)
+
 /* The entry of table g that four bits of a word select. */
 #define ENTRY(g) ((const vf *)((const char *)(table + (g) * 16 * V) + (size_t)(bits >> 4 * (g) & 15) * (size_t)(V * VB)))
 
@@ -80,9 +90,14 @@ static INLINE void NAME(pass)(int V, int width, int G, const uint32_t *words, pt
         } else if (G == 2) {
             UNROLL for (int v = 0; v < V; v++) sum[v] += ENTRY(0)[v] + ENTRY(1)[v];
         } else {
-            UNROLL for (int g = 0; g < G; g += 4)
-                UNROLL for (int v = 0; v < V; v++)
-                    sum[v] += (ENTRY(g)[v] + ENTRY(g + 1)[v]) + (ENTRY(g + 2)[v] + ENTRY(g + 3)[v]);
+            UNROLL for (int g = 0; g < G; g += 4) {
+                vf low[MAX_VECTORS], high[MAX_VECTORS];
+                UNROLL for (int v = 0; v < V; v++) low[v] = HERE(ENTRY(g)[v]);
+                UNROLL for (int v = 0; v < V; v++) low[v] += ENTRY(g + 1)[v];
+                UNROLL for (int v = 0; v < V; v++) high[v] = HERE(ENTRY(g + 2)[v]);
+                UNROLL for (int v = 0; v < V; v++) high[v] += ENTRY(g + 3)[v];
+                UNROLL for (int v = 0; v < V; v++) sum[v] += low[v] + high[v];
+            }
         }
         if (goal) {
             UNROLL for (int v = 0; v < V; v++) goal[v] += scale * sum[v];
@@ -221,3 +236,4 @@ static void NAME(add_row_into)(const Packed *bits, const float *row_, int blocks
 }
 
 #undef ENTRY
+#undef HERE
