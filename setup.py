@@ -26,6 +26,11 @@ def extension(name: str, *sources: str) -> Extension:
     )
 
 
-MODULES = [extension("_panels", "wakesleep/_kernels/dispatch.c"), extension("_core"), extension("_likelihood")]
+MODULES = [
+    extension("_panels", "wakesleep/_kernels/dispatch.c"),
+    extension("_verbs"),
+    extension("_core"),
+    extension("_likelihood"),
+]
 
 setup(ext_modules=cythonize(MODULES))

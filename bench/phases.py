@@ -103,8 +103,8 @@ def main():
         machine(),
         "The limit of one thread, measured in this run: " + "; ".join(figures or ["not known, without a C compiler"])
         + ". (Additions take one operand from the nearest cache.)",
-        "Share of all threads' time; in brackets, the additions of vectors that the sums take, as a share of the limit. "
-        "Reading the clock is part of it.",
+        "Share of all threads' time, the reading of the clock included; in brackets, the additions of vectors that "
+        "the sums take, as a share of the limit.",
     ]  # fmt: skip
     for name, work in WORKS.items():
         for n_threads in (1, 2):

@@ -13,6 +13,7 @@ SLEEP: Final[int]
 IMPORTANCE: Final[int]
 FANTASY: Final[int]
 DATASETS: Final[int]
+STAGES: Final[tuple[str, ...]]
 
 __test__: dict[str, str]  # put there by Cython
 
@@ -70,6 +71,7 @@ def train(
     n_batches: int,
     learning_rates: Sequence[float],
     n_threads: int = 1,
+    clock: NDArray[np.float64] | None = None,
 ) -> None: ...
 def propagate(
     values: NDArray[np.float32], weights: NDArray[np.float32], biases: NDArray[np.float32]

@@ -13,12 +13,14 @@ import numpy as np
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from wakesleep cimport _panels
+from wakesleep cimport _verbs
+from wakesleep._order cimport Order, make_order, row_at
 from wakesleep._panels cimport (
     BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, GATHER,
-    MOST_THREADS, N_STAGES, PANEL, Batch, Kernels, Machine, Packed, Source, Unfolded, fetch, kernels, level_of, meet, seconds,
-    team_run, teach_p, teach_p_and_dream, teach_q, tick, weigh,
+    MOST_THREADS, N_STAGES, PANEL, Batch, Machine, Packed, Source, Unfolded, kernels, level_of, meet, seconds, team_run,
+    tick,
 )
+from wakesleep._verbs cimport teach_p, teach_p_and_dream, teach_q, weigh
 
 WALK, TABLES = C_WALK, C_TABLES
 INIT, ORDER, WAKE, SLEEP = C_INIT, C_ORDER, C_WAKE, C_SLEEP
@@ -33,7 +35,7 @@ def check_machine(parameters, sizes, methods):
     sizes, methods = np.asarray(sizes), np.asarray(methods)
     if sizes.dtype.kind not in "iu" or sizes.ndim != 1 or len(sizes) < 2 or (sizes < 0).any():
         raise ValueError(f"sizes: want two or more levels of 0 or more units, got {sizes.tolist()}")
-    if methods.dtype.kind not in "iu" or methods.shape != sizes.shape or not np.isin(methods, (WALK, TABLES)).all():
+    if methods.dtype.kind not in "iu" or methods.shape != sizes.shape or methods.min() < WALK or methods.max() > TABLES:
         raise ValueError(f"methods: want WALK or TABLES for each of {len(sizes)} levels, got {methods.tolist()}")
     sizes = np.ascontiguousarray(sizes, dtype=np.int64)
     methods = np.ascontiguousarray(methods, dtype=np.uint8)
@@ -87,67 +89,6 @@ def random_words(uint64_t seed, uint32_t stream, Py_ssize_t n_samples, Py_ssize_
     return words
 
 
-cdef inline uint64_t mix(uint64_t x, uint64_t key, uint64_t offset) noexcept nogil:
-    x = (x ^ key) * <uint64_t>0x9E3779B97F4A7C15 + (offset << 32)
-    x = (x ^ (x >> 32)) * <uint64_t>0xD6E8FEB86659FD93
-    return x >> 40
-
-
-cdef enum:
-    AHEAD = 64
-
-
-cdef struct Order:  # the keyed permutation of one epoch      (eq. 10)
-    uint64_t n_rows
-    int right
-    uint64_t left_mask
-    uint64_t right_mask
-    uint32_t[16] keys
-    const uint64_t *data        # or NULL, and words in a row of it
-    Py_ssize_t words
-    uint64_t first_ahead
-    Py_ssize_t[AHEAD] ahead     # rows from first_ahead on: found, and fetched, together, because one has to wait for itself
-
-
-cdef Order make_order(const Kernels *these, uint64_t seed, uint64_t epoch, uint64_t n_rows, const uint64_t *data=NULL,
-                      Py_ssize_t words=0) noexcept nogil:
-    cdef Order order
-    cdef Source source = Source(seed, C_ORDER, 8 * epoch)
-    cdef int width = 6
-    while width < 64 and (<uint64_t>1 << width) < n_rows:
-        width += 1
-    order.n_rows, order.data, order.words = n_rows, data, words
-    order.right = width // 2
-    order.left_mask = (<uint64_t>1 << (width - order.right)) - 1
-    order.right_mask = (<uint64_t>1 << order.right) - 1
-    these.random_words(&source, 8, 2, order.keys)
-    order.first_ahead = n_rows  # none yet
-    return order
-
-
-cdef inline Py_ssize_t row_at(Order *order, uint64_t index) noexcept nogil:
-    cdef uint64_t i
-    if not order.first_ahead <= index < order.first_ahead + AHEAD:
-        order.first_ahead = index
-        for i in range(AHEAD):
-            order.ahead[i] = encrypted(order, index + i) if index + i < order.n_rows else 0
-            fetch(order.data + order.ahead[i] * order.words, order.words * sizeof(uint64_t))
-    return order.ahead[index - order.first_ahead]
-
-
-cdef inline Py_ssize_t encrypted(const Order *order, uint64_t index) noexcept nogil:
-    cdef uint64_t left, right
-    cdef int i
-    while True:
-        left, right = index >> order.right, index & order.right_mask
-        for i in range(0, 16, 4):
-            left ^= mix(right, order.keys[i], order.keys[i + 1]) & order.left_mask
-            right ^= mix(left, order.keys[i + 2], order.keys[i + 3]) & order.right_mask
-        index = (left << order.right) | right
-        if index < order.n_rows:
-            return <Py_ssize_t>index
-
-
 def epoch_order(uint64_t seed, uint64_t epoch, Py_ssize_t n_rows, Py_ssize_t first=0, count=None):
     """Rows number first … first + count − 1 of the keyed permutation that is the order of an epoch      (eq. 10)"""
     cdef Py_ssize_t i, n = n_rows - first if count is None else count
@@ -193,9 +134,9 @@ cdef draw_states(parameters, sizes, methods, states, Source source, bint up):
             batch = states_from(&unfolded.machine, &view[row, 0])
             source.first_sample = first_sample + <uint64_t>row
             if up:
-                _panels.recognise(&unfolded.machine, 0, &batch, n, source)
+                _verbs.recognise(&unfolded.machine, 0, &batch, n, source)
             else:
-                _panels.dream(&unfolded.machine, 0, &batch, n, source)
+                _verbs.dream(&unfolded.machine, 0, &batch, n, source)
 
 
 cdef inline Batch states_from(const Machine *m, const uint64_t *first) noexcept nogil:
@@ -307,7 +248,7 @@ cdef void train_batches(void *job, int me) noexcept nogil:
     for step in range(t.n_batches):
         awake, n = &t.awake[step & 1], count * t.n_particles
         wake.first_sample, sleep.first_sample = <uint64_t>seen * <uint64_t>t.n_particles, seen
-        _panels.recognise(m, me, awake, n, wake)
+        _verbs.recognise(m, me, awake, n, wake)
         teach_p_and_dream(m, me, awake, n, <float>(t.rate_p / n), &t.asleep, count, sleep)
         n, row, seen = count, row + count, seen + count
         if row == t.n_rows:

@@ -13,8 +13,9 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from wakesleep._panels cimport (
-    C_IMPORTANCE, MOST_THREADS, Barrier, Batch, Machine, Source, Unfolded, recognise, team_run, weigh,
+    C_IMPORTANCE, MOST_THREADS, Barrier, Batch, Machine, Source, Unfolded, team_run,
 )
+from wakesleep._verbs cimport recognise, weigh
 
 from wakesleep import _core
 from wakesleep.parameters import Parameters

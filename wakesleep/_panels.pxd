@@ -138,15 +138,34 @@ cdef class Unfolded:
 
 
 cdef const Kernels *kernels() noexcept nogil  # those in use
-cdef void recognise(Machine *m, int me, const Batch *batch, Py_ssize_t n, Source source) noexcept nogil
-cdef void dream(Machine *m, int me, const Batch *batch, Py_ssize_t n, Source source) noexcept nogil
-cdef void teach_p(Machine *m, int me, const Batch *batch, Py_ssize_t n, const float *credit,
-                  float scale) noexcept nogil
-cdef void teach_p_and_dream(Machine *m, int me, const Batch *awake, Py_ssize_t n, float scale, const Batch *asleep,
-                            Py_ssize_t n_dreams, Source source) noexcept nogil
-cdef void teach_q(Machine *m, int me, const Batch *batch, Py_ssize_t n, const float *credit,
-                  float scale) noexcept nogil
-cdef void weigh(Machine *m, int me, const Batch *batch, Py_ssize_t n, double *log_p, double *log_q) noexcept nogil
-cdef void meet(Machine *m, int me) noexcept nogil
-cdef void tick(Machine *m, int me, Py_ssize_t layer, int stage) noexcept nogil
-cdef Packed level_of(const Machine *m, const Packed *bits, int level) noexcept nogil
+
+
+cdef inline Py_ssize_t first_block(Py_ssize_t n_blocks, Py_ssize_t n_panels, Py_ssize_t panel) noexcept nogil:
+    """Where a panel begins, so that all have about the same number of blocks."""
+    return n_blocks * panel // n_panels
+
+
+cdef inline void tick(Machine *m, int me, Py_ssize_t layer, int stage) noexcept nogil:
+    """Book the time since the last tick, where somebody wants to know."""
+    cdef Worker *worker = &m.workers[me]
+    cdef double now
+    if worker.clock != NULL:
+        now = seconds()
+        worker.clock[layer * N_STAGES + stage] += now - worker.last
+        worker.last = now
+
+
+cdef inline void meet(Machine *m, int me) noexcept nogil:
+    """Wait until the bits that the other threads have drawn are there."""
+    barrier_wait(&m.barrier)
+    tick(m, me, 2 * m.n_hidden + 1, WAIT)
+
+
+cdef inline Packed level_of(const Machine *m, const Packed *bits, int level) noexcept nogil:
+    """The bits of one level, of states in rows."""
+    return Packed(bits.words + m.levels[level].offset * bits.word, bits.row, bits.word)
+
+
+cdef inline Packed units_of(const Machine *m, const Packed *columns, int level) noexcept nogil:
+    """The bits of one level, of states in columns."""
+    return Packed(columns.words + 32 * m.levels[level].offset * columns.row, columns.row, columns.word)

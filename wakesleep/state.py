@@ -15,7 +15,7 @@ from wakesleep import _core
 from wakesleep.bits import Bits
 from wakesleep.parameters import Layer, Parameters, finite_floats, logit_of_mean
 
-WALK_BELOW, WALK_ABOVE = 0.25, 64  # share of ones, and units, from which walking over set bits was measured to be faster
+WALK_BELOW, WALK_ABOVE = 0.25, 64  # share of ones, and units: there, walking over set bits was measured to be faster
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class State:
 
 
 def methods_for(sizes: Sequence[int], density: float) -> NDArray[np.uint8]:
-    """Walk over the visible units where they are many and few are on; tables for hidden units, half of them on at first."""
+    """Walk over the visible units where they are many and few are on; tables for the others, half of them on at first."""
     methods = np.full(len(sizes), _core.TABLES, np.uint8)
     if density < WALK_BELOW and sizes[0] > WALK_ABOVE:
         methods[0] = _core.WALK
