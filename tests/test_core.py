@@ -189,6 +189,37 @@ def test_more_states_than_fit_at_a_time_equal_the_twin(cpu_level, n_rows, method
     assert_same(call)
 
 
+@pytest.mark.parametrize("methods", [(WALK, TABLES), (TABLES, WALK), (WALK, WALK)])
+@pytest.mark.parametrize("sizes", [(600, 20), (20, 600)])
+def test_walks_of_several_chunks_equal_the_twin(cpu_level, sizes, methods):
+    """More units, and more rows, than the 256 that a walk adds together."""
+    machine = random_parameters(sizes, scale=0.1), np.array(sizes), np.array(methods, np.uint8)
+    states = random_states(sizes, 300)
+
+    def call(module):
+        mine, gradient = states.copy(), np.zeros_like(machine[0])
+        module.recognise(*machine, mine, 1)
+        module.teach(*machine, mine, np.ones(300, np.float32), np.ones(300, np.float32), gradient)
+        return [mine, gradient, *module.log_probabilities(*machine, mine)]
+
+    assert_same(call)
+
+
+@pytest.mark.parametrize("method", [WALK, TABLES])
+def test_layers_too_large_for_near_caches_equal_the_twin(cpu_level, method):
+    """Their rows are fetched ahead."""
+    sizes = (1100, 1000)
+    machine = random_parameters(sizes, scale=0.1), np.array(sizes), np.full(2, method, np.uint8)
+    states = random_states(sizes, 13)
+
+    def call(module):
+        mine = states.copy()
+        module.recognise(*machine, mine, 1)
+        return [mine, *module.log_probabilities(*machine, mine)]
+
+    assert_same(call)
+
+
 def test_dream_writes_every_word(cpu_level):
     sizes, methods = (3, 20, 70), np.full(3, TABLES, np.uint8)
     parameters = random_parameters(sizes)

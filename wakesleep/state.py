@@ -57,7 +57,7 @@ class State:
 
 
 def methods_for(sizes: Sequence[int], density: float) -> NDArray[np.uint8]:
-    """Walk over the visible units where they are many and few are on; tables for the others, half of them on at first."""
+    """Walk over the visible units where they are many and few are on; tables for all others, half on at first."""
     methods = np.full(len(sizes), _core.TABLES, np.uint8)
     if density < WALK_BELOW and sizes[0] > WALK_ABOVE:
         methods[0] = _core.WALK
