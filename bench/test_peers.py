@@ -13,18 +13,19 @@ from bench.rows import CORE, comparison, straight_line, verdict
 class Learner:
     """A worker that gains so many nats."""
 
-    def __init__(self, nats):
-        self.nats = nats
+    def __init__(self, name, nats):
+        self.contender, self.nats = Contender(name), nats
 
     def gain(self, few_rows):
         return self.nats, 2.0
 
 
 def test_who_does_not_learn_the_same_is_refused():
-    assert check({"core": Learner(384.0), "peer": Learner(385.5)}, False) == {"core": 384.0, "peer": 385.5}
+    learners = [Learner("core", 384.0), Learner("peer", 385.5)]
+    assert check(learners, few_rows=False) == {"core": 384.0, "peer": 385.5}
     for nats in (343.0, 387.0, float("nan")):
         with pytest.raises(LearningError, match="peer gains"):
-            check({"core": Learner(384.0), "peer": Learner(nats)}, False)
+            check([Learner("core", 384.0), Learner("peer", nats)], few_rows=False)
 
 
 def test_core_is_compared_with_the_fastest_peer_by_medians():
