@@ -37,7 +37,7 @@ def measure(state: State, train: Bits, held_out: Bits | None, n_threads: int = 1
 
 def line(entry: dict[str, Any]) -> str:
     """One epoch of a history, under one of the headers."""
-    text = f"{entry['epoch']:5d} {entry['seconds']:8.3f} {entry['rows_per_second']:11,.0f}"
+    text = f"{entry['epoch']:5d} {entry['seconds']:8.3g} {entry['rows_per_second']:11,.0f}"
     text += f" {entry['reconstruction_cross_entropy']:14.3f}"
     if "log_likelihood" in entry:
         k = "exact" if entry["n_particles"] is None else f"{entry['n_particles']:,}"
