@@ -12,7 +12,7 @@ from wakesleep import _core, _likelihood, _panels
 
 TOY_SIZES, TOY_METHODS = np.array([3, 2]), np.array([WALK, TABLES], np.uint8)
 N = 19  # parameters of the toy
-MACHINE = {"parameters": np.zeros(N, np.float32), "sizes": TOY_SIZES, "methods": TOY_METHODS}
+MACHINE = {"parameters": np.full(N, -0.0, np.float32), "sizes": TOY_SIZES, "methods": TOY_METHODS}
 STATES = np.zeros((4, 2), np.uint64)
 VERBS = {
     "recognise": {**MACHINE, "states": STATES, "seed": 1},
@@ -72,6 +72,7 @@ REFUSED = {
         ("position", np.array([-1, 0, 0])), ("position", np.array([0, 4, 0])), ("position", [0, 0, 0]),
         ("n_particles", 2**62), ("n_particles", 2**31),
         ("learning_rates", (0.1,)), ("learning_rates", (0.1, 0.1, 0.1)), ("data", None),
+        ("clock", np.zeros((1, 3, 6))), ("clock", np.zeros((1, 4, 6), np.float32)), ("clock", [0.0]),
     ],
     "epoch_order": [("first", -1), ("first", 6), ("count", 6), ("count", -1)],
     "propagate": [

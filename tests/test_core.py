@@ -282,6 +282,17 @@ def test_training_moves_every_parameter_and_depends_on_the_seed(cpu_level):
     assert (one != two).any()
 
 
+def test_a_clock_changes_nothing_and_books_every_layer(cpu_level):
+    sizes = np.array([70, 20, 5])
+    machine = random_parameters(sizes), sizes, np.array([WALK, TABLES, TABLES], np.uint8)
+    data, clock = random_states(sizes[:1], 40), np.zeros((1, 6, len(_core.STAGES)))
+    parameters, position = machine[0].copy(), np.zeros(3, np.int64)
+    _core.train(parameters, *machine[1:], data, position, 1, 8, 2, 20, (0.1, 0.1), 1, clock)
+    assert all(map(same_bits, [parameters, position], trained(_core, machine, data, [20], 1, 8, 2, (0.1, 0.1))))
+    assert (clock >= 0).all()
+    assert clock.any(axis=2).all()
+
+
 def test_train_equals_its_parts_by_hand(cpu_level):
     checks.check_train_by_hand(_core, np.float32)
 

@@ -29,6 +29,14 @@ def test_any_number_of_threads_learns_the_bits_of_the_twin(cpu_level):
     assert not same_bits(learned(2, seed=2), alone)
 
 
+@pytest.mark.parametrize("n_batches", [-1, 0])
+def test_no_batches_change_nothing(n_batches):
+    parameters, position = random_parameters(SIZES), np.array([3, 50, 500], np.int64)
+    _core.train(parameters, SIZES, METHODS, DATA, position, 1, 40, 2, n_batches, (0.1, 0.2), 4)
+    assert same_bits(parameters, random_parameters(SIZES))
+    assert position.tolist() == [3, 50, 500]
+
+
 def test_any_number_of_threads_estimates_the_same_likelihoods():
     def estimates(n_threads):
         return _likelihood.importance(random_parameters(SIZES, scale=0.1), SIZES, METHODS, DATA, 3, 300, n_threads)

@@ -34,7 +34,7 @@ class Case(NamedTuple):
     """A machine, its rows, and how it learns them: odd sizes, and a last batch that is short."""
 
     sizes: tuple[int, ...]  # visible level first
-    density: float  # of the rows: below 0.3, sums over the visible units are walks, else tables
+    density: float  # of the rows: below 0.25, sums over more than 64 visible units are walks, else tables
     n_rows: int
     batch_size: int
     n_particles: int = 1

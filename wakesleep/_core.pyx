@@ -242,9 +242,8 @@ cdef void train_batches(void *job, int me) noexcept nogil:
     cdef Py_ssize_t step, n, count = min(t.batch_size, t.n_rows - row)
     cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
     m.workers[me].last = seconds()
-    if t.n_batches:
-        gather(t, me, &order, row, count, &t.awake[0])
-        meet(m, me)
+    gather(t, me, &order, row, count, &t.awake[0])
+    meet(m, me)
     for step in range(t.n_batches):
         awake, n = &t.awake[step & 1], count * t.n_particles
         wake.first_sample, sleep.first_sample = <uint64_t>seen * <uint64_t>t.n_particles, seen
@@ -287,7 +286,11 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
         raise ValueError(f"position: want numbers from 0, the second one below {n_rows} rows, got {position.tolist()}")
     if len(learning_rates) != 2:
         raise ValueError(f"learning_rates: want a pair, for p and for q, got {learning_rates!r}")
+    if clock is not None:
+        check_array("clock", clock, np.float64, (None, 2 * len(sizes), N_STAGES))
     parameters += 0  # no −0: so a row that nothing is added to may be left alone
+    if n_batches < 1:
+        return
     cdef Py_ssize_t n = batch_size * n_particles
     n_threads = min(n_threads, max(n * len(parameters) // WORK, 1), MOST_THREADS)
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, None, <int>n_threads, <int>n_threads)
@@ -295,7 +298,7 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
     cdef double[:, :, ::1] booked
     training.machine = &unfolded.machine
     training.data = NULL
-    if words and n_rows:
+    if words:
         training.data = &rows[0, 0]
     training.n_rows, training.seed = n_rows, seed
     training.batch_size, training.n_particles, training.n_batches = batch_size, n_particles, n_batches
@@ -304,7 +307,6 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
     training.awake[0], training.awake[1] = unfolded.batch(n, True), unfolded.batch(n, True)
     training.asleep = unfolded.batch(batch_size, True)
     if clock is not None:
-        check_array("clock", clock, np.float64, (None, 2 * len(sizes), N_STAGES))
         booked = clock
         for i in range(min(n_threads, len(clock))):
             unfolded.machine.workers[i].clock = &booked[i, 0, 0]

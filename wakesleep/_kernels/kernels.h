@@ -55,7 +55,7 @@ typedef struct {
     void (*add_rows)(const Selection *selection, const float *rows, int blocks, ptrdiff_t n_rows, ptrdiff_t n_out,
                      const float *start, float *out);
 
-    /* goal += scale * selected rows (eq. 7), the mirror.  scratch : n_out rows. */
+    /* goal += scale * selected rows (eq. 7), the mirror.  rows : n_rows + 16.  scratch : n_out rows. */
     void (*add_rows_into)(const Selection *selection, const float *rows, int blocks, ptrdiff_t n_rows, ptrdiff_t n_out,
                           float scale, float *scratch, float *goal);
 
