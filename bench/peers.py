@@ -25,12 +25,13 @@ def main():
     parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="ROW", help=f"of {', '.join(SECTIONS)}")
     parser.add_argument("--quick", action="store_true", help="three rounds in place of seven")
     options = parser.parse_args()
+    n_rounds = 3 if options.quick else 7
     rows, details, failures = [], [], []
     began, foreign = time.perf_counter(), foreign_seconds()
     for name in options.only or SECTIONS:
         print(f"{time.perf_counter() - began:6.0f} s  {name}", file=sys.stderr, flush=True)
         try:
-            found, measurements = SECTIONS[name](3 if options.quick else 7)
+            found, measurements = SECTIONS[name](n_rounds)
         except LearningError as error:
             failures.append(f"{name}: {error}")
             continue
@@ -45,14 +46,14 @@ def main():
             f"{machine()}\n- took {took:.0f} s{others}",
             *(f"{name} is not installed, and was skipped." for name in lacking),
             table(HEAD, rows),
-            "All that was timed, by turns:",
+            f"All that was timed, {n_rounds} times by turns:",
             table(DETAILS, details),
         ]
     )
     print(text)
     if failures:
         sys.exit("\n".join(failures))
-    if not options.only and not options.quick:
+    if not options.only:
         write_section("bench.peers", text)
 
 
