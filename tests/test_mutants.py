@@ -95,10 +95,10 @@ MUTANTS = {
         "streams"),
     "wake and sleep have one key": ("stream: int = SLEEP", "stream: int = WAKE", "streams"),
     "the upper half of the seed is left out": ("[seed & 0xFFFFFFFF, seed >> 32]", "[seed & 0xFFFFFFFF, 0]", "streams"),
-    "four samples share a word": ("word = (sample & np.uint64(3))", "word = (sample & np.uint64(0))", "streams"),
+    "samples share a word": ("place = (sample % ", "place = (0 * sample % ", "streams"),
     "uniform numbers stop short of 1": ("dtype(2.0**-23)", "dtype(0.99 * 2.0**-23)", "bernoulli"),
     "uniform numbers have too few bits": (
-        "words >> np.uint32(9)", "words >> np.uint32(25) << np.uint32(16)", "bernoulli"),
+        "half.astype(np.uint32)", "(half.astype(np.uint32) >> np.uint32(9) << np.uint32(9))", "bernoulli"),
     "uniform numbers are as often 0 as 1/2": ("+ dtype(2.0**-24)", "- dtype(2.0**-10)", "certain"),
     "uniform numbers lack the half": ("+ dtype(2.0**-24)", "", "decisions"),
     "bits are on with probability 1 - p": ("exp_minus(z)) < 1)", "exp_minus(z)) > 1)", "bernoulli"),

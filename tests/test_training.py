@@ -12,7 +12,7 @@ from wakesleep import DivergenceError, HelmholtzMachine, _core, _reference, like
 ROUNDING = 1e-5  # relative, of float32 sums of some hundred terms
 BIAS = 2e-6  # absolute, of the difference of two float32 biases that are below 8
 MARGIN = 4.0  # nats per digit; 40 epochs reach 5.0 to 5.3 below independent pixels
-DIVERGES = {"learning_rate": 4e38, "batch_size": 20, "random_state": 3}  # in the second epoch, see below
+DIVERGES = {"learning_rate": 4e38, "batch_size": 20, "random_state": 16}  # in the second epoch, see below
 
 
 def p_and_q(machine):

@@ -17,8 +17,8 @@ from wakesleep cimport _verbs
 from wakesleep._order cimport Order, make_order, row_at
 from wakesleep._panels cimport (
     BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, GATHER,
-    MOST_THREADS, N_STAGES, PANEL, Batch, Machine, Packed, Source, Unfolded, kernels, level_of, meet, seconds, team_run,
-    tick,
+    MOST_THREADS, N_STAGES, PANEL, Batch, Machine, Packed, Source, Unfolded, fold, kernels, level_of, meet, seconds,
+    team_run, tick, unfold,
 )
 from wakesleep._verbs cimport teach_p, teach_p_and_dream, teach_q, weigh
 
@@ -178,7 +178,6 @@ def teach(parameters, sizes, methods, states, credits_p, credits_q, gradient):
     cdef Py_ssize_t n = view.shape[0]
     cdef const float *of_p = row_credits("credits_p", credits_p, n)
     cdef const float *of_q = row_credits("credits_q", credits_q, n)
-    gradient += 0  # no −0: so a row that nothing is added to may be left alone
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, gradient)
     cdef Machine *m = &unfolded.machine
     cdef Batch batch = states_from(m, &view[0, 0] if n else NULL)
@@ -189,13 +188,15 @@ def teach(parameters, sizes, methods, states, credits_p, credits_q, gradient):
             teach_p(m, 0, &batch, n, of_p, 1)
         if of_q != NULL:
             teach_q(m, 0, &batch, n, of_q, 1)
-    unfolded.fold(gradient)
+    cdef float[::1] summed = gradient
+    fold(m, 0, &summed[0])
 
 
 # ---- the loop over minibatches ----
 
 cdef struct Training:
     Machine *machine
+    float *parameters           # the flat vector
     const uint64_t *data
     Py_ssize_t n_rows
     uint64_t seed
@@ -242,6 +243,7 @@ cdef void train_batches(void *job, int me) noexcept nogil:
     cdef Py_ssize_t step, n, count = min(t.batch_size, t.n_rows - row)
     cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
     m.workers[me].last = seconds()
+    unfold(m, me, t.parameters, False)
     gather(t, me, &order, row, count, &t.awake[0])
     meet(m, me)
     for step in range(t.n_batches):
@@ -257,6 +259,7 @@ cdef void train_batches(void *job, int me) noexcept nogil:
         if step + 1 < t.n_batches:  # the next rows, while this step's are still in use elsewhere
             gather(t, me, &order, row, count, &t.awake[(step + 1) & 1])
         teach_q(m, me, &t.asleep, n, NULL, <float>(t.rate_q / n))
+    fold(m, me, t.parameters)  # the columns that nobody else has changed
     if me == 0:
         t.position[0], t.position[1], t.position[2] = epoch, row, seen
 
@@ -288,16 +291,16 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
         raise ValueError(f"learning_rates: want a pair, for p and for q, got {learning_rates!r}")
     if clock is not None:
         check_array("clock", clock, np.float64, (None, 2 * len(sizes), N_STAGES))
-    parameters += 0  # no −0: so a row that nothing is added to may be left alone
     if n_batches < 1:
         return
     cdef Py_ssize_t n = batch_size * n_particles
     n_threads = min(n_threads, max(n * len(parameters) // WORK, 1), MOST_THREADS)
-    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, None, <int>n_threads, <int>n_threads)
+    cdef Unfolded unfolded = Unfolded(None, sizes, methods, n, None, <int>n_threads, <int>n_threads)
     cdef Training training
     cdef double[:, :, ::1] booked
     training.machine = &unfolded.machine
-    training.data = NULL
+    cdef float[::1] flat = parameters
+    training.parameters, training.data = &flat[0], NULL
     if words:
         training.data = &rows[0, 0]
     training.n_rows, training.seed = n_rows, seed
@@ -314,7 +317,6 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
         team_run(<int>n_threads, &unfolded.machine.barrier, train_batches, &training)
     for i in range(3):
         position[i] = training.position[i]
-    unfolded.fold(parameters)
 
 
 def propagate(values, weights, biases):

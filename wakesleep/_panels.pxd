@@ -55,6 +55,7 @@ cdef extern from "_kernels/kernels.h" nogil:
 
     const Kernels *kernels_for(const char *)
     const char *const *kernel_levels()
+    void want_large_pages(void *, size_t)
     void fetch(const void *, size_t)
 
 cdef extern from "_kernels/team.h" nogil:
@@ -133,16 +134,21 @@ cdef class Unfolded:
 
     cdef void *allocate(self, size_t n_bytes) except NULL
     cdef Batch batch(self, Py_ssize_t capacity, bint columns) except *
-    cdef void unfold(self, const float[::1] flat, bint goal) noexcept
-    cdef void fold(self, float[::1] flat) noexcept
 
 
+cdef void unfold(Machine *m, int me, const float *flat, bint goal) noexcept nogil
+cdef void fold(Machine *m, int me, float *flat) noexcept nogil
 cdef const Kernels *kernels() noexcept nogil  # those in use
 
 
 cdef inline Py_ssize_t first_block(Py_ssize_t n_blocks, Py_ssize_t n_panels, Py_ssize_t panel) noexcept nogil:
     """Where a panel begins, so that all have about the same number of blocks."""
     return n_blocks * panel // n_panels
+
+
+cdef inline Py_ssize_t panel_of(const Machine *m, const Layer *layer, int me) noexcept nogil:
+    """The first panel of a thread: all have about the same number of them."""
+    return layer.n_panels * me // m.barrier.n_threads
 
 
 cdef inline void tick(Machine *m, int me, Py_ssize_t layer, int stage) noexcept nogil:

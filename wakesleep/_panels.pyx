@@ -47,10 +47,15 @@ cdef const Kernels *kernels() noexcept nogil:
 
 # ---- memory ----
 
+cdef enum:
+    LARGE = 1 << 22  # bytes from which large pages pay
+
+
 cdef class Unfolded:
     """The memory of a machine while a compiled call lasts: panels of its layers, and what each thread works in.
 
     n_workers threads work at a time; of one layer, the panels are made for n_sharing of them.
+    parameters : None where the team unfolds them.
     """
 
     def __cinit__(self, const float[::1] parameters, const int64_t[::1] sizes, const uint8_t[::1] methods,
@@ -102,9 +107,10 @@ cdef class Unfolded:
             worker.tile = <float *>self.allocate((capacity + 16) * PANEL * sizeof(float))
             worker.sums = <float *>self.allocate(max(widest, 1) * PANEL * sizeof(float))
             worker.lanes = <float *>self.allocate(capacity * BLOCK * sizeof(float))
-        self.unfold(parameters, False)
+        if parameters is not None:
+            unfold(m, 0, &parameters[0], False)
         if gradient is not None:
-            self.unfold(gradient, True)
+            unfold(m, 0, &gradient[0], True)
 
     def __dealloc__(self):
         for block in self.memory or ():
@@ -116,6 +122,8 @@ cdef class Unfolded:
         if block == NULL:
             raise MemoryError(f"no room for {n_bytes} bytes to work in: use a smaller batch_size or n_particles")
         self.memory.append(<size_t>block)
+        if n_bytes >= LARGE:
+            want_large_pages(block, n_bytes)
         return <void *>((<size_t>block + 63) // 64 * 64)
 
     cdef Batch batch(self, Py_ssize_t capacity, bint columns) except *:
@@ -130,23 +138,6 @@ cdef class Unfolded:
             padded = (capacity + 31) // 32 * batch.columns.word
             batch.columns.words = <uint32_t *>self.allocate(padded * sizeof(uint32_t))
         return batch
-
-    cdef void unfold(self, const float[::1] flat, bint goal) noexcept:
-        """Copy the flat vector into the panels of the weights, or of the goal."""
-        cdef Py_ssize_t i, at = 0
-        cdef Layer *layer
-        for i in range(2 * self.machine.n_hidden + 1):
-            layer = layer_at(&self.machine, i)
-            at = copy_layer(layer, layer.goal if goal else layer.weights, layer.goal_biases if goal else layer.biases,
-                            &flat[0], at, False)
-
-    cdef void fold(self, float[::1] flat) noexcept:
-        """Copy the panels of the goal back into the flat vector."""
-        cdef Py_ssize_t i, at = 0
-        cdef Layer *layer
-        for i in range(2 * self.machine.n_hidden + 1):
-            layer = layer_at(&self.machine, i)
-            at = copy_layer(layer, layer.goal, layer.goal_biases, &flat[0], at, True)
 
 
 cdef inline Py_ssize_t chunks(Py_ssize_t n_rows) noexcept nogil:
@@ -164,21 +155,42 @@ cdef Layer *layer_at(Machine *m, Py_ssize_t i) noexcept nogil:
     return &m.p[i] if i <= m.n_hidden else &m.q[i - m.n_hidden - 1]
 
 
-cdef Py_ssize_t copy_layer(const Layer *layer, float *weights, float *biases, const float *flat, Py_ssize_t at,
-                           bint out) noexcept:
-    """Copy a layer from the flat vector at `at` into panels, or out of them; return where the next one begins."""
-    cdef Py_ssize_t row, panel, column, width, rows = layer.n_source + 16
+cdef void unfold(Machine *m, int me, const float *flat, bint goal) noexcept nogil:
+    """Copy a thread's columns of the flat vector into the panels of its weights, or of its goal. No zero keeps a sign."""
+    cdef Py_ssize_t i
+    cdef Layer *layer
+    for i in range(2 * m.n_hidden + 1):
+        layer = layer_at(m, i)
+        copy_panels(m, me, layer, layer.goal if goal else layer.weights, layer.goal_biases if goal else layer.biases,
+                    <float *>flat, False)
+        flat += (layer.n_source + 1) * layer.n_target
+
+
+cdef void fold(Machine *m, int me, float *flat) noexcept nogil:
+    """Copy the panels of a thread's goal back into the flat vector."""
+    cdef Py_ssize_t i
+    cdef Layer *layer
+    for i in range(2 * m.n_hidden + 1):
+        layer = layer_at(m, i)
+        copy_panels(m, me, layer, layer.goal, layer.goal_biases, flat, True)
+        flat += (layer.n_source + 1) * layer.n_target
+
+
+cdef void copy_panels(Machine *m, int me, const Layer *layer, float *weights, float *biases, float *flat,
+                      bint out) noexcept nogil:
+    """Copy a thread's panels of a layer from the flat vector, where the layer begins, or back into it."""
+    cdef Py_ssize_t row, panel, column, width, i, rows = layer.n_source + 16
     cdef float *inside
     cdef float *outside
     for row in range(layer.n_source + 1):
-        for panel in range(layer.n_panels):
+        for panel in range(panel_of(m, layer, me), panel_of(m, layer, me + 1)):
             column = BLOCK * first_block(layer.n_blocks, layer.n_panels, panel)
             width = BLOCK * first_block(layer.n_blocks, layer.n_panels, panel + 1) - column
-            outside = <float *>flat + at + row * layer.n_target + column
+            outside = flat + row * layer.n_target + column
             inside = weights + column * rows + row * width if row < layer.n_source else biases + column
             width = min(width, layer.n_target - column)
             if out:
                 memcpy(outside, inside, width * sizeof(float))
             else:
-                memcpy(inside, outside, width * sizeof(float))
-    return at + (layer.n_source + 1) * layer.n_target
+                for i in range(width):
+                    inside[i] = outside[i] + 0

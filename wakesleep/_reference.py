@@ -25,6 +25,7 @@ Words = NDArray[np.uint64]
 WALK, TABLES = 0, 1
 CHUNK = 256  # rows of a walk that are added to the sum together
 INIT, ORDER, WAKE, SLEEP, IMPORTANCE, FANTASY, DATASETS = (phase << 24 for phase in range(7))
+REST = 1 << 23  # added to a stream: that of the bits which seldom decide
 
 
 # ---- randomness: a pure function of (seed, stream, sample, unit) ----
@@ -48,21 +49,37 @@ def random_words(seed: int, stream: int, n_samples: int, n_units: int, first_sam
 
     Returns (n_samples, n_units) words of 32 random bits; row 0 is sample `first_sample`.
     """
+    return _random(seed, stream, n_samples, n_units, first_sample, np.uint32)
+
+
+def _random(seed: int, stream: int, n_samples: int, n_units: int, first_sample: int, dtype: Any) -> NDArray[Any]:
+    """The 128 bits of a counter are those of four samples in words of 32 bits, or of eight in words of 16."""
+    together = 16 // np.dtype(dtype).itemsize
     sample = np.uint64(first_sample) + np.arange(n_samples, dtype=np.uint64)[:, None]
-    block = sample >> np.uint64(2)
+    block = sample // np.uint64(together)
     counter = np.empty((n_samples, n_units, 4), np.uint32)
     counter[..., 0] = np.arange(n_units, dtype=np.uint32)
     counter[..., 1] = (block & np.uint64(0xFFFFFFFF)).astype(np.uint32)
     counter[..., 2] = (block >> np.uint64(32)).astype(np.uint32)
     counter[..., 3] = stream
     key = np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
-    word = (sample & np.uint64(3)).astype(np.intp)[..., None]
-    return np.take_along_axis(philox(counter, key), np.broadcast_to(word, (n_samples, n_units, 1)), -1)[..., 0]
+    words = philox(counter, key).view(dtype)
+    place = (sample % np.uint64(together)).astype(np.intp)[..., None]
+    return np.take_along_axis(words, np.broadcast_to(place, (n_samples, n_units, 1)), -1)[..., 0]
 
 
-def uniform(words: NDArray[np.uint32], dtype: Any = np.float32) -> Floats:
-    """u = (⌊word / 2⁹⌋ + ½) · 2⁻²³, exact in float32 and never 0 or 1      (eq. 9)"""
-    return np.asarray((words >> np.uint32(9)).astype(dtype) * dtype(2.0**-23) + dtype(2.0**-24))
+def random_bits(seed: int, stream: int, n_samples: int, n_units: int, first_sample: int = 0) -> NDArray[np.uint32]:
+    """2⁷ · half + ⌊rest / 2⁹⌋: 23 random bits, of which sixteen nearly always decide      (eq. 9)
+
+    So the rest has a stream of its own, and may be left undrawn.
+    """
+    half, rest = (_random(seed, s, n_samples, n_units, first_sample, np.uint16) for s in (stream, stream + REST))
+    return np.asarray((half.astype(np.uint32) << np.uint32(7)) | (rest >> np.uint16(9)))
+
+
+def uniform(bits: NDArray[np.uint32], dtype: Any = np.float32) -> Floats:
+    """u = (bits + ½) · 2⁻²³, exact in float32 and never 0 or 1      (eq. 9)"""
+    return np.asarray(bits.astype(dtype) * dtype(2.0**-23) + dtype(2.0**-24))
 
 
 def epoch_order(seed: int, epoch: int, n_rows: int, first: int = 0, count: int | None = None) -> NDArray[np.int64]:
@@ -219,7 +236,7 @@ def _source(bits: list[NDArray[np.bool_]], level: int) -> NDArray[np.bool_]:
 
 def _draw(z: Floats, seed: int, stream: int, first_sample: int) -> NDArray[np.bool_]:
     """bit = [u · (1 + e^−z) < 1]      (eq. 9)"""
-    u = uniform(random_words(seed, stream, z.shape[0], z.shape[1], first_sample), z.dtype.type)
+    u = uniform(random_bits(seed, stream, z.shape[0], z.shape[1], first_sample), z.dtype.type)
     return np.asarray(u * (z.dtype.type(1) + exp_minus(z)) < 1)
 
 
@@ -321,7 +338,8 @@ def train(
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     The p and q rates are per mean gradient.
     """
-    parameters += 0  # no −0: so a row that nothing is added to may be left alone
+    if n_batches > 0:
+        parameters += 0  # no −0: so a row that nothing is added to may be left alone
     p = Parameters(sizes, parameters)
     dtype = parameters.dtype.type
     for _ in range(n_batches):

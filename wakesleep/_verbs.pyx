@@ -9,15 +9,11 @@ from libc.string cimport memset
 
 from wakesleep._panels cimport (
     BITS, BLOCK, C_WALK, DRAW, GRADIENT, LEARN, RESIDUAL, SAMPLE, Batch, Layer, Machine, Packed, Selection,
-    Source, Worker, first_block, level_of, meet, tick, units_of,
+    Source, Worker, first_block, level_of, meet, panel_of, tick,
+    units_of,
 )
 
 # ---- one layer: each thread has its own panels of the targets, for logits, errors, gradient and update ----
-
-cdef Py_ssize_t panel_of(const Machine *m, const Layer *layer, int me) noexcept nogil:
-    """The first panel of a thread: all have about the same number of them."""
-    return layer.n_panels * me // m.barrier.n_threads
-
 
 cdef struct Panel:
     Py_ssize_t column       # where it begins

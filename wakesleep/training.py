@@ -16,7 +16,8 @@ from wakesleep.bits import Bits
 from wakesleep.parameters import Parameters
 from wakesleep.state import State
 
-SECONDS_PER_CALL = 0.05  # of the compiled loop, between looks at Ctrl-C
+SECONDS_PER_CALL = 0.05  # of the compiled loop, between looks at Ctrl-C;
+MANY = 2_500_000  # parameters: with more, calls are longer by as much, because each begins and ends with copies of all
 
 
 class DivergenceError(ValueError):
@@ -73,6 +74,7 @@ def train(
     """
     seconds, rows, n_batches = 0.0, 0, 1
     batch_size = min(batch_size, len(data))
+    aim = SECONDS_PER_CALL * max(1.0, state.parameters.flat.size / MANY)
     while state.epoch < n_epochs:
         left = -(-(len(data) - int(state.position[1])) // batch_size)
         now = min(n_batches, left)
@@ -83,7 +85,7 @@ def train(
             batch_size, n_particles, now, learning_rates, n_threads,
         )  # fmt: skip
         took = time.perf_counter() - began
-        if not np.isfinite(flat).all():
+        if not (np.isfinite(flat.min()) and np.isfinite(flat.max())):  # of NaN, both are NaN
             raise DivergenceError(
                 f"training diverged in epoch {state.epoch + 1}: the parameters are no longer finite; "
                 f"use a smaller learning_rate (now {learning_rates[0]:g} for p, {learning_rates[1]:g} for q)"
@@ -94,4 +96,4 @@ def train(
         yield Record(state, epoch, done, seconds, rows)
         if done:
             seconds, rows = 0.0, 0
-        n_batches = max(1, min(2 * n_batches, int(now * SECONDS_PER_CALL / max(took, 1e-9))))
+        n_batches = max(1, min(2 * n_batches, int(now * aim / max(took, 1e-9))))

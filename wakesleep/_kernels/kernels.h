@@ -9,6 +9,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 typedef uint16_t half_word __attribute__((may_alias));
 
@@ -33,7 +36,7 @@ typedef struct {
     int far; /* the rows are in no near cache, and worth fetching ahead */
 } Selection;
 
-/* Where random numbers come from (eq. 8): the word of (seed, stream, sample, unit). */
+/* Where random numbers come from (eq. 8): the word, or half of a word, of (seed, stream, sample, unit). */
 typedef struct {
     uint64_t seed;
     uint32_t stream;
@@ -90,6 +93,16 @@ const Kernels *kernels_for(const char *level);
 
 /* Names of the levels of this processor, weakest first, NULL-terminated. */
 const char *const *kernel_levels(void);
+
+/* Ask for large pages under memory that nobody has touched: a page then costs one fault where it would cost 512. */
+static inline void want_large_pages(void *memory, size_t n_bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    size_t begin = ((size_t)memory + 4095) & ~(size_t)4095, end = ((size_t)memory + n_bytes) & ~(size_t)4095;
+    if (begin < end) madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* a wish: refused, nothing is lost */
+#else
+    (void)memory, (void)n_bytes;
+#endif
+}
 
 /* Have memory brought nearer. */
 static inline void fetch(const void *memory, size_t n_bytes) {
