@@ -156,7 +156,7 @@ cdef Layer *layer_at(Machine *m, Py_ssize_t i) noexcept nogil:
 
 
 cdef void unfold(Machine *m, int me, const float *flat, bint goal) noexcept nogil:
-    """Copy a thread's columns of the flat vector into the panels of its weights, or of its goal. No zero keeps a sign."""
+    """Copy a thread's columns of the flat vector into the panels of its weights, or of its goal; −0 becomes 0."""
     cdef Py_ssize_t i
     cdef Layer *layer
     for i in range(2 * m.n_hidden + 1):
