@@ -89,7 +89,7 @@ static INLINE uint8_t *NAME(list)(uint64_t bits, uint8_t first, uint8_t *next) {
     for (; bits; bits &= bits - 1) *next++ = (uint8_t)(first + __builtin_ctzll(bits));
     return next;
 }
-#elif defined(__AVX512VBMI2__)
+#elif VB == 64
 static INLINE uint8_t *NAME(list)(uint64_t bits, uint8_t first, uint8_t *next) {
     __m512i numbers = _mm512_add_epi8(_mm512_load_si512(IOTA_8), _mm512_set1_epi8((char)first));
     _mm512_storeu_si512(next, _mm512_maskz_compress_epi8(bits, numbers));
