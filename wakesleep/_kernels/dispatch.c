@@ -113,6 +113,9 @@ static int has_avx512(void) { return 0; }
 #endif
 
 const char *const *kernel_levels(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init(); /* not everywhere done by then */
+#endif
     static const char *const one[] = {"baseline", NULL};
     static const char *const two[] = {"baseline", "avx2", NULL};
     static const char *const three[] = {"baseline", "avx2", "avx512", NULL};
@@ -122,6 +125,7 @@ const char *const *kernel_levels(void) {
 const Kernels *kernels_for(const char *level) {
     fill_in_byte();
 #if defined(__x86_64__)
+    __builtin_cpu_init();
     if (has_avx512() && (!level || !strcmp(level, "avx512"))) return &kernels_avx512;
     if (has_avx2() && (!level || !strcmp(level, "avx2"))) return &kernels_avx2;
 #endif
