@@ -10,8 +10,10 @@ import wakesleep
 
 # Lowest floor first; rooms of a floor know nothing of each other; a folder is one room, and so are modules joined by +.
 FLOORS = [
-    "parameters rules optimizers checkpoint drawing plotting _panels+_order+_verbs+_core",
-    "_reference _likelihood",
+    "elementary",
+    "parameters rules optimizers checkpoint drawing plotting",
+    "_panels+_order+_border+_verbs+_credits+_phases+_learning+_core",
+    "_reference+_reference_learning _likelihood",
     "bits+_packing+_bits_file",
     "state hyperparameters",
     "datasets likelihood training",

@@ -1,16 +1,10 @@
 """Mutants of the twin, each of which a check has to see. (The core equals the twin: see test_core and mutate_core.)"""
 
-from pathlib import Path
-from types import ModuleType
-
 import checks
 import numpy as np
 import pytest
 from checks import DIFFERENCE, TABLE
-
-from wakesleep import _reference
-
-SOURCE = Path(_reference.__file__).read_text(encoding="utf-8")
+from twin import mutant, twin
 
 CHECKS = {
     "golden probabilities": lambda m: checks.check_golden_probabilities(m, np.float64, TABLE),
@@ -115,18 +109,9 @@ MUTANTS = {
 }  # fmt: skip
 
 
-def mutant(text: str, replacement: str) -> ModuleType:
-    """The twin with every occurrence of a text replaced."""
-    changed = SOURCE.replace(text, replacement)
-    assert changed != SOURCE, f"the twin no longer contains {text!r}"
-    module = ModuleType("mutant")
-    exec(compile(changed, "mutant", "exec"), module.__dict__)
-    return module
-
-
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_twin_passes(name):
-    CHECKS[name](_reference)
+    CHECKS[name](twin)
 
 
 @pytest.mark.parametrize("wrong", MUTANTS)

@@ -55,7 +55,7 @@ cdef class Unfolded:
 
     def __cinit__(self, const float[::1] parameters, const int64_t[::1] sizes, const uint8_t[::1] methods,
                   Py_ssize_t capacity, const float[::1] gradient=None, int n_workers=1, int n_sharing=1):
-        cdef Py_ssize_t widest = 0, padded, i, lists = 0, starts = 0
+        cdef Py_ssize_t widest = 0, padded, i, lists = 0, starts = 0, n_blocks = 0
         cdef int level, which, n_levels = <int>sizes.shape[0]
         cdef Machine *m = &self.machine
         cdef Layer *layer
@@ -85,6 +85,8 @@ cdef class Unfolded:
             layer.n_target = sizes[layer.target]
             layer.n_source = sizes[layer.source] if layer.source < n_levels else 0
             layer.n_blocks = (layer.n_target + BLOCK - 1) // BLOCK
+            layer.first_block = n_blocks
+            n_blocks += layer.n_blocks
             layer.n_panels = ((layer.n_blocks + 3) // 4 + n_sharing - 1) // n_sharing * n_sharing
             layer.n_panels = min(layer.n_panels, layer.n_blocks)
             padded = layer.n_blocks * BLOCK

@@ -81,31 +81,28 @@ def weigh(of_p: list[Example], of_q: list[Example]) -> tuple[list[Floats], list[
     """The errors of every layer of p, and of q, and log w = log p(x, h) − log q(h | x) of every state      (eq. 5)
 
     Log-probabilities are added by sixteen units in float32, and by the layers in the order of the flat vector,
-    in float64.
+    in float64. In p, the errors of a layer without sources are those of `_error`.
     """
     errors_p, terms_p = zip(*(error_and_terms(*example) for example in of_p), strict=True)
+    errors_p = [error if example[1].shape[1] else _error(*example) for example, error in zip(of_p, errors_p, strict=True)]
     errors_q, terms_q = zip(*(error_and_terms(*example) for example in of_q), strict=True)
     log_w = np.zeros(len(errors_p[0]))
     ordered_p = [*terms_p[:0:-1], terms_p[0]]  # from the bottom up, the prior last
     for sign, terms in ((-1, ordered_p), (1, terms_q)):
         for block in np.concatenate(terms, axis=1).T:
             log_w += sign * block.astype(np.float64)
-    return list(errors_p), list(errors_q), log_w
+    return errors_p, list(errors_q), log_w
 
 
 def error_and_terms(
     layer: Layer, source: NDArray[np.bool_], target: NDArray[np.bool_], method: int
 ) -> tuple[Floats, Floats]:
-    """target − σ(z), and −log P(target | source) by blocks of sixteen units      (eqs. 5, 7)
-
-    Of the prior, the error is that of `_error`.
-    """
+    """target − σ(z), and −log P(target | source) by blocks of sixteen units      (eqs. 5, 7)"""
     z = _logits(layer, source, method)
     against = np.where(target, -z, z)
     e, one = exp_minus(np.abs(against)), z.dtype.type(1)
     wrong = np.where(against > 0, one, e) / (one + e)
-    error = np.where(target, wrong, -wrong) if source.shape[1] else _error(layer, source, target, method)
-    return error, in_blocks(softplus(against))
+    return np.where(target, wrong, -wrong), in_blocks(softplus(against))
 
 
 def in_blocks(x: Any) -> Any:
@@ -149,7 +146,7 @@ class Climber:
                 error = error * credits.reshape(-1, 1).astype(error.dtype)
                 if layer is self.p.recognition[0]:
                     n_particles = credits.shape[1]
-                    error = np.add.accumulate(error.reshape(-1, n_particles, error.shape[1]), axis=1)[:, -1]
+                    error = np.add.accumulate(error.reshape(len(credits), n_particles, error.shape[1]), axis=1)[:, -1]
                     error, source = error + error.dtype.type(0), source[::n_particles]
             _add_gradient(self.like(layer, self.gradient), source, error, method, scale)
 

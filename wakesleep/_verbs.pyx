@@ -19,20 +19,12 @@ cdef Py_ssize_t panel_of(const Machine *m, const Layer *layer, int me) noexcept 
     return layer.n_panels * me // m.barrier.n_threads
 
 
-cdef struct Panel:
-    Py_ssize_t column       # where it begins
-    Py_ssize_t n_units
-    int blocks
-    float *weights
-    float *goal
-
-
 cdef Panel panel_at(const Layer *layer, Py_ssize_t panel) noexcept nogil:
     cdef Py_ssize_t first = first_block(layer.n_blocks, layer.n_panels, panel)
     cdef Py_ssize_t end = first_block(layer.n_blocks, layer.n_panels, panel + 1)
     cdef Py_ssize_t skipped = BLOCK * first * (layer.n_source + 16)
     return Panel(BLOCK * first, min(BLOCK * end, layer.n_target) - BLOCK * first, <int>(end - first),
-                 layer.weights + skipped, layer.goal + skipped)
+                 layer.weights + skipped, layer.goal + skipped, layer.goal_biases + BLOCK * first)
 
 
 cdef enum:
@@ -68,7 +60,8 @@ cdef Selection rows_of(Machine *m, int me, int which, const Layer *layer, const 
     return chosen
 
 
-cdef Selection columns_of(Machine *m, int me, const Layer *layer, const Batch *batch, Py_ssize_t n) noexcept nogil:
+cdef Selection columns_of(Machine *m, int me, int which, const Layer *layer, const Batch *batch,
+                          Py_ssize_t n) noexcept nogil:
     """The mirror: each unit selects the states in which it is on."""
     cdef Packed bits
     cdef Selection chosen
@@ -76,7 +69,7 @@ cdef Selection columns_of(Machine *m, int me, const Layer *layer, const Batch *b
         memset(&chosen, 0, sizeof(Selection))
         return chosen
     bits = units_of(m, &batch.columns, layer.source)
-    chosen = selection(m, me, 1, layer.source, &bits, layer.n_source, n)
+    chosen = selection(m, me, which, layer.source, &bits, layer.n_source, n)
     tick(m, me, layer.number, BITS)
     return chosen
 
@@ -113,7 +106,7 @@ cdef void learn_panel(Machine *m, int me, const Layer *layer, const Panel *panel
     cdef Packed target = level_of(m, &batch.rows, layer.target)
     tick(m, me, layer.number, LEARN)
     m.kernels.residual(z, not layer.n_source, panel.blocks, n, &target, panel.column // BLOCK, credit, scale,
-                       layer.goal_biases + panel.column)
+                       panel.goal_biases)
     tick(m, me, layer.number, RESIDUAL)
     if not layer.n_source:
         return
@@ -146,28 +139,10 @@ cdef void learn(Machine *m, int me, const Layer *layer, const Batch *batch, Py_s
     if first < end:
         rows = rows_of(m, me, 0, layer, batch, n)
         if n > 1:
-            columns = columns_of(m, me, layer, batch, n)
+            columns = columns_of(m, me, 1, layer, batch, n)
     for i in range(first, end):
         panel = panel_at(layer, i)
         learn_panel(m, me, layer, &panel, &rows, &columns, batch, n, credit, scale)
-
-
-cdef void learn_and_draw(Machine *m, int me, const Layer *layer, const Batch *awake, Py_ssize_t n, float scale,
-                         const Batch *asleep, Py_ssize_t n_dreams, Source source) noexcept nogil:
-    """`learn`, and then `draw` while the weights are at hand."""
-    cdef Selection rows, columns, dreamt
-    cdef Panel panel
-    cdef Py_ssize_t i, first = panel_of(m, layer, me), end = panel_of(m, layer, me + 1)
-    source.stream += <uint32_t>layer.target
-    if first < end:
-        rows = rows_of(m, me, 0, layer, awake, n)
-        if n > 1:
-            columns = columns_of(m, me, layer, awake, n)
-        dreamt = rows_of(m, me, 2, layer, asleep, n_dreams)
-    for i in range(first, end):
-        panel = panel_at(layer, i)
-        learn_panel(m, me, layer, &panel, &rows, &columns, awake, n, NULL, scale)
-        draw_panel(m, me, layer, &panel, &dreamt, asleep, n_dreams, &source)
 
 
 cdef void add_log_p(Machine *m, int me, const Layer *layer, const Batch *batch, Py_ssize_t n,
@@ -217,16 +192,6 @@ cdef void teach_p(Machine *m, int me, const Batch *batch, Py_ssize_t n, const fl
         if level == m.n_hidden - 1:
             meet(m, me)
         learn(m, me, &m.p[level], batch, n, credit, scale)
-
-
-cdef void teach_p_and_dream(Machine *m, int me, const Batch *awake, Py_ssize_t n, float scale, const Batch *asleep,
-                            Py_ssize_t n_dreams, Source source) noexcept nogil:
-    """`teach_p`, and `dream`: each layer as soon as it has learned."""
-    cdef int level
-    for level in range(m.n_hidden, -1, -1):
-        if level < m.n_hidden:
-            meet(m, me)
-        learn_and_draw(m, me, &m.p[level], awake, n, scale, asleep, n_dreams, source)
 
 
 cdef void teach_q(Machine *m, int me, const Batch *batch, Py_ssize_t n, const float *credit,

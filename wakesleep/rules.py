@@ -144,6 +144,7 @@ RULES = {
     "leave-one-out": Kind(leave_one_out, sleep_weight=0.0),
     "bihm": Kind(bihm, sleep_weight=0.0),
 }
+OWN = Kind(wake_sleep, sleep_weight=0.0, fewest_particles=1)  # a function of the user's; `credits` is that function
 
 
 def checked(credits: Any, shape: tuple[int, ...]) -> Credits:
