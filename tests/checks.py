@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import _reference
-from wakesleep.optimizers import MOMENTS, Optimizer, update
+from wakesleep.optimizers import MOMENTS, SGD, Optimizer, update
 from wakesleep.parameters import Parameters
-from wakesleep.rules import Rule
+from wakesleep.rules import WAKE_SLEEP, Rule
 
 WALK, TABLES = _reference.WALK, _reference.TABLES
 
@@ -20,6 +20,7 @@ FLOAT32 = 1e-6  # absolute: some ten roundings of 6e-8, and an exp that is good 
 DIFFERENCE = 1e-8  # absolute, of a central difference with STEP: truncation ~STEP², rounding ~1e-15/STEP
 BY_HAND = {np.float32: 1e-5, np.float64: 1e-9}  # absolute, of four steps; optimizers divide by small numbers
 STEP = 1e-5
+TWO_PARTICLES = Rule(n_particles=2)  # of wake-sleep
 Z_MAX = 4.0  # standard errors; one of the few hundred comparisons would go beyond in 1 % of all choices of seeds
 
 
@@ -238,7 +239,8 @@ def check_sampled_train(module: Any, dtype: Any, repeats: int = 150, n: int = 40
 
     def moved(seed: int, rates: tuple[float, float]) -> Any:
         parameters = TOY.parameters(dtype)
-        train(module, parameters, TOY.sizes, TOY.methods, data, np.zeros(3, np.int64), seed, n, 1, rates, Rule(n_particles=2))
+        position = np.zeros(3, np.int64)
+        train(module, parameters, TOY.sizes, TOY.methods, data, position, seed, n, 1, rates, TWO_PARTICLES)
         return parameters - TOY.parameters(dtype)
 
     p_only, q_only = (0.25, 0.0), (0.0, 0.5)
@@ -249,7 +251,7 @@ def check_sampled_train(module: Any, dtype: Any, repeats: int = 150, n: int = 40
 def train(
     module: Any, parameters: NDArray[Any], sizes: Any, methods: NDArray[np.uint8], data: NDArray[np.uint64],
     position: NDArray[np.int64], seed: int, batch_size: int, n_batches: int, rates: Sequence[float],
-    rule: Rule = Rule(), optimizer: Optimizer = Optimizer(), moments: NDArray[Any] | None = None, step: int = 0,
+    rule: Rule = WAKE_SLEEP, optimizer: Optimizer = SGD, moments: NDArray[Any] | None = None, step: int = 0,
     **how: Any,
 ) -> None:  # fmt: skip
     """`module.train` with the same rates in all minibatches, and if need be moments that begin with zero."""
@@ -261,7 +263,7 @@ def train(
 
 
 def check_train_by_hand(
-    module: Any, dtype: Any, rule: Rule = Rule(n_particles=2), optimizer: Optimizer = Optimizer()
+    module: Any, dtype: Any, rule: Rule = TWO_PARTICLES, optimizer: Optimizer = SGD
 ) -> None:
     """Four minibatches, a short one among them, are what the rule and the optimizer say: p awake, then q."""
     sizes, seed, batch_size, rates = (5, 4, 3), 9, 3, (0.3, 0.2)

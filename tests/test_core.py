@@ -3,13 +3,13 @@
 import checks
 import numpy as np
 import pytest
-from checks import TABLES, WALK, random_parameters, random_states, same_bits
+from checks import TABLES, TWO_PARTICLES, WALK, random_parameters, random_states, same_bits
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twin import twin
 
 from wakesleep import _core, _reference
-from wakesleep.optimizers import MOMENTS, OPTIMIZERS, Optimizer
+from wakesleep.optimizers import MOMENTS, OPTIMIZERS, SGD, Optimizer
 from wakesleep.parameters import Parameters
 from wakesleep.rules import BASELINES, RULES, Rule
 
@@ -246,7 +246,7 @@ def test_propagate_equals_the_twin(cpu_level, n_rows, n_source, n_target, scale)
 
 
 def trained(
-    module, machine, data, calls, seed, batch_size, rates, rule=Rule(n_particles=2), optimizer=Optimizer(), n_threads=1
+    module, machine, data, calls, seed, batch_size, rates, rule=TWO_PARTICLES, optimizer=SGD, n_threads=1
 ):
     """Parameters, moments and position after these numbers of minibatches, one call for each."""
     parameters, position, step = machine[0].copy(), np.zeros(3, np.int64), 0
@@ -329,7 +329,7 @@ def test_a_clock_changes_nothing_and_books_every_layer(cpu_level):
     machine = random_parameters(sizes), sizes, np.array([WALK, TABLES, TABLES], np.uint8)
     data, clock = random_states(sizes[:1], 40), np.zeros((1, 6, len(_core.STAGES)))
     parameters, position = machine[0].copy(), np.zeros(3, np.int64)
-    checks.train(_core, parameters, *machine[1:], data, position, 1, 8, 20, (0.1, 0.1), Rule(n_particles=2), clock=clock)
+    checks.train(_core, parameters, *machine[1:], data, position, 1, 8, 20, (0.1, 0.1), TWO_PARTICLES, clock=clock)
     unclocked, _, _ = trained(_core, machine, data, [20], 1, 8, (0.1, 0.1))
     assert same_bits(parameters, unclocked)
     assert (clock >= 0).all()

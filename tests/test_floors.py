@@ -77,7 +77,7 @@ def test_imports_go_down():
         ("bits.py", "import wakesleep.machine as m"),  # up
         ("machine.py", "import wakesleep"),
         ("_core.pyx", "from wakesleep._likelihood cimport (\n    f,\n)"),
-        ("_panels.pxd", "from wakesleep cimport parameters"),
+        ("_panels.pxd", "from wakesleep cimport bits"),
         ("_likelihood.pyx", "cimport wakesleep.bits"),
         ("bits.py", "from . import parameters"),  # not readable as a floor
         ("novelty.py", ""),

@@ -5,7 +5,7 @@ import itertools
 import checks
 import numpy as np
 import pytest
-from checks import TABLE, TOY, Z_MAX, layout
+from checks import TABLE, TOY, layout
 from twin import twin
 
 from wakesleep import _reference
@@ -49,8 +49,8 @@ def by_enumeration(rule, parameters=TOY.float64):
     tuples = np.array(list(itertools.product(range(4), repeat=rule.n_particles)))
     v, u = rule.credits((log_p - log_q)[tuples])
     probability = np.exp(log_q)[tuples].prod(axis=1, keepdims=True)
-    credits = [np.bincount(tuples.ravel(), (probability * credit).ravel(), 4) for credit in (v, u)]
-    return checks.taught(_reference, parameters, states, *credits)
+    of_states = [np.bincount(tuples.ravel(), (probability * credit).ravel(), 4) for credit in (v, u)]
+    return checks.taught(_reference, parameters, states, *of_states)
 
 
 @every_golden

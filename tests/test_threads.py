@@ -7,21 +7,21 @@ import time
 import numpy as np
 import pytest
 import trainings
-from checks import TABLES, WALK, random_parameters, random_states, same_bits, train
+from checks import TABLES, TWO_PARTICLES, WALK, random_parameters, random_states, same_bits, train
 from twin import twin
 
 from wakesleep import _core, _likelihood
-from wakesleep.optimizers import Optimizer
-from wakesleep.rules import Rule
+from wakesleep.optimizers import SGD
 
 SIZES = np.array([130, 70, 33])  # with forty rows, two particles each, a step has work for seven threads
 METHODS = np.array([WALK, TABLES, TABLES], np.uint8)
 DATA = random_states(SIZES[:1], 90)
 
 
-def learned(n_threads, module=_core, seed=1, rule=Rule(n_particles=2), optimizer=Optimizer()):
+def learned(n_threads, module=_core, seed=1, rule=TWO_PARTICLES, optimizer=SGD):
     parameters, position = random_parameters(SIZES, scale=0.1), np.zeros(3, np.int64)
-    train(module, parameters, SIZES, METHODS, DATA, position, seed, 40, 7, (0.1, 0.2), rule, optimizer, n_threads=n_threads)
+    how = (rule, optimizer)
+    train(module, parameters, SIZES, METHODS, DATA, position, seed, 40, 7, (0.1, 0.2), *how, n_threads=n_threads)
     return parameters
 
 

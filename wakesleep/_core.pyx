@@ -14,18 +14,18 @@ from libc.string cimport memcpy, memset
 from wakesleep cimport _verbs
 from wakesleep._order cimport Order, make_order, row_at
 from wakesleep._panels cimport (
-    BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, PANEL, Batch, Machine,
-    Packed, Source, Unfolded, kernels,
+    BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, PANEL, Batch,
+    Machine, Packed, Source, Unfolded, kernels,
 )
 from wakesleep._verbs cimport teach_p, teach_q, weigh
 
+from wakesleep import _learning
 from wakesleep._border import check_array, check_bits, check_flat, check_machine
-from wakesleep._learning import STAGES as STAGES
-from wakesleep._learning import train as train
 
 WALK, TABLES = C_WALK, C_TABLES
 INIT, ORDER, WAKE, SLEEP = C_INIT, C_ORDER, C_WAKE, C_SLEEP
 IMPORTANCE, FANTASY, DATASETS = C_IMPORTANCE, C_FANTASY, C_DATASETS
+STAGES, train = _learning.STAGES, _learning.train
 
 
 cdef const float *row_credits(name, credits_, Py_ssize_t n) except? NULL:

@@ -4,6 +4,8 @@
 `wakesleep.rules` is the same in NumPy, says where each is from, and agrees in every bit.
 """
 
+from math import factorial
+
 from libc.math cimport frexp, sqrt
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
@@ -11,11 +13,8 @@ from libc.string cimport memcpy
 cdef double[14] COEFFICIENTS    # 1/13! ... 1/0!
 cdef double[12] ODD             # 1/23, 1/21 ... 1
 cdef int i
-COEFFICIENTS[13] = 1
-factorial = 1
-for i in range(1, 14):
-    factorial *= i
-    COEFFICIENTS[13 - i] = 1.0 / factorial
+for i in range(14):
+    COEFFICIENTS[13 - i] = 1 / float(factorial(i))
 for i in range(12):
     ODD[i] = 1.0 / (23 - 2 * i)
 

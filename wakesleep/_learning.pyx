@@ -75,36 +75,36 @@ cdef void gather(const Training *t, int me, Order *order, Py_ssize_t first, Py_s
 
 cdef void ask_own_rule(Training *t, Py_ssize_t count) noexcept nogil:
     """Credits from a callable. What it raises ends the call."""
-    cdef Learning *l = &t.learning
+    cdef Learning *job = &t.learning
     cdef double[:, ::1] log_w
     cdef float[:, ::1] v, u
     with gil:
         try:
-            log_w = np.empty((count, l.n_particles))
-            memcpy(&log_w[0, 0], l.log_w, count * l.n_particles * sizeof(double))
-            credits = checked((<object>t.own_rule)(np.asarray(log_w)), (count, l.n_particles))
+            log_w = np.empty((count, job.n_particles))
+            memcpy(&log_w[0, 0], job.log_w, count * job.n_particles * sizeof(double))
+            credits = checked((<object>t.own_rule)(np.asarray(log_w)), (count, job.n_particles))
             v, u = (np.ascontiguousarray(credit, np.float32) for credit in credits)
-            memcpy(l.v, &v[0, 0], count * l.n_particles * sizeof(float))
-            memcpy(l.u, &u[0, 0], count * l.n_particles * sizeof(float))
+            memcpy(job.v, &v[0, 0], count * job.n_particles * sizeof(float))
+            memcpy(job.u, &u[0, 0], count * job.n_particles * sizeof(float))
         except BaseException as error:
             (<list>t.raised).append(error)
             t.stopped = True
 
 
-cdef void train_batches(void *job, int me) noexcept nogil:
+cdef void train_batches(void *training, int me) noexcept nogil:
     """What each thread does; only bits, log-probabilities and credits go from one to another.
 
     Wake: q explains the data, and p learns to make them. Sleep: p dreams, and q learns to explain the dream.
     """
-    cdef Training *t = <Training *>job
-    cdef Learning *l = &t.learning
-    cdef Machine *m = l.machine
+    cdef Training *t = <Training *>training
+    cdef Learning *job = &t.learning
+    cdef Machine *m = job.machine
     cdef Step now
     cdef int64_t epoch = t.position[0], row = t.position[1], seen = t.position[2]
     cdef Py_ssize_t words = (m.levels[0].n_units + 63) // 64
     cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words)
     cdef Py_ssize_t step, count = min(t.batch_size, t.n_rows - row)
-    cdef int again, sleep_steps = t.sleep_steps if l.sleep_weight > 0 else 1
+    cdef int again, sleep_steps = t.sleep_steps if job.sleep_weight > 0 else 1
     cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
     now.asleep = &t.asleep
     m.workers[me].last = seconds()
@@ -114,22 +114,22 @@ cdef void train_batches(void *job, int me) noexcept nogil:
         now.awake, now.count = &t.awake[step & 1], count
         now.rate_p, now.rate_q = t.rates[2 * step], t.rates[2 * step + 1]
         now.number_p = t.number + step + 1
-        wake.first_sample = <uint64_t>seen * <uint64_t>l.n_particles
+        wake.first_sample = <uint64_t>seen * <uint64_t>job.n_particles
         sleep.first_sample = <uint64_t>seen * <uint64_t>t.sleep_steps
-        _phases.recognise(l, me, &now, wake)
-        if l.rule != WAKE_SLEEP:
+        _phases.recognise(job, me, &now, wake)
+        if job.rule != WAKE_SLEEP:
             meet(m, me)
-            _phases.weigh(l, me, &now)
+            _phases.weigh(job, me, &now)
             meet(m, me)
-            _phases.give_credits(l, me, &now)
-            if l.rule == CALLABLE:
+            _phases.give_credits(job, me, &now)
+            if job.rule == CALLABLE:
                 meet(m, me)
                 if me == 0:
                     ask_own_rule(t, count)
             meet(m, me)
             if t.stopped:
                 return
-        _phases.teach_p_and_dream(l, me, &now, sleep)
+        _phases.teach_p_and_dream(job, me, &now, sleep)
         row, seen = row + count, seen + count
         if row == t.n_rows:
             epoch, row = epoch + 1, 0
@@ -143,7 +143,7 @@ cdef void train_batches(void *job, int me) noexcept nogil:
                 sleep.first_sample += <uint64_t>now.count
                 _verbs.dream(m, me, &t.asleep, now.count, sleep)
             now.number_q = (now.number_p - 1) * <uint64_t>t.sleep_steps + <uint64_t>again + 1
-            _phases.teach_q(l, me, &now, l.wake_q and not again)
+            _phases.teach_q(job, me, &now, job.wake_q and not again)
     if me == 0:
         t.position[0], t.position[1], t.position[2] = epoch, row, seen
 
@@ -250,36 +250,36 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
         copy_moment(unfolded, i, kept[i], True)
 
 
-cdef set_rule(Learning *l, Unfolded unfolded, rule, Py_ssize_t batch_size, Py_ssize_t n_threads):
+cdef set_rule(Learning *job, Unfolded unfolded, rule, Py_ssize_t batch_size, Py_ssize_t n_threads):
     """What a rule takes, and room for the errors and log weights of its particles."""
     cdef Machine *m = &unfolded.machine
     cdef Layer *layer
     cdef Py_ssize_t i, n_blocks = m.q[m.n_hidden - 1].first_block + m.q[m.n_hidden - 1].n_blocks
-    l.rule = CALLABLE if callable(rule.name) else RULES[rule.name]
-    if l.rule == VIMCO and rule.baseline == "arithmetic":
-        l.rule = VIMCO_ARITHMETIC
-    l.gamma, l.n_particles, l.sleep_weight = rule.gamma, rule.n_particles, rule.sleep_weight
-    l.capacity = batch_size * l.n_particles
-    l.wake_q = l.rule != WAKE_SLEEP and l.sleep_weight < 1
-    if l.rule == WAKE_SLEEP:
+    job.rule = CALLABLE if callable(rule.name) else RULES[rule.name]
+    if job.rule == VIMCO and rule.baseline == "arithmetic":
+        job.rule = VIMCO_ARITHMETIC
+    job.gamma, job.n_particles, job.sleep_weight = rule.gamma, rule.n_particles, rule.sleep_weight
+    job.capacity = batch_size * job.n_particles
+    job.wake_q = job.rule != WAKE_SLEEP and job.sleep_weight < 1
+    if job.rule == WAKE_SLEEP:
         return
-    l.terms = <float *>unfolded.allocate(n_blocks * l.capacity * sizeof(float))
-    l.log_w = <double *>unfolded.allocate(l.capacity * sizeof(double))
-    l.v = <float *>unfolded.allocate(l.capacity * sizeof(float))
-    l.u = <float *>unfolded.allocate(l.capacity * sizeof(float))
-    l.scratch = <double *>unfolded.allocate(2 * l.n_particles * n_threads * sizeof(double))
-    if l.wake_q:
-        l.examples = unfolded.batch(batch_size, True)
+    job.terms = <float *>unfolded.allocate(n_blocks * job.capacity * sizeof(float))
+    job.log_w = <double *>unfolded.allocate(job.capacity * sizeof(double))
+    job.v = <float *>unfolded.allocate(job.capacity * sizeof(float))
+    job.u = <float *>unfolded.allocate(job.capacity * sizeof(float))
+    job.scratch = <double *>unfolded.allocate(2 * job.n_particles * n_threads * sizeof(double))
+    if job.wake_q:
+        job.examples = unfolded.batch(batch_size, True)
     for i in range(2 * m.n_hidden + 1):
         layer = layer_at(m, i)
-        if (layer.n_source if i <= m.n_hidden else l.wake_q):
-            layer.errors = <float *>unfolded.allocate(layer.n_blocks * BLOCK * (l.capacity + 16) * sizeof(float))
+        if (layer.n_source if i <= m.n_hidden else job.wake_q):
+            layer.errors = <float *>unfolded.allocate(layer.n_blocks * BLOCK * (job.capacity + 16) * sizeof(float))
 
 
-cdef set_optimizer(Learning *l, Unfolded unfolded, optimizer, Py_ssize_t n_threads):
+cdef set_optimizer(Learning *job, Unfolded unfolded, optimizer, Py_ssize_t n_threads):
     """What an optimizer takes, and room for the gradient: one panel for each thread, or all where it is clipped."""
     cdef Machine *m = &unfolded.machine
-    cdef Climb *climb = &l.climb
+    cdef Climb *climb = &job.climb
     cdef Layer *layer
     cdef Py_ssize_t i, j, n_blocks, most = 0, padded, rows
     cdef bint averages_squares = optimizer.name != "momentum"
@@ -307,7 +307,7 @@ cdef set_optimizer(Learning *l, Unfolded unfolded, optimizer, Py_ssize_t n_threa
             layer.goal_biases = <float *>unfolded.allocate(padded * sizeof(float))
     if climb.clipped:
         n_blocks = m.q[m.n_hidden - 1].first_block + m.q[m.n_hidden - 1].n_blocks
-        l.squares = <double *>unfolded.allocate(n_blocks * sizeof(double))
+        job.squares = <double *>unfolded.allocate(n_blocks * sizeof(double))
         return
     for i in range(n_threads):
         m.workers[i].goal = <float *>unfolded.allocate(most * PANEL * sizeof(float))

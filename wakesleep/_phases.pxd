@@ -44,8 +44,8 @@ cdef struct Step:  # of one minibatch
     uint64_t number_q
 
 
-cdef void recognise(Learning *l, int me, const Step *step, Source source) noexcept nogil
-cdef void weigh(Learning *l, int me, const Step *step) noexcept nogil
-cdef void give_credits(Learning *l, int me, const Step *step) noexcept nogil
-cdef void teach_p_and_dream(Learning *l, int me, const Step *step, Source source) noexcept nogil
-cdef void teach_q(Learning *l, int me, const Step *step, bint awake_too) noexcept nogil
+cdef void recognise(Learning *job, int me, const Step *step, Source source) noexcept nogil
+cdef void weigh(Learning *job, int me, const Step *step) noexcept nogil
+cdef void give_credits(Learning *job, int me, const Step *step) noexcept nogil
+cdef void teach_p_and_dream(Learning *job, int me, const Step *step, Source source) noexcept nogil
+cdef void teach_q(Learning *job, int me, const Step *step, bint awake_too) noexcept nogil

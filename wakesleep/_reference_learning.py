@@ -13,8 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep._reference import (
-    SLEEP, WAKE, Floats, Words, _add_gradient, _error, _logits, _q_and_p, dream, epoch_order, exp_minus, levels,
-    recognise, softplus, words_of,
+    SLEEP,
+    WAKE,
+    Floats,
+    Words,
+    _add_gradient,
+    _error,
+    _logits,
+    _q_and_p,
+    dream,
+    epoch_order,
+    exp_minus,
+    levels,
+    recognise,
+    softplus,
+    words_of,
 )  # fmt: skip
 from wakesleep.optimizers import Optimizer, update
 from wakesleep.parameters import Layer, Parameters
@@ -83,15 +96,17 @@ def weigh(of_p: list[Example], of_q: list[Example]) -> tuple[list[Floats], list[
     Log-probabilities are added by sixteen units in float32, and by the layers in the order of the flat vector,
     in float64. In p, the errors of a layer without sources are those of `_error`.
     """
-    errors_p, terms_p = zip(*(error_and_terms(*example) for example in of_p), strict=True)
-    errors_p = [error if example[1].shape[1] else _error(*example) for example, error in zip(of_p, errors_p, strict=True)]
-    errors_q, terms_q = zip(*(error_and_terms(*example) for example in of_q), strict=True)
+    errors_p, terms_p = map(list, zip(*(error_and_terms(*example) for example in of_p), strict=True))
+    errors_q, terms_q = map(list, zip(*(error_and_terms(*example) for example in of_q), strict=True))
+    for i, example in enumerate(of_p):
+        if not example[1].shape[1]:
+            errors_p[i] = _error(*example)
     log_w = np.zeros(len(errors_p[0]))
     ordered_p = [*terms_p[:0:-1], terms_p[0]]  # from the bottom up, the prior last
     for sign, terms in ((-1, ordered_p), (1, terms_q)):
         for block in np.concatenate(terms, axis=1).T:
             log_w += sign * block.astype(np.float64)
-    return errors_p, list(errors_q), log_w
+    return errors_p, errors_q, log_w
 
 
 def error_and_terms(
@@ -136,17 +151,17 @@ class Climber:
         mine, theirs = ([*m.generative, m.prior, *m.recognition] for m in (self.p, parameters))
         return next(other for own, other in zip(mine, theirs, strict=True) if own is layer)
 
-    def add(self, examples: list[Example], errors: list[Floats], credits: Doubles | None, scale: Any) -> None:
+    def add(self, examples: list[Example], errors: list[Floats], given: Doubles | None, scale: Any) -> None:
         """gradient += scale · Σ credit ∇log P(target | source)      (eq. 7)
 
         For q, the first layer's rows are the same for all particles of an example: their errors are added first.
         """
         for (layer, source, _, method), error in zip(examples, errors, strict=True):
-            if credits is not None:
-                error = error * credits.reshape(-1, 1).astype(error.dtype)
+            if given is not None:
+                error = error * given.reshape(-1, 1).astype(error.dtype)
                 if layer is self.p.recognition[0]:
-                    n_particles = credits.shape[1]
-                    error = np.add.accumulate(error.reshape(len(credits), n_particles, error.shape[1]), axis=1)[:, -1]
+                    n_particles = given.shape[1]
+                    error = np.add.accumulate(error.reshape(len(given), n_particles, error.shape[1]), axis=1)[:, -1]
                     error, source = error + error.dtype.type(0), source[::n_particles]
             _add_gradient(self.like(layer, self.gradient), source, error, method, scale)
 

@@ -73,7 +73,7 @@ def rule(params: dict[str, Any]) -> Rule:
     n_particles = kind.n_particles if given is None else count("n_particles", given, least=kind.fewest_particles)
     sleep_weight = kind.sleep_weight if weight is None else number("sleep_weight", weight, 0, 1)
     if name == "wake-sleep" and not sleep_weight:
-        raise ValueError("sleep_weight: want a number above 0 with rule 'wake-sleep', whose q learns asleep only, got 0")
+        raise ValueError("sleep_weight: want more than 0 with rule 'wake-sleep', whose q learns asleep only, got 0")
     sleep_steps = count("sleep_steps", params["sleep_steps"])
     gamma, baseline = number("gamma", params["gamma"], 0, 1), choice("baseline", params["baseline"], BASELINES)
     return Rule(name, n_particles, sleep_weight, sleep_steps, gamma, baseline)
@@ -94,7 +94,7 @@ def number(name: str, value: Any, least: float, most: float) -> float:
     """A real number from `least` to `most`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}: want a number, got {value!r:.80}")
-    if not least <= value <= most:
+    if not least <= float(value) <= most:
         raise ValueError(f"{name}: want a number from {least:g} to {most:g}, got {value!r:.80}")
     return float(value)
 

@@ -34,6 +34,8 @@ class Optimizer(NamedTuple):
         """Whether errors may go to the weights at once, without a gradient."""
         return self.name == "sgd" and not self.weight_decay and self.clip_norm is None
 
+SGD = Optimizer()
+
 
 def power(base: float, exponent: int) -> float:
     """base^exponent by repeated squaring: the same bits everywhere."""

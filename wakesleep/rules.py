@@ -36,8 +36,13 @@ class Rule(NamedTuple):
         """v and u of log weights.  log_w : (B, K).  Returns (B, K), and (B, K) or None."""
         if callable(self.name):
             return checked(self.name(log_w), log_w.shape)
-        options = {"ovis": {"gamma": self.gamma}, "vimco": {"baseline": self.baseline}}
-        return RULES[self.name].credits(log_w, **options.get(self.name, {}))
+        if self.name == "ovis":
+            return ovis(log_w, self.gamma)
+        if self.name == "vimco":
+            return vimco(log_w, self.baseline)
+        return RULES[self.name].credits(log_w)
+
+WAKE_SLEEP = Rule()
 
 
 class Kind(NamedTuple):
@@ -147,7 +152,7 @@ RULES = {
 OWN = Kind(wake_sleep, sleep_weight=0.0, fewest_particles=1)  # a function of the user's; `credits` is that function
 
 
-def checked(credits: Any, shape: tuple[int, ...]) -> Credits:
+def checked(returned: Any, shape: tuple[int, ...]) -> Credits:
     """What a rule of the user's own returned: v and u.
 
     Raises
@@ -155,10 +160,10 @@ def checked(credits: Any, shape: tuple[int, ...]) -> Credits:
     ValueError
         If it is not a pair of finite real arrays of this shape.
     """
-    if not isinstance(credits, tuple | list) or len(credits) != 2:
-        raise ValueError(f"rule: want a pair (v, u) of arrays of shape {shape}, got {credits!r:.80}")
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise ValueError(f"rule: want a pair (v, u) of arrays of shape {shape}, got {returned!r:.80}")
     arrays = []
-    for name, credit in zip("vu", credits, strict=True):
+    for name, credit in zip("vu", returned, strict=True):
         array = np.asarray(credit)
         if array.dtype.kind not in "fiu" or array.shape != shape:
             raise ValueError(f"rule: want {name} of real numbers and shape {shape}, got {array.dtype} of {array.shape}")

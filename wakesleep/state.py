@@ -189,7 +189,8 @@ def restored(arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) ->
     if moments is None:
         moments = np.zeros((0, parameters.flat.size), np.float32)
     elif moments.dtype != np.float32 or moments.shape not in [(n, parameters.flat.size) for n in (1, 2)]:
-        raise ValueError(f"moments: want float32 of (1 or 2, {parameters.flat.size}), got {moments.dtype} of {moments.shape}")
+        wanted = f"float32 of (1 or 2, {parameters.flat.size})"
+        raise ValueError(f"moments: want {wanted}, got {moments.dtype} of {moments.shape}")
     moments = finite_floats("moments", moments, str(moments.shape))
     return State(parameters, np.array(methods, np.uint8), seed, np.array(position, np.int64), step, moments)
 

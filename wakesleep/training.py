@@ -13,9 +13,9 @@ import numpy as np
 
 from wakesleep import _core
 from wakesleep.bits import Bits
-from wakesleep.optimizers import MOMENTS, Optimizer
+from wakesleep.optimizers import MOMENTS, SGD, Optimizer
 from wakesleep.parameters import Parameters
-from wakesleep.rules import Rule
+from wakesleep.rules import WAKE_SLEEP, Rule
 from wakesleep.state import State
 
 SECONDS_PER_CALL = 0.05  # of the compiled loop, between looks at Ctrl-C
@@ -43,8 +43,8 @@ def train(
     n_epochs: int,
     learning_rates: tuple[float, float],
     batch_size: int,
-    rule: Rule = Rule(),
-    optimizer: Optimizer = Optimizer(),
+    rule: Rule = WAKE_SLEEP,
+    optimizer: Optimizer = SGD,
     n_threads: int = 1,
 ) -> Iterator[Record]:
     """Train until `n_epochs` epochs are done in all, and yield a `Record` now and then.

@@ -12,16 +12,21 @@ static INLINE void NAME(weigh_blocks)(int one, vf *z, int blocks, ptrdiff_t n, c
     for (int block = 0; block < blocks; block++, z += PER_BLOCK, terms += stride, n_units -= BLOCK) {
         uint32_t valid = n_units < BLOCK ? (1u << n_units) - 1 : 0xffffu;
         const half_word *bits = NAME(half)(target, 0, first_block + block);
-        vf *at = z, sums[PER_BLOCK];
+        vf *at = z, sums[PER_BLOCK], on[PER_BLOCK], off[PER_BLOCK];
+        if (one)
+            UNROLL for (int v = 0; v < PER_BLOCK; v++) on[v] = NAME(softplus)(-z[v]), off[v] = NAME(softplus)(z[v]);
         for (ptrdiff_t row = 0; row < n; row++, at += one ? 0 : blocks * PER_BLOCK, bits += 2 * target->row) {
             UNROLL for (int v = 0; v < PER_BLOCK; v++) {
+                if (one) {
+                    vi chosen = (vi)NAME(keep)(on[v], (*bits & valid) >> (LANES * v));
+                    sums[v] = (vf)(chosen | (vi)NAME(keep)(off[v], (~(uint32_t)*bits & valid) >> (LANES * v)));
+                    continue;
+                }
                 vi sign = (vi)NAME(keep)((vf)SPLAT_I(0x80000000u), (uint32_t)*bits >> (LANES * v));
                 vf against = (vf)((vi)at[v] ^ sign), e = NAME(exp_minus)((vf)((vi)against & 0x7fffffffu));
-                if (!one) {
-                    vi over = (vi)(against > 0.f);
-                    vf wrong = (vf)((over & (vi)SPLAT_F(1)) | (~over & (vi)e)) / (1.f + e); /* sigmoid(against) */
-                    at[v] = (vf)((vi)wrong ^ sign ^ 0x80000000u);
-                }
+                vi over = (vi)(against > 0.f);
+                vf wrong = (vf)((over & (vi)SPLAT_F(1)) | (~over & (vi)e)) / (1.f + e); /* sigmoid(against) */
+                at[v] = (vf)((vi)wrong ^ sign ^ 0x80000000u);
                 sums[v] = NAME(keep)(NAME(softplus_of)(against, e), valid >> (LANES * v));
             }
             terms[row] = NAME(sum_of_block)(sums);
@@ -37,8 +42,8 @@ static void NAME(weigh)(float *z, int one, int blocks, ptrdiff_t n, const Packed
         NAME(weigh_blocks)(0, (vf *)z, blocks, n, target, first_block, n_units, terms, stride);
 }
 
-static INLINE void NAME(credit_groups)(int V, const vf *error, ptrdiff_t n, ptrdiff_t group, const float *credit, float scale,
-                                       vf *out, vf *biases) {
+static INLINE void NAME(credit_groups)(int V, const vf *error, ptrdiff_t n, ptrdiff_t group, const float *credit,
+                                       float scale, vf *out, vf *biases) {
     vf total[4 * PER_BLOCK];
     UNROLL for (int v = 0; v < V; v++) total[v] = SPLAT_F(0);
     for (ptrdiff_t row = 0; row < n; row++, out += V) {
