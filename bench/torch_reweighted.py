@@ -1,7 +1,7 @@
-"""Reweighted wake-sleep in minibatches, as fast as PyTorch will go: layers and machines are those of `torch_minibatch`.
+"""Reweighted wake-sleep in minibatches, as fast as PyTorch will go; layers and machines of `torch_minibatch`.
 
-No autograd. The first recognition layer's product is taken once for all particles of a row, and so is its gradient; errors
-are kept from where log-probabilities are taken; log P of a bit is log(1 − |error|).
+No autograd. The first recognition layer's product is taken once for all particles of a row, and so is its gradient;
+errors are kept from where log-probabilities are taken; log P of a bit is log(1 − |error|).
 """
 
 import torch

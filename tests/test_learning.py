@@ -106,7 +106,8 @@ def test_n_partial_fits_are_one_fit(rule, optimizer):
 @pytest.mark.parametrize("rule", [*WEIGHED, reweighted])
 def test_any_number_of_threads_learns_the_same_bits(rule, n_threads):
     params = LARGE | {"rule": rule, "n_iter": 1}
-    assert learned(small(**params, n_threads=n_threads).fit(DIGITS)) == learned(small(**params, n_threads=1).fit(DIGITS))
+    alone, together = (learned(small(**params, n_threads=n).fit(DIGITS)) for n in (1, n_threads))
+    assert together == alone
 
 
 def test_clipping_bounds_the_step():
@@ -130,11 +131,11 @@ def test_decay_shrinks_weights_and_leaves_biases():
 # ---- a rule of the user's own ----
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """What a rule raises."""
 
 
-def breaking_after(n_calls, error=Broken):
+def breaking_after(n_calls, error=BrokenError):
     """A rule that raises in a later call."""
     calls = iter(range(n_calls))
 
@@ -147,7 +148,7 @@ def breaking_after(n_calls, error=Broken):
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
-@pytest.mark.parametrize("error", [Broken, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [BrokenError, KeyboardInterrupt])
 def test_a_rule_that_raises_ends_training_and_loses_nothing(monkeypatch, n_threads, error):
     monkeypatch.setattr(training, "SECONDS_PER_CALL", 0)  # one minibatch per chunk
     machine = small(**LARGE, rule=breaking_after(7, error), n_threads=n_threads)

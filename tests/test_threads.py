@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from checks import TABLES, TWO_PARTICLES, WALK, random_parameters, random_states
 from twin import twin
 
 from wakesleep import _core, _likelihood
-from wakesleep.optimizers import SGD
+from wakesleep.optimizers import OPTIMIZERS, SGD, Optimizer
+from wakesleep.rules import RULES, Rule
 
 SIZES = np.array([130, 70, 33])  # with forty rows, two particles each, a step has work for seven threads
 METHODS = np.array([WALK, TABLES, TABLES], np.uint8)
@@ -30,6 +32,20 @@ def test_any_number_of_threads_learns_the_bits_of_the_twin(cpu_level):
     for n_threads in (1, 2, 3, 4, 5, 8, 64, 1000):
         assert same_bits(learned(n_threads), alone), n_threads
     assert not same_bits(learned(2, seed=2), alone)
+
+
+@pytest.mark.parametrize("optimizer", [*map(Optimizer, OPTIMIZERS), Optimizer("adam", 0.1, 0.1)], ids=str)
+@pytest.mark.parametrize("name", RULES)
+def test_any_number_of_threads_learns_the_bits_of_the_twin_by_every_rule(cpu_level, name, optimizer):
+    rule = Rule(name, 3, 0.5, 2)
+    alone = twins(rule, optimizer)
+    for n_threads in (1, 2, 3, 4):
+        assert same_bits(learned(n_threads, rule=rule, optimizer=optimizer), alone), n_threads
+
+
+@cache
+def twins(rule, optimizer):
+    return learned(1, twin, rule=rule, optimizer=optimizer)
 
 
 def test_no_batches_change_nothing():
