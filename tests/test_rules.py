@@ -8,7 +8,7 @@ import pytest
 from checks import TABLE, TOY, layout
 from twin import twin
 
-from wakesleep import _reference
+from wakesleep import _core, _reference
 from wakesleep.elementary import exp, log
 from wakesleep.optimizers import OPTIMIZERS, Optimizer
 from wakesleep.rules import RULES, Rule, reweighted, vimco
@@ -56,6 +56,32 @@ def by_enumeration(rule, parameters=TOY.float64):
 @every_golden
 def test_expectations_are_golden(rule):
     checks.assert_close(by_enumeration(rule), GOLDEN[rule], TABLE)
+
+
+@every_golden
+def test_the_core_moves_by_the_golden_expectations(rule):
+    data, rate = np.repeat(TOY.data, 400, axis=0), 0.25
+
+    def moved(seed):
+        parameters, position = TOY.parameters(np.float32), np.zeros(3, np.int64)
+        awake = rule._replace(sleep_weight=0.0)
+        checks.train(_core, parameters, TOY.sizes, TOY.methods, data, position, seed, 400, 1, (rate, rate), awake)
+        return parameters - TOY.parameters(np.float32)
+
+    checks.assert_expected(moved, rate * GOLDEN[rule], 400)
+
+
+def test_part_of_the_sleep_phase_is_part_of_what_q_learns():
+    data, rule = np.repeat(TOY.data, 400, axis=0), Rule("reweighted", 2, sleep_weight=0.3)
+
+    def moved(seed):
+        parameters, position = TOY.parameters(np.float32), np.zeros(3, np.int64)
+        checks.train(_core, parameters, TOY.sizes, TOY.methods, data, position, seed, 400, 1, (0.0, 0.5), rule)
+        return parameters - TOY.parameters(np.float32)
+
+    mixed = 0.5 * (0.7 * by_enumeration(rule) + 0.3 * np.nan_to_num(checks.SLEEP))
+    mixed[:11] = np.nan  # p has a rate of zero
+    checks.assert_expected(moved, mixed, 400)
 
 
 def iwae(parameters, n_particles):
