@@ -25,6 +25,7 @@ class Core:
 
     slow = False
     equals_core = True  # in every bit
+    rule = "wake-sleep"  # and others
     train = staticmethod(_core.train)
     precision = ""
 
@@ -88,6 +89,7 @@ class Peer:
 
     slow = False
     equals_core = False
+    rule = "wake-sleep"
     needs = ""  # a package
     machine_name = "Machine"
 
@@ -165,6 +167,7 @@ class PyTorchMKL(PyTorch):
 class PyTorchReweighted(PyTorch):
     """PyTorch with weighted particles."""
 
+    rule = "reweighted"
     module_name = "torch_reweighted"
 
     def epoch(self):

@@ -129,7 +129,7 @@ def reweighted(n_rounds):
     work = "reweighted wake-sleep 784-200-200-200, K=10, batch 100, 10,000 rows"
     if lacks:
         return [Row(work, must=">= 3.3x", goal="5x", verdict=f"not available here: no {lacks}")], {}
-    ways = [Contender(way, n) for way in IMPLEMENTATIONS if way.startswith("PyTorch, rew") for n in (1, 2)]
+    ways = [Contender(way, n) for way, each in IMPLEMENTATIONS.items() if each.rule == "reweighted" for n in (1, 2)]
     measured = contest(REWEIGHTED, [CORE, *ways], n_rounds)
     return [comparison(work, measured, CORE, 3.3, 5)], {"reweighted 784-200-200-200": measured}
 

@@ -10,12 +10,10 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from wakesleep._credits cimport CALLABLE, WAKE_SLEEP, give_credit
+from wakesleep._layers cimport Panel, columns_of, draw_panel, learn_panel, panel_at, panel_of, rows_of
 from wakesleep._panels cimport (
     BITS, BLOCK, C_ADAM, DRAW, GRADIENT, LEARN, RESIDUAL, SAMPLE, Batch, Layer, Machine, Packed, Selection, Source,
     Update, Worker, level_of, meet, tick, units_of,
-)
-from wakesleep._verbs cimport (
-    Panel, columns_of, draw_panel, learn_panel, panel_at, panel_of, rows_of,
 )
 
 # ---- awake: particles, and their log weights ----
