@@ -60,7 +60,7 @@ cdef class Unfolded:
 
     def __cinit__(self, const float[::1] parameters, const int64_t[::1] sizes, const uint8_t[::1] methods,
                   Py_ssize_t capacity, const float[::1] gradient=None, int n_workers=1, int n_sharing=1):
-        cdef Py_ssize_t widest = 0, padded, i, lists = 0, starts = 0
+        cdef Py_ssize_t widest = 0, padded, i, lists = 0, starts = 0, n_blocks = 0
         cdef int level, which, n_levels = <int>sizes.shape[0]
         cdef Machine *m = &self.machine
         cdef Layer *layer
@@ -90,6 +90,8 @@ cdef class Unfolded:
             layer.n_target = sizes[layer.target]
             layer.n_source = sizes[layer.source] if layer.source < n_levels else 0
             layer.n_blocks = (layer.n_target + BLOCK - 1) // BLOCK
+            layer.first_block = n_blocks
+            n_blocks += layer.n_blocks
             layer.n_panels = ((layer.n_blocks + 3) // 4 + n_sharing - 1) // n_sharing * n_sharing
             layer.n_panels = min(layer.n_panels, layer.n_blocks)
             padded = layer.n_blocks * BLOCK
@@ -108,9 +110,9 @@ cdef class Unfolded:
             worker.sums = <float *>self.allocate(max(widest, 1) * PANEL * sizeof(float))
             worker.lanes = <float *>self.allocate(capacity * BLOCK * sizeof(float))
         if parameters is not None:
-            unfold(m, 0, &parameters[0], False)
+            unfold(m, 0, &parameters[0], WEIGHTS)
         if gradient is not None:
-            unfold(m, 0, &gradient[0], True)
+            unfold(m, 0, &gradient[0], GOAL)
 
     def __dealloc__(self):
         for block in self.memory or ():
@@ -155,29 +157,38 @@ cdef Layer *layer_at(Machine *m, Py_ssize_t i) noexcept nogil:
     return &m.p[i] if i <= m.n_hidden else &m.q[i - m.n_hidden - 1]
 
 
-cdef void unfold(Machine *m, int me, const float *flat, bint goal) noexcept nogil:
-    """Copy a thread's columns of the flat vector into the panels of its weights, or of its goal; −0 becomes 0."""
-    cdef Py_ssize_t i
-    cdef Layer *layer
-    for i in range(2 * m.n_hidden + 1):
-        layer = layer_at(m, i)
-        copy_panels(m, me, layer, layer.goal if goal else layer.weights, layer.goal_biases if goal else layer.biases,
-                    <float *>flat, False)
-        flat += (layer.n_source + 1) * layer.n_target
+cdef void unfold(Machine *m, int me, const float *flat, int part) noexcept nogil:
+    """Copy a thread's columns of a flat vector into the panels of its weights, goal or moments.
+
+    Of weights and goal −0 becomes 0: so a row that nothing is added to may be left alone.
+    """
+    copy_all(m, me, <float *>flat, part, False)
 
 
-cdef void fold(Machine *m, int me, float *flat) noexcept nogil:
-    """Copy the panels of a thread's goal back into the flat vector."""
+cdef void fold(Machine *m, int me, float *flat, int part) noexcept nogil:
+    """Copy a thread's panels back into the flat vector."""
+    copy_all(m, me, flat, part, True)
+
+
+cdef void copy_all(Machine *m, int me, float *flat, int part, bint out) noexcept nogil:
     cdef Py_ssize_t i
     cdef Layer *layer
+    cdef float *weights
+    cdef float *biases
     for i in range(2 * m.n_hidden + 1):
         layer = layer_at(m, i)
-        copy_panels(m, me, layer, layer.goal, layer.goal_biases, flat, True)
+        if part == WEIGHTS:
+            weights, biases = layer.weights, layer.biases
+        elif part == GOAL:
+            weights, biases = layer.goal, layer.goal_biases
+        else:
+            weights, biases = layer.moments[part - MOMENTS], layer.moment_biases[part - MOMENTS]
+        copy_panels(m, me, layer, weights, biases, flat, out, part < MOMENTS)
         flat += (layer.n_source + 1) * layer.n_target
 
 
 cdef void copy_panels(Machine *m, int me, const Layer *layer, float *weights, float *biases, float *flat,
-                      bint out) noexcept nogil:
+                      bint out, bint unsigned_zeros) noexcept nogil:
     """Copy a thread's panels of a layer from the flat vector, where the layer begins, or back into it."""
     cdef Py_ssize_t row, panel, column, width, i, rows = layer.n_source + 16
     cdef float *inside
@@ -192,5 +203,6 @@ cdef void copy_panels(Machine *m, int me, const Layer *layer, float *weights, fl
             if out:
                 memcpy(outside, inside, width * sizeof(float))
             else:
-                for i in range(width):
-                    inside[i] = outside[i] + 0
+                memcpy(inside, outside, width * sizeof(float))
+                for i in range(width if unsigned_zeros else 0):
+                    inside[i] += 0

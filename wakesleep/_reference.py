@@ -1,4 +1,4 @@
-"""The whole algorithm in plain NumPy: the twin of `_core` and `_likelihood`.
+"""The whole algorithm in plain NumPy: the twin of `_core` and `_likelihood`; `_reference_learning` is that of `train`.
 
 The functions, their names and their arguments are those of the compiled modules. With float32
 parameters every operation is the compiled one, in the compiled order, and the results agree in
@@ -327,43 +327,6 @@ def _add_gradient(goal: Layer, source: NDArray[np.bool_], error: Floats, method:
     if len(error):
         goal.biases[:] += scale * (np.add.accumulate(error, axis=0)[-1] + error.dtype.type(0))  # from 0, never −0
         goal.weights[:] += scale * add_rows(source.T, error, method)
-
-
-def train(
-    parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words, position: NDArray[np.int64],
-    seed: int, batch_size: int, n_particles: int, n_batches: int, learning_rates: Sequence[float], n_threads: int = 1,
-) -> None:  # fmt: skip
-    """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
-
-    position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
-    The p and q rates are per mean gradient.
-    """
-    if n_batches > 0:
-        parameters += 0  # no −0: so a row that nothing is added to may be left alone
-    p = Parameters(sizes, parameters)
-    dtype = parameters.dtype.type
-    for _ in range(n_batches):
-        epoch, first, seen = (int(i) for i in position)
-        count = min(batch_size, len(data) - first)
-        rows = epoch_order(seed, epoch, len(data), first, count)
-
-        states = np.zeros((count * n_particles, sum(words_of(size) for size in sizes)), np.uint64)
-        states[:, : words_of(sizes[0])] = np.repeat(data[rows], n_particles, axis=0)
-        recognise(parameters, sizes, methods, states, seed, WAKE, seen * n_particles)
-        of_p, _ = _q_and_p(p, methods, levels(states, sizes))
-        for layer, source, target, method in of_p:
-            error = _error(layer, source, target, method)
-            _add_gradient(layer, source, error, method, dtype(learning_rates[0] / (count * n_particles)))
-
-        states = states[:count]
-        dream(parameters, sizes, methods, states, seed, SLEEP, seen)
-        _, of_q = _q_and_p(p, methods, levels(states, sizes))
-        for layer, source, target, method in of_q:
-            error = _error(layer, source, target, method)
-            _add_gradient(layer, source, error, method, dtype(learning_rates[1] / count))
-
-        last = first + count == len(data)
-        position[:] = (epoch + 1, 0, seen + count) if last else (epoch, first + count, seen + count)
 
 
 # ---- mean-field pass and measures ----

@@ -21,7 +21,8 @@ import wakesleep
 from wakesleep import _core, datasets, drawing, hyperparameters, likelihood, monitor
 from wakesleep.bits import Bits, as_bits
 from wakesleep.machine import HelmholtzMachine
-from wakesleep.rules import RULES
+from wakesleep.optimizers import OPTIMIZERS
+from wakesleep.rules import BASELINES, RULES
 from wakesleep.training import DivergenceError
 
 N_DRAWN = 8  # images in a row
@@ -112,10 +113,17 @@ def parser() -> argparse.ArgumentParser:
     held_out.add_argument("--held-out-split", metavar="NAME", help="measure on these rows of the .npz instead")
     train.add_argument("--hidden", type=_numbers(int), default="32,16", metavar="N,N", help="units, bottom level first")
     train.add_argument("--rule", default="wake-sleep", choices=RULES, help="learning rule")
+    train.add_argument("--particles", type=int, metavar="K", help="samples per row; 1 or 5 if left out, by the rule")
+    train.add_argument("--sleep-weight", type=float, metavar="S", help="share of the sleep phase in what q learns")
+    train.add_argument("--sleep-steps", type=int, default=1, metavar="N", help="dreams for each step")
+    train.add_argument("--gamma", type=float, default=1.0, metavar="G", help="of rule ovis")
+    train.add_argument("--baseline", default="geometric", choices=BASELINES, help="of rule vimco")
+    train.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="what follows the gradient")
+    train.add_argument("--weight-decay", type=float, default=0.0, metavar="D", help="per unit of the learning rate")
+    train.add_argument("--clip-norm", type=float, metavar="C", help="largest norm of a model's gradient")
     train.add_argument("--epochs", type=int, default=40, metavar="N", help="passes over the rows")
     train.add_argument("--batch-size", type=int, default=20, metavar="N", help="rows per step")
     train.add_argument("--learning-rate", type=_numbers(float), default="0.3", metavar="R[,R]", help="of both, or p,q")
-    train.add_argument("--particles", type=int, metavar="K", help="samples per row in the wake phase; 1 if left out")
     train.add_argument("--seed", type=int, default=0, help="the same seed and rows give the same machine")
     train.add_argument("--threads", type=int, metavar="N", help="all processors if left out; results are the same")
     train.add_argument("--resume", action="store_true", help="go on with MODEL; all but --epochs as it was")
@@ -169,8 +177,10 @@ def _train(args: argparse.Namespace) -> int:
     output = args.output or f"{Path(args.data).name.split('.')[0] if args.data else 'digits'}-model.npz"
     _check_output(output, args.data)
     machine = HelmholtzMachine(
-        args.hidden, args.rule, n_particles=args.particles, batch_size=args.batch_size, n_iter=args.epochs,
+        args.hidden, args.rule, n_particles=args.particles, sleep_weight=args.sleep_weight,
+        sleep_steps=args.sleep_steps, gamma=args.gamma, baseline=args.baseline, optimizer=args.optimizer,
         learning_rate=args.learning_rate[0] if len(args.learning_rate) == 1 else args.learning_rate,
+        weight_decay=args.weight_decay, clip_norm=args.clip_norm, batch_size=args.batch_size, n_iter=args.epochs,
         binarize=args.binarize, random_state=args.seed,
     )  # fmt: skip
     hyperparameters.settings(machine.get_params())

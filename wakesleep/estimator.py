@@ -24,6 +24,7 @@ class Estimator:
     """Constructor arguments by name, and fitted attributes that look into the training's `State`."""
 
     _state: State
+    rule: Any
     history_: list[dict[str, Any]]
 
     @classmethod
@@ -115,6 +116,8 @@ class Estimator:
         """
         self._check_fitted()
         self._check_sizes(self._settings())
+        if callable(self.rule):
+            raise TypeError("rule: a function cannot be saved; set_params(rule=...) to the name of a rule before")
         params = self.get_params() | {"hidden_layer_sizes": self._state.parameters.sizes[1:]}
         if params["random_state"] is not None and not isinstance(params["random_state"], int | np.integer):
             params["random_state"] = self._state.seed
@@ -122,7 +125,7 @@ class Estimator:
             "package_version": version("wakesleep"), "params": params,
             "state": self._state.manifest(), "history": self.history_,
         }  # fmt: skip
-        checkpoint.save(path, self._state.parameters.named(), manifest)
+        checkpoint.save(path, self._state.arrays(), manifest)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

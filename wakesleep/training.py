@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wakesleep import _core
 from wakesleep.bits import Bits
+from wakesleep.optimizers import MOMENTS, SGD, Optimizer
 from wakesleep.parameters import Parameters
+from wakesleep.rules import WAKE_SLEEP, Rule
 from wakesleep.state import State
 
 SECONDS_PER_CALL = 0.05  # of the compiled loop, between looks at Ctrl-C;
@@ -42,7 +45,8 @@ def train(
     n_epochs: int,
     learning_rates: tuple[float, float],
     batch_size: int,
-    n_particles: int = 1,
+    rule: Rule = WAKE_SLEEP,
+    optimizer: Optimizer = SGD,
     n_threads: int = 1,
 ) -> Iterator[Record]:
     """Train until `n_epochs` epochs are done in all, and yield a `Record` now and then.
@@ -60,8 +64,12 @@ def train(
         Passes over the data, those that `state` has behind it included.
     learning_rates : (float, float)
         For p and for q, per mean gradient.
-    batch_size, n_particles, n_threads : int
-        Rows per step; samples of the hidden units per row; threads.
+    rule : Rule
+        How log weights become credits, and what else a step takes from it.
+    optimizer : Optimizer
+        What follows the gradient. Where `state` holds the moments of another one, they begin with zero.
+    batch_size, n_threads : int
+        Rows per step; threads.
 
     Yields
     ------
@@ -70,7 +78,9 @@ def train(
     Raises
     ------
     DivergenceError
-        If a parameter becomes NaN or infinite. The last record yielded is from before.
+        If a parameter, or what the optimizer keeps, becomes NaN or infinite. The last record yielded is from before.
+    Exception
+        Whatever a rule that is a function raises. The last record yielded is from before.
     """
     seconds, rows, n_batches = 0.0, 0, 1
     batch_size = min(batch_size, len(data))
@@ -79,21 +89,29 @@ def train(
         left = -(-(len(data) - int(state.position[1])) // batch_size)
         now = min(n_batches, left)
         flat, position = state.parameters.flat.copy(), state.position.copy()
+        moments = state.moments_for(MOMENTS[optimizer.name])
+        rates = np.tile(np.array(learning_rates, np.float64), (now, 1))
         began = time.perf_counter()
         _core.train(
-            flat, state.parameters.sizes, state.methods, data.words, position, state.seed,
-            batch_size, n_particles, now, learning_rates, n_threads,
+            flat, moments, state.parameters.sizes, state.methods, data.words, position, state.step, state.seed,
+            batch_size, rates, rule, optimizer, n_threads,
         )  # fmt: skip
         took = time.perf_counter() - began
-        if not (np.isfinite(flat.min()) and np.isfinite(flat.max())):  # of NaN, both are NaN
+        if not _finite(flat) or not _finite(moments):
             raise DivergenceError(
                 f"training diverged in epoch {state.epoch + 1}: the parameters are no longer finite; "
                 f"use a smaller learning_rate (now {learning_rates[0]:g} for p, {learning_rates[1]:g} for q)"
             )
         seconds, rows = seconds + took, rows + int(position[2] - state.position[2])
         epoch, done = state.epoch + 1, now == left
-        state = State(Parameters(state.parameters.sizes, flat), state.methods, state.seed, position, state.step + now)
+        parameters = Parameters(state.parameters.sizes, flat)
+        state = State(parameters, state.methods, state.seed, position, state.step + now, moments)
         yield Record(state, epoch, done, seconds, rows)
         if done:
             seconds, rows = 0.0, 0
         n_batches = max(1, min(2 * n_batches, int(now * aim / max(took, 1e-9))))
+
+
+def _finite(values: NDArray[np.float32]) -> bool:
+    """Whether all are; without an array of answers, and where one is NaN, so are the smallest and the largest."""
+    return not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))

@@ -40,8 +40,7 @@ static INLINE vf NAME(exp_minus)(vf z) {
 static INLINE vf NAME(sigmoid)(vf z) { return 1.f / (1.f + NAME(exp_minus)(z)); }
 
 /* log(1 + e^z) = max(z, 0) + 2 artanh(e / (2 + e)) with e = e^-|z|. */
-static INLINE vf NAME(softplus)(vf z) {
-    vf e = NAME(exp_minus)((vf)((vi)z & 0x7fffffffu));
+static INLINE vf NAME(softplus_of)(vf z, vf e) {
     vf s = e / (2.f + e), t = s * s;
     vf p = SPLAT_F(0.28178334f);
     p = p * t + 0.279606f;
@@ -50,6 +49,8 @@ static INLINE vf NAME(softplus)(vf z) {
     p = p * t + 2.f;
     return NAME(at_least)(z, 0.f) + s * p;
 }
+
+static INLINE vf NAME(softplus)(vf z) { return NAME(softplus_of)(z, NAME(exp_minus)((vf)((vi)z & 0x7fffffffu))); }
 
 #include "rows.h"
 
@@ -210,6 +211,8 @@ static void NAME(log_terms)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t f
         }
 }
 
+#include "learning.h"
+
 /* ---- the mean-field pass ---- */
 
 static INLINE void NAME(multiply_rows)(int R, const float *values, const vf *rows, int width, ptrdiff_t n_rows,
@@ -252,8 +255,9 @@ static void NAME(random_words)(const Source *source, ptrdiff_t n_samples, ptrdif
 }
 
 const Kernels NAME(kernels) = {
-    LEVEL,          NAME(find_bits), NAME(transpose), NAME(add_rows),  NAME(add_rows_into), NAME(add_row_into),
-    NAME(residual), NAME(sample),    NAME(log_terms), NAME(propagate), NAME(random_words),
+    LEVEL,           NAME(find_bits), NAME(transpose), NAME(add_rows),    NAME(add_rows_into), NAME(add_row_into),
+    NAME(residual),  NAME(sample),    NAME(log_terms), NAME(weigh),       NAME(credit_rows),   NAME(add_squares),
+    NAME(update),    NAME(propagate), NAME(random_words),
 };
 
 #undef LANES

@@ -17,6 +17,7 @@
 #define GLUE_(a, b) a##_##b
 #define GLUE(a, b) GLUE_(a, b)
 #define NAME(x) GLUE(x, SUFFIX)
+typedef float quad __attribute__((vector_size(16), may_alias));
 enum { TABLES_FROM = 12 }; /* outputs from which building the tables pays */
 enum { MOST_GROUPS = 2 };  /* of eight samples that are drawn side by side */
 enum { REST = 1 << 23 };   /* added to a stream: where the rest of a random number comes from */
