@@ -14,7 +14,8 @@ from wakesleep._credits cimport (
 from wakesleep._order cimport Order, make_order, row_at
 from wakesleep._panels cimport (
     BLOCK, C_ADAM, C_MOMENTUM, C_RMSPROP, C_SGD, C_SLEEP, C_WAKE, GATHER, MOST_THREADS, N_STAGES, PANEL, Batch, Layer,
-    Machine, MOMENTS, Packed, Source, Unfolded, WEIGHTS, fold, layer_at, level_of, meet, seconds, team_run, tick, unfold,
+    Machine, MOMENTS, Packed, Source, Unfolded, WEIGHTS, fold, layer_at, level_of, meet, seconds, team_run, tick,
+    unfold,
 )
 from wakesleep._phases cimport Climb, Learning, Step
 
