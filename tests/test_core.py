@@ -181,7 +181,7 @@ def test_more_states_than_fit_at_a_time_equal_the_twin(cpu_level, n_rows, method
     parameters, states = random_parameters(sizes), random_states(sizes, n_rows)
 
     def call(module):
-        awake, asleep, gradient = states.copy(), np.zeros_like(states), np.zeros_like(parameters)
+        awake, asleep, gradient = states.copy(), np.zeros_like(states), random_parameters(sizes, seed=100)
         module.recognise(parameters, sizes, methods, awake, 1)
         module.dream(parameters, sizes, methods, asleep, 1)
         module.teach(
@@ -200,7 +200,7 @@ def test_walks_of_several_chunks_equal_the_twin(cpu_level, sizes, methods):
     states = random_states(sizes, 300)
 
     def call(module):
-        mine, gradient = states.copy(), np.zeros_like(machine[0])
+        mine, gradient = states.copy(), random_parameters(sizes, seed=100)
         module.recognise(*machine, mine, 1)
         module.teach(*machine, mine, np.ones(300, np.float32), np.ones(300, np.float32), gradient)
         return [mine, gradient, *module.log_probabilities(*machine, mine)]
