@@ -72,6 +72,7 @@ def train(
     learning_rates: Sequence[float],
     n_threads: int = 1,
     clock: NDArray[np.float64] | None = None,
+    precision: str = "float32",
 ) -> None: ...
 def propagate(
     values: NDArray[np.float32], weights: NDArray[np.float32], biases: NDArray[np.float32]

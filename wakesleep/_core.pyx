@@ -17,8 +17,8 @@ from wakesleep cimport _verbs
 from wakesleep._order cimport Order, make_order, row_at
 from wakesleep._panels cimport (
     BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, GATHER,
-    MOST_THREADS, N_STAGES, PANEL, Batch, Machine, Packed, Source, Unfolded, kernels, level_of, meet, seconds, team_run,
-    tick,
+    MOST_THREADS, N_STAGES, PANEL, Batch, Kernels, Machine, Packed, Source, Unfolded, kernels, kernels_at, level_of, meet,
+    seconds, team_run, tick,
 )
 from wakesleep._verbs cimport teach_p, teach_p_and_dream, teach_q, weigh
 
@@ -262,14 +262,17 @@ cdef void train_batches(void *job, int me) noexcept nogil:
 
 
 def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t batch_size, Py_ssize_t n_particles,
-          Py_ssize_t n_batches, learning_rates, Py_ssize_t n_threads=1, clock=None):
+          Py_ssize_t n_batches, learning_rates, Py_ssize_t n_threads=1, clock=None, precision="float32"):
     """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
 
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     The p and q rates are per mean gradient. The result does not depend on the number of threads, which
     is also the most that are used: small steps are not shared. Bits beyond the last unit are ignored.
     clock : (threads, layers + 1, N_STAGES), to which the seconds of each stage of each layer are added.
+    precision : "float32", or "bf16x2" for sums of tables by matrix tiles, from rows that are split into two halves of
+    bfloat16: faster, but not the same bits as on other processors, nor as the twin's.
     """
+    cdef const Kernels *wanted = kernels_at(precision)
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     check_bits("data", data, sizes[:1], 0)
     check_array("position", position, np.int64, (3,))
@@ -296,6 +299,7 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, None, <int>n_threads, <int>n_threads)
     cdef Training training
     cdef double[:, :, ::1] booked
+    unfolded.machine.kernels = wanted
     training.machine = &unfolded.machine
     training.data = NULL
     if words:

@@ -54,6 +54,7 @@ cdef extern from "_kernels/kernels.h" nogil:
         void (*random_words)(const Source *, Py_ssize_t, Py_ssize_t, uint32_t *) noexcept nogil
 
     const Kernels *kernels_for(const char *)
+    const Kernels *kernels_in_tiles()
     const char *const *kernel_levels()
     void fetch(const void *, size_t)
 
@@ -138,6 +139,7 @@ cdef class Unfolded:
 
 
 cdef const Kernels *kernels() noexcept nogil  # those in use
+cdef const Kernels *kernels_at(precision) except NULL
 
 
 cdef inline Py_ssize_t first_block(Py_ssize_t n_blocks, Py_ssize_t n_panels, Py_ssize_t panel) noexcept nogil:

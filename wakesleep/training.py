@@ -43,6 +43,7 @@ def train(
     batch_size: int,
     n_particles: int = 1,
     n_threads: int = 1,
+    precision: str = "float32",
 ) -> Iterator[Record]:
     """Train until `n_epochs` epochs are done in all, and yield a `Record` now and then.
 
@@ -61,6 +62,8 @@ def train(
         For p and for q, per mean gradient.
     batch_size, n_particles, n_threads : int
         Rows per step; samples of the hidden units per row; threads.
+    precision : str
+        Of sums, as `_core.train` has it.
 
     Yields
     ------
@@ -80,7 +83,7 @@ def train(
         began = time.perf_counter()
         _core.train(
             flat, state.parameters.sizes, state.methods, data.words, position, state.seed,
-            batch_size, n_particles, now, learning_rates, n_threads,
+            batch_size, n_particles, now, learning_rates, n_threads, precision=precision,
         )  # fmt: skip
         took = time.perf_counter() - began
         if not np.isfinite(flat).all():
