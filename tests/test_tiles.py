@@ -1,29 +1,16 @@
-"""The precision "bf16x2": sums by matrix tiles, in emulation where the processor has none, and errors where they are asked
-for in vain."""
+"""Sums by matrix tiles against float64: in emulation, and by the processor where it has tiles."""
 
 import ctypes
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from checks import TABLES, WALK
-from machines import DIGITS, ROWS, everything, learned, small
 
-from wakesleep import HelmholtzMachine, _core, _panels
+from wakesleep import _panels
 
-HERE = Path(__file__).parent
-KERNELS = HERE.parent / "wakesleep" / "_kernels"
-FLAGS = ["-shared", "-fPIC", "-std=gnu11", "-O1", "-ffp-contract=off", "-fno-trapping-math", "-Wno-psabi"]
 LOST = 2.0**-15  # of the sum of the selected rows' absolute values, at most
 ROUNDING = 2.0**-22  # of the number that the sum is added to
-Z_MAX = 3
-
-needs_amx = pytest.mark.skipif(not _panels.has_amx(), reason="needs Linux on x86 with AMX")
-without_amx = pytest.mark.skipif(_panels.has_amx(), reason="this processor has AMX")
 
 
 class Packed(ctypes.Structure):
@@ -50,28 +37,13 @@ class Kernels(ctypes.Structure):
     )  # fmt: skip
 
 
-def build(folder, *flags):
-    """(kernels in tiles, kernels of avx512), compiled from the sources, or a skip."""
-    cc = shutil.which("cc")
-    if cc is None or not KERNELS.is_dir():
-        pytest.skip("no C compiler or no sources here")
-    library = folder / "kernels.so"
-    subprocess.run([cc, *FLAGS, *flags, KERNELS / "dispatch.c", "-o", library], check=True)
-    loaded = ctypes.CDLL(str(library))
+@pytest.fixture(scope="module", params=["emulated", "native"] if _panels.has_amx() else ["emulated"])
+def kernels(request):
+    """The two structs of kernels, in tiles and of avx512: with tiles of plain C, and with the processor's."""
+    native = request.param == "native"
+    loaded = ctypes.CDLL(str(_panels.__file__ if native else request.getfixturevalue("emulated_tiles")))
     loaded.kernels_in_tiles.restype = loaded.kernels_for.restype = ctypes.POINTER(Kernels)
-    found = loaded.kernels_in_tiles()
-    if not found:
-        pytest.skip("no tiles here, or no bfloat16 in vectors to emulate them with")
-    return found.contents, loaded.kernels_for(b"avx512").contents
-
-
-@pytest.fixture(scope="module", params=["emulated", "native"])
-def kernels(request, tmp_path_factory):
-    """The two structs of kernels, with tiles of plain C, and with the processor's."""
-    if request.param == "native" and not _panels.has_amx():
-        pytest.skip("needs Linux on x86 with AMX")
-    emulated = ["-DEMULATED_TILES", "-I", HERE] if request.param == "emulated" else []
-    return build(tmp_path_factory.mktemp(request.param), *emulated)
+    return loaded.kernels_in_tiles().contents, loaded.kernels_for(b"avx512").contents
 
 
 def aligned(shape, fill=0.0):
@@ -213,85 +185,3 @@ def test_the_smallest_numbers_cost_no_more_than_themselves(kernels):
     sums.rows[:40] *= np.float32(1e-38)
     sums.start[:] = 0
     assert (np.abs(add_rows(kernels[0], sums) - sums.sums) <= LOST * sums.sizes + 2 * 40 * 2.0**-126).all()
-
-
-# ---- in training ----
-
-
-def test_only_the_best_level_has_tiles(cpu_level):
-    if cpu_level != "avx512":
-        assert not _panels.has_amx()
-        with pytest.raises(ValueError, match=r"^precision: want float32 on this processor"):
-            small(precision="bf16x2").fit(ROWS)
-
-
-@needs_amx
-def test_it_is_another_machine_that_is_trained_but_the_same_with_any_number_of_threads():
-    one, many, exact = (
-        HelmholtzMachine((200, 70), n_iter=2, precision=precision, n_threads=n_threads, random_state=0).fit(DIGITS)
-        for precision, n_threads in [("bf16x2", 1), ("bf16x2", 3), ("float32", 1)]
-    )
-    assert learned(one) == learned(many)
-    assert learned(one) != learned(exact)
-
-
-@needs_amx
-def test_it_learns_as_well_as_float32():
-    found = {}
-    for precision in _panels.PRECISIONS:
-        machines = [
-            HelmholtzMachine(
-                (32, 16), learning_rate=0.3, batch_size=20, n_iter=10, precision=precision, random_state=seed
-            ).fit(DIGITS[:1400])
-            for seed in range(5)
-        ]
-        found[precision] = np.array([machine.score(DIGITS[1400:], n_particles=100) for machine in machines])
-    better = found["bf16x2"] - found["float32"]
-    assert (better != 0).all()
-    spread = np.hypot(*(values.std(ddof=1) for values in found.values())) / np.sqrt(5)
-    assert abs(better.mean()) < Z_MAX * spread
-    assert abs(better.mean() - 2 * Z_MAX * spread) > Z_MAX * spread, "this test has no power"
-
-
-REFUSED = r"^precision: want float32 on this processor \(bf16x2 needs Linux on x86 with AMX\), got 'bf16x2'$"
-
-
-@without_amx
-@pytest.mark.parametrize("train", ["fit", "partial_fit"])
-def test_where_there_is_no_amx_training_is_refused_and_changes_nothing(train):
-    machine = small().fit(ROWS).set_params(precision="bf16x2")
-    before = everything(machine)
-    with pytest.raises(ValueError, match=REFUSED):
-        getattr(machine, train)(ROWS)
-    assert everything(machine) == before
-    parameters, position = np.zeros(19, np.float32), np.zeros(3, np.int64)
-    with pytest.raises(ValueError, match=REFUSED):
-        _core.train(
-            parameters, [3, 2], [WALK, TABLES], np.zeros((4, 1), np.uint64), position, 1, 2, 1, 1, (0.1, 0.1),
-            precision="bf16x2",
-        )  # fmt: skip
-    assert not parameters.any()
-    assert not position.any()
-
-
-@without_amx
-def test_where_there_is_no_amx_a_machine_is_still_good_for_all_but_training(tmp_path):
-    exact = small().fit(ROWS)
-    path = tmp_path / "machine.npz"
-    exact.set_params(precision="bf16x2").save(path)
-    loaded = HelmholtzMachine.load(path)
-    assert loaded.precision == "bf16x2"
-    assert learned(loaded) == learned(exact)
-    np.testing.assert_array_equal(loaded.score_samples(ROWS), exact.score_samples(ROWS))
-    np.testing.assert_array_equal(loaded.sample(5), exact.sample(5))
-    with pytest.raises(ValueError, match=REFUSED):
-        loaded.fit(ROWS, resume=True)
-
-
-@without_amx
-def test_the_command_line_tells_it_before_the_work(tmp_path):
-    command = [sys.executable, "-m", "wakesleep", "train", "-o", tmp_path / "x.npz", "--precision", "bf16x2"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("wakesleep: error: precision: want float32 on this processor")
-    assert not list(tmp_path.iterdir())

@@ -6,11 +6,11 @@ Nothing here is for Python but the choice of the kernels.
 
 import os
 
-PRECISIONS = "float32", "bf16x2"
-
 from libc.stdint cimport int64_t, uint32_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
+
+PRECISIONS = "float32", "bf16x2"
 
 cdef const Kernels *chosen = NULL
 

@@ -41,8 +41,8 @@ class HelmholtzMachine(Estimator):
     binarize : float or None, default=0.5
         A cell is 1 where its value is greater than this; None: X must be binary already.
     precision : {"float32", "bf16x2"}, default="float32"
-        Of the sums in training. "bf16x2" is for Linux on x86 with AMX, an error elsewhere, and does not keep the promise
-        of `random_state`: results differ from other processors'. A summand loses up to 2**-16 of itself.
+        Of the sums in training. "bf16x2", faster, needs Linux on x86 with AMX, and is an error elsewhere. A logit loses
+        up to 2**-15 of the sum of its weights' absolute values, and results are not the same on all processors.
     n_threads : int, optional
         None: ``WAKESLEEP_NUM_THREADS``, or the processors there are. Results do not depend on it.
     verbose : int, default=0
