@@ -52,7 +52,7 @@ def toy() -> checks.Toy:
 
 @pytest.fixture(scope="session")
 def emulated_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All kernels in a library of their own, with tiles in plain C; where it is loaded first, the package takes these."""
+    """A library of all kernels, with tiles in plain C; where it is loaded first, the package takes these."""
     here, cc = Path(__file__).parent, shutil.which("cc")
     source, library = here.parent / "wakesleep/_kernels/dispatch.c", tmp_path_factory.mktemp("tiles") / "kernels.so"
     if cc is None or not source.is_file():

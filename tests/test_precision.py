@@ -1,4 +1,4 @@
-"""Training with precision="bf16x2", in emulation where the processor has no tiles, and errors where it is asked for in vain."""
+"""Training with precision="bf16x2", in emulation where there are no tiles, and errors where it is asked for in vain."""
 
 import os
 import subprocess

@@ -17,8 +17,8 @@ from wakesleep cimport _verbs
 from wakesleep._order cimport Order, make_order, row_at
 from wakesleep._panels cimport (
     BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, GATHER,
-    MOST_THREADS, N_STAGES, PANEL, Batch, Kernels, Machine, Packed, Source, Unfolded, kernels, kernels_at, level_of, meet,
-    seconds, team_run, tick,
+    MOST_THREADS, N_STAGES, PANEL, Batch, Kernels, Machine, Packed, Source, Unfolded, kernels, kernels_at, level_of,
+    meet, seconds, team_run, tick,
 )
 from wakesleep._verbs cimport teach_p, teach_p_and_dream, teach_q, weigh
 
