@@ -13,9 +13,9 @@ from wakesleep._credits cimport (
 )
 from wakesleep._order cimport Order, make_order, row_at
 from wakesleep._panels cimport (
-    BLOCK, C_ADAM, C_MOMENTUM, C_RMSPROP, C_SGD, C_SLEEP, C_WAKE, GATHER, MOST_THREADS, N_STAGES, PANEL, Batch, Layer,
-    Machine, MOMENTS, Packed, Source, Unfolded, WEIGHTS, fold, layer_at, level_of, meet, seconds, team_run, tick,
-    unfold,
+    BLOCK, C_ADAM, C_MOMENTUM, C_RMSPROP, C_SGD, C_SLEEP, C_WAKE, GATHER, MOMENTS, MOST_THREADS, N_STAGES, PANEL,
+    WEIGHTS, Batch, Kernels, Layer, Machine, Packed, Source, Unfolded, fold, kernels_at, layer_at, level_of, meet, seconds,
+    team_run, tick, unfold,
 )
 from wakesleep._phases cimport Climb, Learning, Step
 
@@ -197,7 +197,7 @@ def check_optimizer(optimizer, moments, n_parameters):
 
 
 def train(parameters, moments, sizes, methods, data, position, uint64_t step, uint64_t seed, Py_ssize_t batch_size,
-          rates, rule, optimizer, Py_ssize_t n_threads=1, clock=None):
+          rates, rule, optimizer, Py_ssize_t n_threads=1, clock=None, precision="float32"):
     """Learn from the next minibatches, in place: one for each row of `rates`.
 
     moments : (0, 1 or 2, n_parameters), what the optimizer keeps, in the layout of the parameters; moved along.
@@ -208,7 +208,10 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     are not shared. Bits beyond the last unit are ignored. What a callable raises is raised; then, nothing
     has been learned.
     clock : (threads, layers + 1, N_STAGES), to which the seconds of each stage of each layer are added.
+    precision : "float32", or "bf16x2" for sums of tables by matrix tiles, from rows that are split into two halves of
+    bfloat16: faster, but not the same bits as on other processors, nor as the twin's.
     """
+    cdef const Kernels *wanted = kernels_at(precision)
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     check_bits("data", data, sizes[:1], 0)
     check_array("position", position, np.int64, (3,))
@@ -238,6 +241,7 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     cdef double[:, :, ::1] booked
     cdef float[::1] flat = parameters
     cdef float[:, ::1] kept = moments
+    unfolded.machine.kernels = wanted
     memset(&training, 0, sizeof(Training))
     training.learning.machine = &unfolded.machine
     training.parameters, training.n_moments = &flat[0], len(moments)

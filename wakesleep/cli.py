@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 import wakesleep
 from wakesleep import _core, datasets, drawing, hyperparameters, likelihood, monitor
+from wakesleep._panels import PRECISIONS, check_precision
 from wakesleep.bits import Bits, as_bits
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.optimizers import OPTIMIZERS
@@ -125,6 +126,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--batch-size", type=int, default=20, metavar="N", help="rows per step")
     train.add_argument("--learning-rate", type=_numbers(float), default="0.3", metavar="R[,R]", help="of both, or p,q")
     train.add_argument("--seed", type=int, default=0, help="the same seed and rows give the same machine")
+    train.add_argument("--precision", default="float32", choices=PRECISIONS, help="bf16x2: by AMX, less exact")
     train.add_argument("--threads", type=int, metavar="N", help="all processors if left out; results are the same")
     train.add_argument("--resume", action="store_true", help="go on with MODEL; all but --epochs as it was")
     train.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
@@ -181,9 +183,10 @@ def _train(args: argparse.Namespace) -> int:
         sleep_steps=args.sleep_steps, gamma=args.gamma, baseline=args.baseline, optimizer=args.optimizer,
         learning_rate=args.learning_rate[0] if len(args.learning_rate) == 1 else args.learning_rate,
         weight_decay=args.weight_decay, clip_norm=args.clip_norm, batch_size=args.batch_size, n_iter=args.epochs,
-        binarize=args.binarize, random_state=args.seed,
+        binarize=args.binarize, precision=args.precision, random_state=args.seed,
     )  # fmt: skip
     hyperparameters.settings(machine.get_params())
+    check_precision(args.precision)
     if args.resume:
         machine = _resumed(output, machine)
     machine.set_params(n_threads=args.threads, verbose=0 if args.quiet else 1)

@@ -142,7 +142,7 @@ class Estimator:
         try:
             if set(manifest) != {"package_version", "params", "state", "history"}:
                 raise ValueError(f"want package_version, params, state and history, got {sorted(manifest)!r:.200}")
-            if set(manifest["params"]) != set(cls().get_params()):
+            if not set(manifest["params"]) <= set(cls().get_params()):  # older versions had fewer
                 raise ValueError(f"params: want those of this version, got {sorted(manifest['params'])!r:.200}")
             params = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["params"].items()}
             machine = cls().set_params(**params)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from wakesleep._packing import as_threshold
+from wakesleep._panels import PRECISIONS
 from wakesleep.optimizers import OPTIMIZERS, Optimizer
 from wakesleep.rules import BASELINES, OWN, RULES, Rule
 
@@ -32,6 +33,7 @@ class Settings:
     batch_size: int
     n_iter: int
     initial_biases: str
+    precision: str  # which this processor may not have: `_panels.check_precision`
     n_threads: int | None  # None: what `threads` finds
 
 
@@ -55,6 +57,7 @@ def settings(params: dict[str, Any]) -> Settings:
         batch_size=count("batch_size", params["batch_size"]),
         n_iter=count("n_iter", params["n_iter"], least=0),
         initial_biases=choice("initial_biases", params["initial_biases"], INITIAL_BIASES),
+        precision=choice("precision", params["precision"], PRECISIONS),
         n_threads=None if params["n_threads"] is None else count("n_threads", params["n_threads"]),
     )
     samples = checked.batch_size * checked.rule.n_particles

@@ -48,6 +48,7 @@ def train(
     rule: Rule = WAKE_SLEEP,
     optimizer: Optimizer = SGD,
     n_threads: int = 1,
+    precision: str = "float32",
 ) -> Iterator[Record]:
     """Train until `n_epochs` epochs are done in all, and yield a `Record` now and then.
 
@@ -70,6 +71,8 @@ def train(
         What follows the gradient. Where `state` holds the moments of another one, they begin with zero.
     batch_size, n_threads : int
         Rows per step; threads.
+    precision : str
+        Of sums, as `_core.train` has it.
 
     Yields
     ------
@@ -94,7 +97,7 @@ def train(
         began = time.perf_counter()
         _core.train(
             flat, moments, state.parameters.sizes, state.methods, data.words, position, state.step, state.seed,
-            batch_size, rates, rule, optimizer, n_threads,
+            batch_size, rates, rule, optimizer, n_threads, precision=precision,
         )  # fmt: skip
         took = time.perf_counter() - began
         if not _finite(flat) or not _finite(moments):
