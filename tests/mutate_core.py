@@ -13,7 +13,7 @@ from pathlib import Path
 from checkout import BUILD, copy_to, replace
 
 TESTS = [f"tests/test_{name}.py" for name in ("core", "steps", "border", "threads", "rules")]
-CORE, ORDER, VERBS, PANELS, BORDER = "_core.pyx", "_order.pxd", "_verbs.pyx", "_panels.pyx", "_border.py"
+CORE, ORDER, VERBS, PANELS = "_core.pyx", "_order.pxd", "_verbs.pyx", "_panels.pyx"
 LOOP, PHASES, CREDITS = "_learning.pyx", "_phases.pyx", "_credits.pyx"
 ROWS, BODY, PHILOX, LEARNING = "_kernels/rows.h", "_kernels/body.h", "_kernels/philox.h", "_kernels/learning.h"
 
