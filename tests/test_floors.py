@@ -12,7 +12,7 @@ import wakesleep
 FLOORS = [
     "elementary",
     "parameters rules optimizers checkpoint drawing plotting",
-    "_panels+_order+_layers+_border+_verbs+_credits+_phases+_learning+_core",
+    "_panels+_order+_layers+_border+_verbs+_credits+_climbing+_phases+_learning+_core",
     "_reference+_reference_learning _likelihood",
     "bits+_packing+_bits_file",
     "state hyperparameters",

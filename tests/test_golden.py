@@ -3,6 +3,7 @@
 import checks
 import numpy as np
 import pytest
+import steps
 from checks import DIFFERENCE, FLOAT32, TABLE, Z_MAX
 from twin import twin
 
@@ -37,12 +38,12 @@ def test_golden_gradients_by_sampling_with_the_verbs(module, dtype, tolerance):
 
 @by_sampling
 def test_golden_gradients_by_sampling_with_train(module, dtype, tolerance):
-    checks.check_sampled_train(module, dtype)
+    steps.check_sampled_train(module, dtype)
 
 
 @every_implementation
 def test_train_equals_its_parts_by_hand(module, dtype, tolerance):
-    checks.check_train_by_hand(module, dtype)
+    steps.check_train_by_hand(module, dtype)
 
 
 @every_implementation

@@ -8,7 +8,6 @@ from wakesleep.rules import Rule
 
 STAGES: Final[tuple[str, ...]]
 RULES: dict[str, int]
-OPTIMIZERS: dict[str, int]
 BASELINES: Final[tuple[str, ...]]
 
 __test__: dict[str, str]  # put there by Cython
