@@ -11,7 +11,7 @@ import wakesleep
 # Lowest floor first; rooms of a floor know nothing of each other; a folder is one room, and so are modules joined by +.
 FLOORS = [
     "parameters rules optimizers checkpoint drawing plotting _panels+_order+_verbs+_core",
-    "_reference _likelihood",
+    "_reference+_reference_measures _likelihood+_annealing",
     "bits+_packing+_bits_file",
     "state hyperparameters",
     "datasets likelihood training",

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """log p(x), compiled: by adding up all hidden states, and by importance sampling.
 
-`_reference` has the same functions in plain NumPy, and says what each computes. Equation numbers are
+`_reference_measures` has the same functions in plain NumPy, and says what each computes. Equation numbers are
 those of docs/MATH.md.
 """
 
