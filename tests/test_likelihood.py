@@ -40,6 +40,14 @@ def test_exact_adds_up_to_one_over_all_rows(sizes, scale):
     assert abs(p.sum() - p.max() - 1) > ONE, "this test has no power"
 
 
+@pytest.mark.parametrize("scale", [1, 30, 300])
+@pytest.mark.parametrize("sizes", [(600, 6), (300, 5, 4)], ids=str)
+def test_exact_loses_no_state_however_far_apart_they_are(sizes, scale):
+    machine, X = random_machine(sizes, scale), random_rows(20, sizes[0])
+    actual = machine.score_samples(X, method="exact")
+    np.testing.assert_allclose(actual, _reference_measures.exact(*described(machine), X.words), rtol=EXACT)
+
+
 def test_exact_of_a_machine_without_weights_is_that_of_independent_units():
     machine = random_machine((9, 4, 3))
     for layer in machine.generative_:
