@@ -47,7 +47,8 @@ static void panel(const Kernels *k, int method, int blocks, ptrdiff_t n_rows, pt
     k->transpose(&units, 0, 6, n, &(Packed){columns, 1, 6 * BLOCK});
     add(columns, (size_t)((n + 31) / 32 * 6 * BLOCK) * sizeof(uint32_t));
     memset(lanes, 0, sizeof lanes);
-    k->log_terms(out, blocks, n, 2, n_units, &units, lanes);
+    k->log_terms(out, 0, blocks, n, 2, n_units, &units, lanes);
+    k->log_terms(start, 1, blocks, n, 2, n_units, &units, lanes);
     add(lanes, sizeof lanes);
     k->residual(out, 0, blocks, n, &units, 2, credit, 0.1f, start);
     k->residual(start, 1, blocks, n, &units, 2, NULL, 0.1f, goal);

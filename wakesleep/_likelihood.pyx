@@ -13,9 +13,9 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from wakesleep._panels cimport (
-    C_IMPORTANCE, MOST_THREADS, Barrier, Batch, Machine, Source, Unfolded, team_run,
+    BLOCK, C_IMPORTANCE, PANEL, MOST_THREADS, Barrier, Batch, Machine, Source, Unfolded, team_run,
 )
-from wakesleep._verbs cimport recognise, weigh
+from wakesleep._verbs cimport recognise_and_weigh, share_logits
 
 from wakesleep import _core
 from wakesleep.parameters import Parameters
@@ -81,6 +81,8 @@ cdef struct Estimation:
     Py_ssize_t n_particles
     Py_ssize_t most         # particles at a time
     Batch *batches          # one for each thread
+    float *shared           # logits of the first recognition layer, so many for each thread
+    Py_ssize_t n_shared
     double *log_p           # so many for each thread
     double *log_q
     double *estimates
@@ -92,6 +94,7 @@ cdef void estimate_rows(void *job, int me) noexcept nogil:
     cdef Estimation *e = <Estimation *>job
     cdef Machine machine = e.machine[0]
     cdef Batch *batch = &e.batches[me]
+    cdef float *shared = e.shared + me * e.n_shared
     cdef double *log_p = e.log_p + me * e.most
     cdef double *log_q = e.log_q + me * e.most
     cdef Py_ssize_t row, k, n, word, done, n_threads = e.barrier.n_threads
@@ -105,14 +108,14 @@ cdef void estimate_rows(void *job, int me) noexcept nogil:
         for word in range(2 * e.words):
             for k in range(e.most):
                 batch.rows.words[k * batch.rows.row + word * batch.rows.word] = (<const uint32_t *>x)[word]
+        share_logits(&machine, batch, shared)
         total = Total(-INFINITY, 0, 0)
         done = 0
         while done < e.n_particles:
             n = min(e.most, e.n_particles - done)
-            recognise(&machine, 0, batch, n, Source(key, C_IMPORTANCE, <uint64_t>done))
             memset(log_p, 0, n * sizeof(double))
             memset(log_q, 0, n * sizeof(double))
-            weigh(&machine, 0, batch, n, log_p, log_q)
+            recognise_and_weigh(&machine, batch, n, Source(key, C_IMPORTANCE, <uint64_t>done), shared, log_p, log_q)
             for k in range(n):
                 add_log(&total, log_p[k] - log_q[k])
             done += n
@@ -146,6 +149,8 @@ def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_par
     estimation.batches = <Batch *>unfolded.allocate(n_threads * sizeof(Batch))
     for i in range(n_threads):
         estimation.batches[i] = unfolded.batch(most, False)
+    estimation.n_shared = unfolded.machine.q[0].n_blocks * BLOCK + PANEL
+    estimation.shared = <float *>unfolded.allocate(n_threads * estimation.n_shared * sizeof(float))
     if rows.shape[1]:
         estimation.rows = &rows[0, 0]
     estimation.n_rows, estimation.words = rows.shape[0], rows.shape[1]

@@ -63,7 +63,7 @@ cdef extern from "_kernels/kernels.h" nogil:
                          float *) noexcept nogil
         void (*sample)(const float *, int, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Source *,
                        const Packed *) noexcept nogil
-        void (*log_terms)(const float *, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Packed *,
+        void (*log_terms)(const float *, int, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Packed *,
                           float *) noexcept nogil
         void (*weigh)(float *, int, int, Py_ssize_t, const Packed *, Py_ssize_t, Py_ssize_t, float *,
                       Py_ssize_t) noexcept nogil

@@ -195,20 +195,39 @@ static void NAME(sample)(const float *z, int one, int blocks, ptrdiff_t n, ptrdi
         NAME(samples)(0, (const vf *)z, blocks * PER_BLOCK, n, first_block, n_units, source, target);
 }
 
-static void NAME(log_terms)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
-                            const Packed *target, float *lanes) {
-    for (ptrdiff_t row = 0; row < n; row++, z += blocks * BLOCK, lanes += BLOCK)
+static INLINE void NAME(log_terms_of)(int one, const vf *z, int blocks, ptrdiff_t n, ptrdiff_t first_block,
+                                      ptrdiff_t n_units, const Packed *target, vf *lanes) {
+    vf on[PANEL / LANES], off[PANEL / LANES]; /* terms of a 1 and of a 0 */
+    if (one)
+        for (int v = 0; v < blocks * PER_BLOCK; v++) on[v] = NAME(softplus)(-z[v]), off[v] = NAME(softplus)(z[v]);
+    for (ptrdiff_t row = 0; row < n; row++, z += one ? 0 : blocks * PER_BLOCK, lanes += PER_BLOCK) {
+        vf sum[PER_BLOCK];
+        UNROLL for (int v = 0; v < PER_BLOCK; v++) sum[v] = lanes[v];
         for (int block = 0; block < blocks; block++) {
             ptrdiff_t left = n_units - BLOCK * block;
             uint32_t valid = left < BLOCK ? (1u << left) - 1 : 0xffffu;
             uint32_t bits = *NAME(half)(target, row, first_block + block);
-            for (int v = 0; v < PER_BLOCK; v++) {
-                vf a = ((const vf *)z)[block * PER_BLOCK + v];
-                vf sign = NAME(keep)((vf)SPLAT_I(0x80000000u), bits >> (LANES * v));
-                vf term = NAME(softplus)((vf)((vi)a ^ (vi)sign));
-                ((vf *)lanes)[v] += NAME(keep)(term, valid >> (LANES * v));
+            UNROLL for (int v = 0; v < PER_BLOCK; v++) {
+                int at = block * PER_BLOCK + v;
+                if (one) {
+                    vi chosen = (vi)NAME(keep)(on[at], (bits & valid) >> (LANES * v));
+                    sum[v] += (vf)(chosen | (vi)NAME(keep)(off[at], (~bits & valid) >> (LANES * v)));
+                } else {
+                    vf sign = NAME(keep)((vf)SPLAT_I(0x80000000u), bits >> (LANES * v));
+                    sum[v] += NAME(keep)(NAME(softplus)((vf)((vi)z[at] ^ (vi)sign)), valid >> (LANES * v));
+                }
             }
         }
+        UNROLL for (int v = 0; v < PER_BLOCK; v++) lanes[v] = sum[v];
+    }
+}
+
+static void NAME(log_terms)(const float *z, int one, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
+                            const Packed *target, float *lanes) {
+    if (one)
+        NAME(log_terms_of)(1, (const vf *)z, blocks, n, first_block, n_units, target, (vf *)lanes);
+    else
+        NAME(log_terms_of)(0, (const vf *)z, blocks, n, first_block, n_units, target, (vf *)lanes);
 }
 
 #include "learning.h"

@@ -85,8 +85,9 @@ typedef struct {
     void (*sample)(const float *z, int one, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
                    const Source *source, const Packed *target);
 
-    /* lanes[row] += softplus(z) where the target is 0, softplus(-z) where it is 1; unit u in lane u mod 16 (eq. 5). */
-    void (*log_terms)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
+    /* lanes[row] += softplus(z) where the target is 0, softplus(-z) where it is 1; unit u in lane u mod 16 (eq. 5).
+     * one : as above. */
+    void (*log_terms)(const float *z, int one, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
                       const Packed *target, float *lanes);
 
     /* terms[block * stride + row] = the sum over a block of softplus(z) where the target is 0, softplus(-z) where it is 1
