@@ -5,11 +5,12 @@ import pytest
 from checks import Z_MAX, estimate, same_bits
 from machines import DIGITS, every_row, random_machine, random_rows
 
-from wakesleep import _likelihood, _reference_measures, likelihood
+from wakesleep import HelmholtzMachine, _likelihood, _reference_measures, likelihood
 
 EXACT = 1e-9  # relative: the same float64 sums in another order
 ONE = 1e-9  # absolute, of Σ p(x): the same
 CROSS_ENTROPY = 1e-5  # relative, of a float32 mean-field pass
+GOLDEN_LOG_P, GOLDEN_ELBO = -1.2937481974557414, -1.349358240908178  # by enumeration
 UNITS = 1e-12  # relative, of a float64 sum
 
 MACHINES = [(9, 4), (6, 5, 3), (5, 3, 4, 2), (70, 6), (130, 3, 5), (1, 1)]
@@ -84,9 +85,12 @@ def test_exact_goes_up_to_24_hidden_units():
 def test_importance_is_that_of_the_reference(sizes, n_particles):
     machine, X = random_machine(sizes), random_rows(4, sizes[0])
     how = (*described(machine), machine._state.methods, X.words, 5, n_particles)
-    estimates, effective = _reference_measures.importance(*how)
+    estimates, effective, elbos = _reference_measures.importance(*how)
     np.testing.assert_allclose(
         machine.score_samples(X, method="importance", n_particles=n_particles, random_state=5), estimates, rtol=EXACT
+    )
+    np.testing.assert_allclose(
+        machine.score_samples(X, method="elbo", n_particles=n_particles, random_state=5), elbos, rtol=EXACT
     )
     np.testing.assert_allclose(_likelihood.importance(*how)[1], effective, rtol=EXACT)
     assert ((effective >= 1 - EXACT) & (effective <= n_particles * (1 + EXACT))).all()
@@ -107,6 +111,20 @@ def test_importance_weights_have_the_mean_p(sizes, n_particles):
     assert abs(mean - 1.1) > Z_MAX * error, "this test has no power"
 
 
+def test_elbo_has_the_golden_expectation():
+    """Of a toy with parameters by hand, whose bound is known by enumeration."""
+    machine = HelmholtzMachine.from_parameters(
+        [0.5, -0.3],
+        [([[1, -0.8, 0.3], [-0.5, 0.7, 1.2]], [0.1, -0.2, 0.4])],
+        [([[0.6, -0.1], [-0.4, 0.9], [0.2, -0.7]], [-0.2, 0.3])],
+    )
+    mean, error = estimate(
+        lambda seed: machine.score([[1, 0, 1]], method="elbo", n_particles=50, random_state=seed), 400
+    )
+    assert abs(mean - GOLDEN_ELBO) < Z_MAX * error
+    assert abs(mean - GOLDEN_LOG_P) > Z_MAX * error, "this test has no power"
+
+
 def test_importance_is_too_low_on_average_and_less_so_with_more_particles():
     machine, X = random_machine((6, 5)), random_rows(30, 6)
     exact = machine.score(X, method="exact")
@@ -123,7 +141,7 @@ def test_importance_is_too_low_on_average_and_less_so_with_more_particles():
 
 def test_importance_converges_to_exact():
     machine, X = random_machine((20, 6, 4), scale=0.4), random_rows(30, 20)
-    estimates, effective = _likelihood.importance(*described(machine), machine._state.methods, X.words, 0, 20000)
+    estimates, effective, _ = _likelihood.importance(*described(machine), machine._state.methods, X.words, 0, 20000)
     errors = np.sqrt(1 / effective - 1 / 20000)  # relative, of the mean of the weights
     exact = machine.score_samples(X, method="exact")
     assert (np.abs(np.expm1(estimates - exact)) < Z_MAX * errors).all()
@@ -137,7 +155,7 @@ def test_a_q_that_is_the_posterior_has_weights_that_are_all_the_same():
     up.weights[:, 0] = down.weights[0]
     up.biases[:] = machine.prior_logits_ - (np.logaddexp(0, on) - np.logaddexp(0, off)).sum()
     X = every_row(5)
-    _, effective = _likelihood.importance(*described(machine), machine._state.methods, X.words, 0, 40)
+    _, effective, _ = _likelihood.importance(*described(machine), machine._state.methods, X.words, 0, 40)
     np.testing.assert_allclose(effective, 40, rtol=1e-5)  # float32 parameters
     exact = machine.score_samples(X, method="exact")
     np.testing.assert_allclose(machine.score_samples(X, method="importance", n_particles=1), exact, rtol=1e-5)

@@ -87,6 +87,7 @@ cdef struct Estimation:
     double *log_q
     double *estimates
     double *sizes
+    double *elbos
 
 
 cdef void estimate_rows(void *job, int me) noexcept nogil:
@@ -101,6 +102,7 @@ cdef void estimate_rows(void *job, int me) noexcept nogil:
     cdef const uint64_t *x
     cdef uint64_t key
     cdef Total total
+    cdef double log_w, sum_of_logs
     machine.workers = &e.machine.workers[me]
     for row in range(e.n_rows * me // n_threads, e.n_rows * (me + 1) // n_threads):
         x = e.rows + row * e.words
@@ -110,6 +112,7 @@ cdef void estimate_rows(void *job, int me) noexcept nogil:
                 batch.rows.words[k * batch.rows.row + word * batch.rows.word] = (<const uint32_t *>x)[word]
         share_logits(&machine, batch, shared)
         total = Total(-INFINITY, 0, 0)
+        sum_of_logs = 0
         done = 0
         while done < e.n_particles:
             n = min(e.most, e.n_particles - done)
@@ -117,16 +120,19 @@ cdef void estimate_rows(void *job, int me) noexcept nogil:
             memset(log_q, 0, n * sizeof(double))
             recognise_and_weigh(&machine, batch, n, Source(key, C_IMPORTANCE, <uint64_t>done), shared, log_p, log_q)
             for k in range(n):
-                add_log(&total, log_p[k] - log_q[k])
+                log_w = log_p[k] - log_q[k]
+                sum_of_logs += log_w
+                add_log(&total, log_w)
             done += n
         e.estimates[row] = total.top + log(total.first / e.n_particles)
         e.sizes[row] = total.first * total.first / total.second if total.second > 0 else 0
+        e.elbos[row] = sum_of_logs / e.n_particles
 
 
 def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_particles, Py_ssize_t n_threads=1):
-    """log (1/K) Σ_k w_k and the effective sample size (Σ w)² / Σ w² of every row, nats      (eq. 11)
+    """log (1/K) Σ_k w_k, the effective sample size (Σ w)² / Σ w² and (1/K) Σ_k log w_k of every row      (eq. 11)
 
-    data : (B, words).  Returns (B,), (B,) of float64, which do not depend on the number of threads.
+    data : (B, words).  Returns (B,), (B,), (B,) of float64, which do not depend on the number of threads.
     """
     parameters, sizes, methods = _core.check_machine(parameters, sizes, methods)
     _core.check_bits("data", data, sizes[:1], 1)
@@ -134,15 +140,15 @@ def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_par
         raise ValueError(f"n_particles: want 1 or more, got {n_particles}")
     if n_threads < 1:
         raise ValueError(f"n_threads: want 1 or more, got {n_threads}")
-    estimate, size = np.empty(len(data)), np.empty(len(data))
+    estimate, size, elbo = np.empty(len(data)), np.empty(len(data)), np.empty(len(data))
     if not len(data):
-        return estimate, size
+        return estimate, size, elbo
     n_threads = min(n_threads, len(data), MOST_THREADS)
     cdef Py_ssize_t most = min(n_particles, <Py_ssize_t>PARTICLES)
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, most, None, <int>n_threads, 1)
     log_weights = np.empty((2, n_threads * most))
     cdef double[:, ::1] scratch = log_weights
-    cdef double[::1] estimates = estimate, sizes_ = size
+    cdef double[::1] estimates = estimate, sizes_ = size, elbos = elbo
     cdef const uint64_t[:, ::1] rows = data
     cdef Estimation estimation
     estimation.machine, estimation.rows = &unfolded.machine, NULL
@@ -157,9 +163,10 @@ def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_par
     estimation.seed, estimation.n_particles, estimation.most = seed, n_particles, most
     estimation.log_p, estimation.log_q = &scratch[0, 0], &scratch[1, 0]
     estimation.estimates, estimation.sizes = &estimates[0], &sizes_[0]
+    estimation.elbos = &elbos[0]
     with nogil:
         team_run(<int>n_threads, &estimation.barrier, estimate_rows, &estimation)
-    return estimate, size
+    return estimate, size, elbo
 
 
 # ---- by enumeration ----

@@ -40,9 +40,9 @@ def hash_rows(data: Words, seed: int) -> NDArray[np.uint64]:
 
 def importance(
     parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words, seed: int, n_particles: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """log (1/K) Σ_k w_k and the effective sample size (Σ w)² / Σ w² of every row, nats      (eq. 11)"""
-    estimate, size = np.empty(len(data)), np.empty(len(data))
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """log (1/K) Σ_k w_k, the effective sample size (Σ w)² / Σ w² and (1/K) Σ_k log w_k of every row      (eq. 11)"""
+    estimate, size, elbo = np.empty(len(data)), np.empty(len(data)), np.empty(len(data))
     for n, key in enumerate(hash_rows(data, seed)):
         states = np.zeros((n_particles, sum(words_of(s) for s in sizes)), np.uint64)
         states[:, : data.shape[1]] = data[n]
@@ -51,7 +51,8 @@ def importance(
         top = np.max(log_p - log_q)
         w = np.exp(log_p - log_q - top)
         estimate[n], size[n] = top + np.log(w.mean()), w.sum() ** 2 / (w * w).sum()
-    return estimate, size
+        elbo[n] = (log_p - log_q).mean()
+    return estimate, size, elbo
 
 
 def exact(parameters: Floats, sizes: Sequence[int], data: Words) -> NDArray[np.float64]:

@@ -351,7 +351,8 @@ def _score(args: argparse.Namespace) -> int:
     if args.output is not None:
         np.save(args.output, values)
     print(f"rows                         {len(data):9,}")
-    print(f"log p(x), nats               {_mean(values)}  ({_how(machine, args.method, args.particles)})")
+    measure = "ELBO" if args.method == "elbo" else "log p(x)"
+    print(f"{measure + ', nats':28} {_mean(values)}  ({_how(machine, args.method, args.particles)})")
     print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}")
     return 0
 

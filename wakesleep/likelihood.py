@@ -12,7 +12,7 @@ from wakesleep.bits import Bits
 from wakesleep.parameters import Parameters, logit_of_mean
 
 MOST_ENUMERATED = 24  # hidden units: 2²⁴ states
-METHODS = ("auto", "exact", "importance")
+METHODS = ("auto", "exact", "importance", "elbo")
 SECONDS_PER_CALL = 0.1  # of the compiled estimate, between looks at Ctrl-C
 _ROWS = 4096  # unpacked at a time
 
@@ -27,11 +27,12 @@ def log_likelihood(
     seed: int,
     n_threads: int = 1,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """log p(x) of every row, nats, and the effective sample size where it is an estimate, else None.
+    """log p(x) of every row, or a bound, nats, and the effective sample size where it is an estimate, else None.
 
     ``"exact"`` adds up all hidden states (eq. 12); ``"importance"`` is log (1/K) Σ w_k with K particles
-    from q (eq. 11), on average too low, and less so the larger K is; ``"auto"`` is exact where that
-    takes no more states than particles.
+    from q (eq. 11), on average too low, and less so the larger K is; ``"elbo"`` is (1/K) Σ log w_k
+    of the same particles, whose expectation is the ELBO for every K; ``"auto"`` is exact where that takes
+    no more states than particles.
 
     An estimate depends on the seed and on the row's content only: neither on where the row stands,
     nor on the other rows. So equal rows share their noise, and the standard error over rows leaves
@@ -43,23 +44,24 @@ def log_likelihood(
         As `chosen` does.
     """
     flat, sizes = parameters.flat, parameters.sizes
-    if chosen(method, sum(sizes[1:]), n_particles) == "exact":
+    method = chosen(method, sum(sizes[1:]), n_particles)
+    if method == "exact":
         return _likelihood.exact(flat, sizes, data.words), None
-    estimates, effective = np.empty(len(data)), np.empty(len(data))
+    estimates, effective, elbos = np.empty(len(data)), np.empty(len(data)), np.empty(len(data))
     first, now = 0, n_threads
     while first < len(data):  # a few rows at a time, so that Ctrl-C is heard
         rows = slice(first, first + now)
         began = time.perf_counter()
-        estimates[rows], effective[rows] = _likelihood.importance(
+        estimates[rows], effective[rows], elbos[rows] = _likelihood.importance(
             flat, sizes, methods, data.words[rows], seed, n_particles, n_threads
         )
         took = time.perf_counter() - began
         first, now = first + now, max(n_threads, min(2 * now, int(now * SECONDS_PER_CALL / max(took, 1e-9))))
-    return estimates, effective
+    return elbos if method == "elbo" else estimates, effective
 
 
 def chosen(method: str, n_hidden: int, n_particles: int) -> str:
-    """ "exact" or "importance": what a method comes to for a machine with so many hidden units.
+    """ "exact", "importance" or "elbo": what a method comes to for a machine with so many hidden units.
 
     Raises
     ------
@@ -73,8 +75,9 @@ def chosen(method: str, n_hidden: int, n_particles: int) -> str:
             f'method: "exact" enumerates at most {MOST_ENUMERATED} hidden units, this machine has {n_hidden}; '
             'use "importance"'
         )
-    few = n_hidden <= MOST_ENUMERATED and 2**n_hidden <= n_particles
-    return "exact" if method == "exact" or (method == "auto" and few) else "importance"
+    if method != "auto":
+        return method
+    return "exact" if n_hidden <= MOST_ENUMERATED and 2**n_hidden <= n_particles else "importance"
 
 
 def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32]:

@@ -328,16 +328,18 @@ class HelmholtzMachine(Estimator):
     def score_samples(
         self, X: Any, y: None = None, *, method: str = "auto", n_particles: int = 1000, random_state: Any = None
     ) -> NDArray[np.float64]:
-        """log p(x) of every row, nats.
+        """log p(x) of every row, or its bound, nats.
 
         Parameters
         ----------
         X : array-like, SciPy sparse matrix or Bits of shape (n, D)
         y : ignored
-        method : {"auto", "exact", "importance"}, default="auto"
+        method : {"auto", "exact", "importance", "elbo"}, default="auto"
             "exact" adds up all hidden states, of at most 24 units; "importance" estimates with
-            `n_particles` samples from q, on average too low; "auto" is exact where that takes no
-            more states than particles.
+            `n_particles` samples from q, on average too low: its expectation is the bound IWAE_K with
+            K = `n_particles`, which therefore is no method of its own. "elbo" is the mean of log w over
+            the same samples: an unbiased estimate of the ELBO. "auto" is exact where that takes no more
+            states than particles.
         n_particles : int, default=1000
         random_state : int, NumPy generator or None
             None repeats the same estimates. An estimate depends on the seed and the row's content
