@@ -227,6 +227,14 @@ def test_score_is_the_score_of_the_machine(model, capsys):
     assert f"{values.mean():.3f} +- {values.std(ddof=1) / np.sqrt(1797):.3f}  (K = 50)" in out
 
 
+def test_score_calls_the_elbo_by_its_name(model, capsys):
+    assert main(["score", model, "--particles", "5", "--method", "elbo"]) == 0
+    mean = HelmholtzMachine.load(model).score(datasets.load_digits(), method="elbo", n_particles=5)
+    out = capsys.readouterr().out
+    assert re.search(rf"^ELBO, nats +{mean:.3f} ", out, re.MULTILINE)
+    assert "log p(x)" not in out
+
+
 def test_info_tells_what_a_file_holds_and_what_runs_here(model, capsys):
     assert main(["info", model]) == 0
     assert re.search(r"levels +64-32-16\n", capsys.readouterr().out)

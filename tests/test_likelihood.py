@@ -5,12 +5,16 @@ import pytest
 from checks import Z_MAX, estimate, same_bits
 from machines import DIGITS, every_row, random_machine, random_rows
 
-from wakesleep import HelmholtzMachine, _likelihood, _reference_measures, likelihood
+from wakesleep import Bits, HelmholtzMachine, _likelihood, _reference, _reference_measures, likelihood
 
 EXACT = 1e-9  # relative: the same float64 sums in another order
 ONE = 1e-9  # absolute, of Σ p(x): the same
 CROSS_ENTROPY = 1e-5  # relative, of a float32 mean-field pass
 GOLDEN_LOG_P, GOLDEN_ELBO = -1.2937481974557414, -1.349358240908178  # by enumeration
+GOLDEN_POSTERIOR = [0.1366633313, 0.4778458478, 0.0738531211, 0.3116376998]  # h = 00, 10, 01, 11
+GOLDEN_RECOGNITION = [0.2205645386, 0.4018947926, 0.1337791551, 0.2437615137]
+GOLDEN = 1e-7  # absolute: the parameters are rounded to float32
+SINGLE = 1e-4  # absolute, of sums of logs in float32
 UNITS = 1e-12  # relative, of a float64 sum
 
 MACHINES = [(9, 4), (6, 5, 3), (5, 3, 4, 2), (70, 6), (130, 3, 5), (1, 1)]
@@ -21,7 +25,53 @@ def described(machine):
     return machine._state.parameters.flat, machine._state.parameters.sizes
 
 
+def golden_machine():
+    """A toy with parameters by hand, whose measures are known by enumeration for x = 1, 0, 1."""
+    return HelmholtzMachine.from_parameters(
+        [0.5, -0.3],
+        [([[1, -0.8, 0.3], [-0.5, 0.7, 1.2]], [0.1, -0.2, 0.4])],
+        [([[0.6, -0.1], [-0.4, 0.9], [0.2, -0.7]], [-0.2, 0.3])],
+    )
+
+
 # ---- exact ----
+
+
+def test_exact_posterior_has_the_golden_values():
+    machine, x = golden_machine(), Bits.from_dense([[1, 0, 1]])
+    log_posterior, means = likelihood.exact_posterior(machine._state.parameters, x)
+    log_p = log_posterior[0]
+    np.testing.assert_allclose(np.exp(log_p), GOLDEN_POSTERIOR, atol=GOLDEN)
+    np.testing.assert_allclose(
+        means[0], [GOLDEN_POSTERIOR[1] + GOLDEN_POSTERIOR[3], sum(GOLDEN_POSTERIOR[2:])], atol=GOLDEN
+    )
+    q = np.array(GOLDEN_RECOGNITION)
+    divergence = (q * (np.log(q) - log_p)).sum()
+    assert abs(divergence - 0.055610043452436475) < GOLDEN
+    assert abs((np.exp(log_p) * (log_p - np.log(q))).sum() - 0.04997453100428838) < GOLDEN
+    log_p_x = machine.score_samples(x, method="exact")[0]
+    assert abs(log_p_x - GOLDEN_LOG_P) < GOLDEN
+    assert abs(log_p_x - divergence - GOLDEN_ELBO) < GOLDEN
+
+
+@pytest.mark.parametrize("sizes", [(6, 3), (70, 3, 2), (5, 2, 3, 2), (3, 13)], ids=str)
+def test_exact_posterior_is_the_joint_over_its_sum(sizes):
+    machine, X = random_machine(sizes), random_rows(4, sizes[0])
+    log_posterior, means = likelihood.exact_posterior(machine._state.parameters, X)
+    n_hidden = sum(sizes[1:])
+    on = np.arange(2**n_hidden)[:, None] >> np.arange(n_hidden) & 1
+    levels = [Bits.from_dense(level).words for level in np.split(on, np.cumsum(sizes[1:-1]), axis=1)]
+    for row in range(len(X)):
+        states = np.hstack([np.repeat(X.words[row : row + 1], len(on), axis=0), *levels])
+        log_p, _ = _reference.log_probabilities(*described(machine), machine._state.methods, states)
+        expected = log_p - np.logaddexp.reduce(log_p)
+        np.testing.assert_allclose(log_posterior[row], expected, atol=SINGLE)
+        np.testing.assert_allclose(means[row], np.exp(expected) @ on, atol=SINGLE)
+
+
+def test_exact_posterior_has_an_end():
+    with pytest.raises(ValueError, match=r"^parameters: want at most 16 hidden units to enumerate, got 17"):
+        likelihood.exact_posterior(random_machine((2, 10, 7))._state.parameters, random_rows(1, 2))
 
 
 @pytest.mark.parametrize("sizes", MACHINES, ids=str)
@@ -112,12 +162,7 @@ def test_importance_weights_have_the_mean_p(sizes, n_particles):
 
 
 def test_elbo_has_the_golden_expectation():
-    """Of a toy with parameters by hand, whose bound is known by enumeration."""
-    machine = HelmholtzMachine.from_parameters(
-        [0.5, -0.3],
-        [([[1, -0.8, 0.3], [-0.5, 0.7, 1.2]], [0.1, -0.2, 0.4])],
-        [([[0.6, -0.1], [-0.4, 0.9], [0.2, -0.7]], [-0.2, 0.3])],
-    )
+    machine = golden_machine()
     mean, error = estimate(
         lambda seed: machine.score([[1, 0, 1]], method="elbo", n_particles=50, random_state=seed), 400
     )

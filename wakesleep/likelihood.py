@@ -12,6 +12,7 @@ from wakesleep.bits import Bits
 from wakesleep.parameters import Parameters, logit_of_mean
 
 MOST_ENUMERATED = 24  # hidden units: 2²⁴ states
+MOST_IN_POSTERIOR = 16  # hidden units: 2¹⁶ numbers for each row
 METHODS = ("auto", "exact", "importance", "elbo")
 SECONDS_PER_CALL = 0.1  # of the compiled estimate, between looks at Ctrl-C
 _ROWS = 4096  # unpacked at a time
@@ -78,6 +79,43 @@ def chosen(method: str, n_hidden: int, n_particles: int) -> str:
     if method != "auto":
         return method
     return "exact" if n_hidden <= MOST_ENUMERATED and 2**n_hidden <= n_particles else "importance"
+
+
+def exact_posterior(parameters: Parameters, data: Bits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """log p(h | x) of every row and every state of all hidden units together, and its means.
+
+    The units of all hidden levels are counted from the bottom level up, H of them; unit i is on in state s
+    where bit i of s is set.
+
+    Returns
+    -------
+    log_posterior : ndarray of shape (N, 2**H), float64, nats
+    means : ndarray of shape (N, H), float64
+        P(unit is on | x).
+
+    Raises
+    ------
+    ValueError
+        If the machine has more than 16 hidden units.
+    """
+    sizes = parameters.sizes
+    n_hidden = sum(sizes[1:])
+    if n_hidden > MOST_IN_POSTERIOR:
+        raise ValueError(f"parameters: want at most {MOST_IN_POSTERIOR} hidden units to enumerate, got {n_hidden}")
+    states = (np.arange(2**n_hidden)[:, None] >> np.arange(n_hidden) & 1).astype(np.float64)
+    levels = np.split(states, np.cumsum(sizes[1:-1]), axis=1)
+    log_p = levels[-1] @ parameters.prior_logits.astype(np.float64)
+    layers = [(w.astype(np.float64), b.astype(np.float64)) for w, b in parameters.generative]
+    for (weights, biases), source, target in zip(layers[1:], levels[1:], levels[:-1], strict=True):
+        z = source @ weights + biases
+        log_p += (target * z - np.logaddexp(0, z)).sum(1)
+    weights, biases = layers[0]
+    for first in range(0, len(states), _ROWS):
+        block = slice(first, first + _ROWS)
+        log_p[block] -= np.logaddexp(0, levels[0][block] @ weights + biases).sum(1)
+    joint = data.to_dense(np.float64) @ weights.T @ levels[0].T + log_p  # but for terms that all states share
+    log_posterior = joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)
+    return log_posterior, np.exp(log_posterior) @ states
 
 
 def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32]:
