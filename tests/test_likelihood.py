@@ -130,7 +130,7 @@ def test_exact_goes_up_to_24_hidden_units():
 # ---- importance ----
 
 
-@pytest.mark.parametrize("sizes", MACHINES, ids=str)
+@pytest.mark.parametrize("sizes", [*MACHINES, (30, 150, 70)], ids=str)
 @pytest.mark.parametrize("n_particles", [1, 2, 50, 256, 257, 600])
 def test_importance_is_that_of_the_reference(sizes, n_particles):
     machine, X = random_machine(sizes), random_rows(4, sizes[0])
