@@ -35,9 +35,8 @@ def train(task, seed, n_threads, file, resume):
     Returns the last machine, whose `history_` has the measurements, and the one that is to be reported.
     """
     best_file = file.with_name(f"{file.stem}-best.npz")
-    machine = HelmholtzMachine(task.sizes, random_state=seed, n_threads=n_threads, **task.params)
-    if resume and file.is_file():
-        machine = HelmholtzMachine.load(file).set_params(n_threads=n_threads)
+    machine = HelmholtzMachine.load(file) if resume and file.is_file() else task.machine(seed)
+    machine.set_params(n_threads=n_threads)
     n_done = len(machine.history_) if hasattr(machine, "history_") else 0
     rows, n_epochs = task.data.rows(seed), task.stages[-1][0]
     while n_done < n_epochs:
@@ -74,9 +73,9 @@ def keep(name, task, runs, curve):
     values = [facts[task.key] for facts in runs]
     card = {
         "command": f"python -m bench.likelihood {name}", "task": name, "hidden_layer_sizes": task.sizes,
-        "params": task.params, "stages": task.stages, "unit": task.data.unit, "figure": task.key,
-        "median": statistics.median(values), "published": task.published, "must": task.must, "goal": task.goal,
-        "runs": runs, "version": __version__, "processor": processor(), "date": f"{date.today():%Y-%m-%d}",
+        "params": task.params, "stages": task.stages, "biases": task.biases, "unit": task.data.unit,
+        "figure": task.key, "median": statistics.median(values), "published": task.published,
+        "must": task.must, "goal": task.goal, "runs": runs, "version": __version__, "processor": processor(), "date": f"{date.today():%Y-%m-%d}",
     }  # fmt: skip
     (FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
