@@ -75,7 +75,8 @@ def keep(name, task, runs, curve):
         "command": f"python -m bench.likelihood {name}", "task": name, "hidden_layer_sizes": task.sizes,
         "params": task.params, "stages": task.stages, "biases": task.biases, "unit": task.data.unit,
         "figure": task.key, "median": statistics.median(values), "published": task.published,
-        "must": task.must, "goal": task.goal, "runs": runs, "version": __version__, "processor": processor(), "date": f"{date.today():%Y-%m-%d}",
+        "must": task.must, "goal": task.goal, "runs": runs, "version": __version__,
+        "processor": processor(), "date": f"{date.today():%Y-%m-%d}",
     }  # fmt: skip
     (FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:

@@ -50,6 +50,15 @@ def test_the_epoch_that_is_best_on_the_validation_split_is_reported(tmp_path, mo
     assert (last.n_iter_, reported.n_iter_) == (6, 3)
 
 
+def test_units_begin_where_the_recipe_says():
+    machine = replace(TINY, biases=(-4.0, -3.0)).machine(1)
+    as_ever = replace(TINY, biases=None).machine(1).set_params(n_iter=0).fit(TINY.data.rows(1))
+    assert [set(layer.biases.tolist()) for layer in machine.generative_] == [{-4}, {-3}]
+    assert [set(layer.biases.tolist()) for layer in machine.recognition_] == [{-3}, {0}]
+    for one, other in zip(machine.generative_, as_ever.generative_, strict=True):
+        np.testing.assert_array_equal(one.weights, other.weights)
+
+
 def test_a_card_and_curves_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(likelihood, "FOLDER", tmp_path)
     facts, curve = likelihood.run("tiny", TINY, 0, 1, (10,), resume=False)
