@@ -156,7 +156,7 @@ REWEIGHTED = {"rule": "reweighted", "n_particles": 10, "optimizer": "adam"}
 SMALL = REWEIGHTED | {"batch_size": 20}
 TOY = SMALL | {"n_particles": 20, "learning_rate": 0.01}
 SLEEPY = {"optimizer": "adam", "batch_size": 20, "learning_rate": 0.01}
-MNIST_200 = REWEIGHTED | {"learning_rate": 0.003}
+MNIST_200 = REWEIGHTED | {"learning_rate": 0.004}
 
 TASKS = {
     "bars-wake-sleep": Task(
@@ -175,13 +175,14 @@ TASKS = {
         MNIST, (200, 200, 200), WAKE_SLEEP, falling(200), "101.3", "101.3", watched_every=5
     ),
     "mnist-200-reweighted": Task(
-        MNIST, (200,), MNIST_200, falling(80), "103.1 (VIMCO 98.8)", "103.1", "98.5", watched_every=4
+        MNIST, (200,), MNIST_200, falling(130), "103.1 (VIMCO 98.8)", "103.1", "98.5", watched_every=5
     ),
     "dna-reweighted": Task(
-        DNA, (200,), SMALL | {"learning_rate": 0.005}, falling(80), "90.63 (BiHM 86.49)", "90.6", "86", watched_every=2
+        DNA, (200,), SMALL | {"learning_rate": 0.008, "weight_decay": 0.03}, falling(80), "90.63 (BiHM 86.49)", "90.6",
+        "86", watched_every=2,
     ),
     "mushrooms-reweighted": Task(
-        MUSHROOMS, (200, 100, 50), SMALL | {"learning_rate": 0.01}, falling(300), "9.90 (BiHM 9.40)", "9.9", "9.4",
-        watched_every=10,
+        MUSHROOMS, (100, 50, 20), SMALL | {"learning_rate": 0.02, "weight_decay": 0.003}, falling(400),
+        "9.90 (BiHM 9.40)", "9.9", "9.4", watched_every=10, particles=(1000,),
     ),
 }  # fmt: skip
