@@ -111,7 +111,7 @@ def report():
     text = "\n\n".join(
         [
             "One row per card of `bench/results/`, which has the recipe, all seeds and the curves. Toys: exact, the "
-            "median of the seeds, in brackets the range. Data sets: the test split, once, of the epoch that was best "
+            "median of the seeds, in brackets the range. Data sets: the test split, at the epoch that was best "
             "on the validation split; s.e. is the standard error over rows. Training is the median of the seeds, while "
             "other programs ran.",
             "\n".join(f"- {version}" for version in versions),
