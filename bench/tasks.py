@@ -177,6 +177,14 @@ TASKS = {
     "mnist-200-reweighted": Task(
         MNIST, (200,), MNIST_200, falling(130), "103.1 (VIMCO 98.8)", "103.1", "98.5", watched_every=5
     ),
+    "mnist-200-200-reweighted": Task(
+        MNIST, (200, 200), REWEIGHTED | {"learning_rate": 0.003}, falling(120), "93.4 (VIMCO 90.7)", "93.4", "90.5",
+        watched_every=5,
+    ),
+    "mnist-200-200-200-reweighted": Task(
+        MNIST, (200, 200, 200), REWEIGHTED | {"learning_rate": 0.003}, falling(120), "90.1 (VIMCO 91.9)", "90.1", "89",
+        watched_every=5,
+    ),
     "dna-reweighted": Task(
         DNA, (200,), SMALL | {"learning_rate": 0.008, "weight_decay": 0.03}, falling(80), "90.63 (BiHM 86.49)", "90.6",
         "86", watched_every=2,
