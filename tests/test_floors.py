@@ -10,12 +10,13 @@ import wakesleep
 
 # Lowest floor first; rooms of a floor know nothing of each other; a folder is one room, and so are modules joined by +.
 FLOORS = [
-    "parameters rules optimizers checkpoint drawing plotting _panels+_order+_verbs+_core",
+    "parameters rules optimizers schedules checkpoint drawing plotting _panels+_order+_verbs+_core",
     "_reference _likelihood",
-    "bits+_packing+_bits_file",
+    "bits+_packing+_bits_file+probabilities",
     "state hyperparameters",
     "datasets likelihood training",
     "estimator monitor configuration",
+    "learner",
     "machine",
     "__init__",
     "cli+__main__ sklearn",

@@ -16,6 +16,7 @@ import numpy as np
 from wakesleep._packing import as_threshold
 from wakesleep.optimizers import OPTIMIZERS
 from wakesleep.rules import RULES
+from wakesleep.schedules import Schedule, parse
 
 MOST = 2**31 - 1  # of anything that is counted
 INITIAL_BIASES = ("data", "zero")
@@ -28,8 +29,10 @@ class Settings:
     hidden_layer_sizes: tuple[int, ...]
     n_particles: int
     learning_rates: tuple[float, float]
+    schedule: Schedule
     batch_size: int
     n_iter: int
+    patience: int | None  # None: train to the end
     initial_biases: str
     n_threads: int | None  # None: what `threads` finds
 
@@ -46,7 +49,7 @@ def settings(params: dict[str, Any]) -> Settings:
     choice("optimizer", params["optimizer"], OPTIMIZERS)
     if not isinstance(params["verbose"], bool):
         count("verbose", params["verbose"], least=0)
-    as_threshold(params["binarize"])
+    check_binarize(params["binarize"])
     check_random_state(params["random_state"])
     if params["n_particles"] is None:
         n_particles = rule.n_particles
@@ -56,8 +59,10 @@ def settings(params: dict[str, Any]) -> Settings:
         hidden_layer_sizes=layer_sizes(params["hidden_layer_sizes"]),
         n_particles=n_particles,
         learning_rates=rates(params["learning_rate"]),
+        schedule=parse(params["schedule"]),
         batch_size=count("batch_size", params["batch_size"]),
         n_iter=count("n_iter", params["n_iter"], least=0),
+        patience=None if params["patience"] is None else count("patience", params["patience"]),
         initial_biases=choice("initial_biases", params["initial_biases"], INITIAL_BIASES),
         n_threads=None if params["n_threads"] is None else count("n_threads", params["n_threads"]),
     )
@@ -81,6 +86,14 @@ def choice(name: str, value: Any, known: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name}: want one of {', '.join(known)}, got {value!r:.80}")
     return value
+
+
+def check_binarize(value: Any) -> None:
+    """Refuse what is neither None, nor a finite number, nor "sample"."""
+    if not isinstance(value, str):
+        as_threshold(value)
+    elif value != "sample":
+        raise ValueError(f'binarize: want None, "sample" or a finite number, got {value!r:.80}')
 
 
 def layer_sizes(value: Any) -> tuple[int, ...]:

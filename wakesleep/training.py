@@ -6,14 +6,17 @@ It never prints, plots, saves, scores or decides to stop; whoever consumes it do
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wakesleep import _core
+from wakesleep import _core, schedules
 from wakesleep.bits import Bits
 from wakesleep.parameters import Parameters
+from wakesleep.probabilities import Probabilities
+from wakesleep.schedules import Schedule
 from wakesleep.state import State
 
 SECONDS_PER_CALL = 0.05  # of the compiled loop, between looks at Ctrl-C
@@ -25,40 +28,48 @@ class DivergenceError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """What the loop yields, about twenty times a second and at the end of every epoch."""
+    """What the loop yields: about twenty times a second, where it was asked to, and at the end of every epoch."""
 
     state: State
     epoch: int  # the epoch under way or just done, from 1
     epoch_done: bool
     seconds: float  # spent on this epoch so far
     rows: int  # trained on in these seconds
+    data: Bits  # the rows of this epoch, as they were drawn
 
 
 def train(
     state: State,
-    data: Bits,
+    data: Bits | Probabilities,
     *,
     n_epochs: int,
     learning_rates: tuple[float, float],
     batch_size: int,
+    schedule: Schedule = schedules.CONSTANT,
+    n_iter: int | None = None,
+    stops: Sequence[int] = (),
     n_particles: int = 1,
     n_threads: int = 1,
 ) -> Iterator[Record]:
     """Train until `n_epochs` epochs are done in all, and yield a `Record` now and then.
 
-    How often it yields depends on the clock; what it learns does not. `state` is left as it is:
-    every record brings a new one.
+    How often it yields depends on the clock, save at `stops`; what it learns does not depend on either.
+    `state` is left as it is: every record brings a new one.
 
     Parameters
     ----------
     state : State
         Where to begin.
-    data : Bits of shape (N, D)
-        What to learn.
+    data : Bits or Probabilities of shape (N, D)
+        What to learn; probabilities are drawn anew in each epoch, into the same memory.
     n_epochs : int
         Passes over the data, those that `state` has behind it included.
     learning_rates : (float, float)
         For p and for q, per mean gradient.
+    schedule, n_iter : Schedule, int
+        By what the rates are multiplied at each step, and the epochs it is made for, by default `n_epochs`.
+    stops : sequence of int
+        Yield also whenever the number of steps is a multiple of one of these.
     batch_size, n_particles, n_threads : int
         Rows per step; samples of the hidden units per row; threads.
 
@@ -73,25 +84,39 @@ def train(
     """
     seconds, rows, n_batches = 0.0, 0, 1
     batch_size = min(batch_size, len(data))
+    whole = -(-len(data) // batch_size)  # minibatches of an epoch
+    bits = None
     while state.epoch < n_epochs:
+        if bits is None:
+            bits = data if isinstance(data, Bits) else data.draw(state.seed, state.epoch)
         left = -(-(len(data) - int(state.position[1])) // batch_size)
-        now = min(n_batches, left)
+        now = min(n_batches, left, *(every - state.step % every for every in stops))
+        horizon = n_epochs if n_iter is None else n_iter
+        factors = schedules.factors(schedule, state.epoch, whole, horizon, whole - left, now)
+        now = _equal(factors)
+        rate_p, rate_q = (rate * float(factors[0]) for rate in learning_rates)
         flat, position = state.parameters.flat.copy(), state.position.copy()
         began = time.perf_counter()
         _core.train(
-            flat, state.parameters.sizes, state.methods, data.words, position, state.seed,
-            batch_size, n_particles, now, learning_rates, n_threads,
+            flat, state.parameters.sizes, state.methods, bits.words, position, state.seed,
+            batch_size, n_particles, now, (rate_p, rate_q), n_threads,
         )  # fmt: skip
         took = time.perf_counter() - began
         if not np.isfinite(flat).all():
             raise DivergenceError(
                 f"training diverged in epoch {state.epoch + 1}: the parameters are no longer finite; "
-                f"use a smaller learning_rate (now {learning_rates[0]:g} for p, {learning_rates[1]:g} for q)"
+                f"use a smaller learning_rate (now {rate_p:g} for p, {rate_q:g} for q)"
             )
         seconds, rows = seconds + took, rows + int(position[2] - state.position[2])
         epoch, done = state.epoch + 1, now == left
         state = State(Parameters(state.parameters.sizes, flat), state.methods, state.seed, position, state.step + now)
-        yield Record(state, epoch, done, seconds, rows)
+        yield Record(state, epoch, done, seconds, rows, bits)
         if done:
-            seconds, rows = 0.0, 0
+            seconds, rows, bits = 0.0, 0, None
         n_batches = max(1, min(2 * n_batches, int(now * SECONDS_PER_CALL / max(took, 1e-9))))
+
+
+def _equal(factors: NDArray[np.float64]) -> int:
+    """How many of the factors, from the first on, are the same."""
+    other = np.flatnonzero(factors != factors[0])
+    return int(other[0]) if len(other) else len(factors)
