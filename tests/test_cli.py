@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wakesleep import Bits, HelmholtzMachine, cli, datasets, monitor
+from wakesleep import Bits, HelmholtzMachine, datasets, monitor, training_command
 from wakesleep.cli import main
 
 QUICK = ["--epochs", "2"]
@@ -109,7 +109,7 @@ def test_training_on_a_split_measures_on_the_other(capsys):
 
 
 def test_of_many_held_out_rows_the_report_takes_some(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "FINAL_ROWS", 50)
+    monkeypatch.setattr(training_command, "FINAL_ROWS", 50)
     assert main(["train", *QUICK]) == 0
     assert "(K = 1,000, 50 rows)" in capsys.readouterr().out
 

@@ -75,8 +75,8 @@ def refuses(machine, name, data, error, fault):
 @takes_x
 @pytest.mark.parametrize("wrong", NO_DATA.values(), ids=NO_DATA.keys())
 def test_what_is_no_matrix_of_numbers_is_refused(fitted, name, wrong):
-    if name == "validation" and wrong[0] == 5:
-        wrong = 5, ValueError, "want rows, or a share of them between 0 and 1, got 5"
+    if name == "validation" and wrong is NO_DATA["a number"]:
+        wrong = 5, ValueError, "want a share of the rows between 0 and 1, got 5"
     refuses(fitted, name, *wrong)
 
 

@@ -19,7 +19,7 @@ FLOORS = [
     "learner",
     "machine",
     "__init__",
-    "cli+__main__ sklearn",
+    "cli+__main__+commands+training_command sklearn",
 ]
 PLACE = {
     module: (number, room)

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from machines import DIGITS, ROWS, everything, learned, measured, random_machine, random_rows, small
+from machines import DIGITS, ROWS, everything, learned, measured, random_machine, random_rows, small, through_a_file
 
 from wakesleep import HelmholtzMachine, checkpoint, monitor, training
 
@@ -12,11 +12,6 @@ from wakesleep import HelmholtzMachine, checkpoint, monitor, training
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "machine.npz"
-
-
-def through_a_file(machine, path):
-    machine.save(path)
-    return HelmholtzMachine.load(path)
 
 
 # ---- what goes in comes out ----

@@ -32,7 +32,7 @@ def n_held_out(name: str, share: float, n_rows: int) -> int:
         If it comes to none or to all, or is no share; the message names the argument.
     """
     if not 0 < share < 1:
-        raise ValueError(f"{name}: want rows, or a share of them between 0 and 1, got {share:g}")
+        raise ValueError(f"{name}: want a share of the rows between 0 and 1, got {share:g}")
     if not 0 < round(n_rows * share) < n_rows:
         raise ValueError(f"{name}: want 1 to {n_rows - 1} of {n_rows} rows, got {round(n_rows * share)}")
     return round(n_rows * share)
@@ -62,8 +62,9 @@ def measure(state: State, train: Bits, held_out: Bits | None, n_threads: int = 1
             state.parameters, state.methods, rows,
             method="auto", n_particles=PARTICLES, seed=state.seed, n_threads=n_threads,
         )  # fmt: skip
-        measured["log_likelihood"] = float(values.mean())
-        measured["standard_error"] = likelihood.standard_error(values) if len(rows) > 1 else None
+        with np.errstate(invalid="ignore"):  # of a machine that is about to diverge, log p(x) may be infinite
+            measured["log_likelihood"] = float(values.mean())
+            measured["standard_error"] = likelihood.standard_error(values) if len(rows) > 1 else None
         measured["n_particles"] = None if size is None else PARTICLES
         measured["effective_sample_size"] = None if size is None else float(size.mean())
     return measured
