@@ -28,6 +28,8 @@ MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("one order for all epochs", CORE, "t.seed, epoch, t.n_rows,", "t.seed, 0, t.n_rows,"),
     ("one key for all blocks of states", CORE, "first_sample + <uint64_t>row", "first_sample"),
     ("padding counts as data", CORE, "row[whole] & last", "row[whole]"),
+    ("rows of probabilities drawn alike", CORE, "source.first_sample = first_sample + <uint64_t>row", "pass"),
+    ("grey levels are not scaled", CORE, "<double>word[i, unit] * scale", "<double>word[i, unit]"),
     ("p left out of log p", VERBS, "add_log_p(m, me, &m.p[level], batch, n, log_p)", "pass"),
     ("gradient not checked", CORE, 'check_flat("gradient", gradient, len(parameters))', "pass"),
     ("batch_size not checked", CORE, '(("batch_size", batch_size), (', "(("),

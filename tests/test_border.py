@@ -26,6 +26,10 @@ VERBS = {
         **MACHINE, "data": np.zeros((4, 1), np.uint64), "position": np.zeros(3, np.int64), "seed": 1, "batch_size": 2,
         "n_particles": 1, "n_batches": 1, "learning_rates": (0.1, 0.1),
     },
+    "binarize": {
+        "values": np.zeros((4, 3), np.float32), "one": 1, "words": np.zeros((4, 1), np.uint64), "seed": 1,
+        "keys": np.zeros(4, np.uint64),
+    },
     "epoch_order": {"seed": 1, "epoch": 0, "n_rows": 5},
     "propagate": {
         "values": np.zeros((2, 3), np.float32), "weights": np.zeros((3, 4), np.float32),
@@ -73,6 +77,11 @@ REFUSED = {
         ("n_particles", 2**62), ("n_particles", 2**31),
         ("learning_rates", (0.1,)), ("learning_rates", (0.1, 0.1, 0.1)), ("data", None),
         ("clock", np.zeros((1, 3, 6))), ("clock", np.zeros((1, 4, 6), np.float32)), ("clock", [0.0]),
+    ],
+    "binarize": [
+        ("values", np.zeros((4, 3))), ("values", np.zeros(12, np.float32)), ("values", [[0.0]]), ("values", None),
+        ("one", 0), ("one", 2), ("words", np.zeros((4, 2), np.uint64)), ("words", np.zeros((3, 1), np.uint64)),
+        ("words", np.zeros((4, 1), np.int64)), ("keys", np.zeros(3, np.uint64)), ("keys", np.zeros(4)),
     ],
     "epoch_order": [("first", -1), ("first", 6), ("count", 6), ("count", -1)],
     "propagate": [

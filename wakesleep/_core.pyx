@@ -90,7 +90,7 @@ def random_words(uint64_t seed, uint32_t stream, Py_ssize_t n_samples, Py_ssize_
 
 
 def binarize(values, uint64_t one, words, uint64_t seed, uint64_t first_sample=0, keys=None):
-    """words[r, u] = [word · one < values[r, u] · 2³²]: bits that are 1 with probability values / one      (eq. 13)
+    """words[r, u] = [word · one < values[r, u] · 2³²]: bits that are 1 with probability values / one      (eq. 9b)
 
     values : (B, D), uint8 from 0 to one, or float32 from 0 to 1, with one = 1.  words : (B, ⌈D/64⌉), overwritten.
     Row r is sample first_sample + r; but with keys, (B,), sample first_sample of its own key instead of the seed.

@@ -68,7 +68,7 @@ def uniform(words: NDArray[np.uint32], dtype: Any = np.float32) -> Floats:
 def binarize(
     values: NDArray[Any], one: int, words: Words, seed: int, first_sample: int = 0, keys: Words | None = None
 ) -> None:
-    """words[r, u] = [word · one < values[r, u] · 2³²]: bits that are 1 with probability values / one      (eq. 13)"""
+    """words[r, u] = [word · one < values[r, u] · 2³²]: bits that are 1 with probability values / one      (eq. 9b)"""
     n_rows, n_units = values.shape
     if keys is None:
         drawn = random_words(seed, BINARIZE, n_rows, n_units, first_sample)
