@@ -10,7 +10,7 @@ import wakesleep
 
 # Lowest floor first; rooms of a floor know nothing of each other; a folder is one room, and so are modules joined by +.
 FLOORS = [
-    "parameters rules optimizers schedules checkpoint drawing plotting _panels+_order+_verbs+_core",
+    "parameters rules optimizers schedules processors checkpoint drawing plotting _panels+_order+_verbs+_core",
     "_reference _likelihood",
     "bits+_packing+_bits_file+probabilities",
     "state hyperparameters",

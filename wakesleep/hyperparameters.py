@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from wakesleep import processors
 from wakesleep._packing import as_threshold
 from wakesleep.optimizers import OPTIMIZERS
 from wakesleep.rules import RULES
@@ -136,7 +137,7 @@ def threads(value: int | None) -> int:
         return count("n_threads", value)
     wanted = os.environ.get("WAKESLEEP_NUM_THREADS", "")
     if not wanted:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return processors.count()
     if not wanted.isdecimal() or len(wanted) > len(str(MOST)) or not 1 <= int(wanted) <= MOST:
         raise ValueError(f"WAKESLEEP_NUM_THREADS: want a whole number from 1 to {MOST}, got {wanted!r:.80}")
     return int(wanted)

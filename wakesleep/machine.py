@@ -50,7 +50,8 @@ class HelmholtzMachine(Learner):
         probabilities from 0 to 1, of which bits are drawn anew for every epoch, a function of (seed, epoch, row,
         unit); where rows are measured or transformed, they are drawn once, a function of the seed and the row.
     n_threads : int, optional
-        None: ``WAKESLEEP_NUM_THREADS``, or the processors there are. Results do not depend on it.
+        None: ``WAKESLEEP_NUM_THREADS``, or the processors there are, within a container's quota. Results do not
+        depend on it.
     verbose : int, default=0
         1 prints a line per epoch.
     random_state : int, NumPy generator or None
@@ -66,7 +67,7 @@ class HelmholtzMachine(Learner):
     best_epoch_ : int
         The epoch whose parameters these are: the last one that was done, or with `patience` the best.
     history_ : list of dict
-        A record per epoch: epoch, step, seconds, rows_per_second, and what was measured.
+        A record per epoch: epoch, step, seconds, rows_per_second, and what was measured; all that is printed.
 
     References
     ----------
