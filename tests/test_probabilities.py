@@ -10,7 +10,7 @@ import pytest
 from checks import Z_MAX
 from machines import DIGITS, ROWS, everything, learned, measured, small, stopped, through_a_file
 
-from wakesleep import Bits, HelmholtzMachine, Probabilities, datasets
+from wakesleep import Bits, HelmholtzMachine, Probabilities, _packing, datasets
 from wakesleep.cli import main
 
 RNG = np.random.default_rng(0)
@@ -65,6 +65,18 @@ def test_drawn_by_content_a_row_is_the_same_wherever_it_stands():
     rows = twice.draw_by_content(3).to_dense()
     np.testing.assert_array_equal(rows[:2], rows[2:])  # zeros of either sign are equal
     assert (grey.draw_by_content(4).to_dense() != together).any()
+
+
+def test_how_rows_come_in_blocks_does_not_matter(monkeypatch):
+    grey = Probabilities(GREY)
+    by_epoch, by_content = Bits(grey.draw(1, 5).words.copy(), 64), grey.draw_by_content(1)
+    monkeypatch.setattr(_packing, "BLOCK_BYTES", 3000)  # five rows
+    assert grey.draw(1, 5) == by_epoch
+    assert grey.draw_by_content(1) == by_content
+    wrong = GREY.astype(float)
+    wrong[77, 5] = 2
+    with pytest.raises(ValueError, match="at row 77, column 5"):
+        Probabilities(wrong)
 
 
 def test_an_epoch_is_drawn_into_the_memory_of_the_one_before():
