@@ -1,6 +1,9 @@
 """Who else follows a training: callbacks of epochs and of steps, the warning of poor estimates, the log."""
 
 import json
+import signal
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -200,6 +203,38 @@ def test_schedule_and_patience_on_the_command_line(capsys):
     assert f"the parameters are those of epoch {machine.best_epoch_} of {machine.n_iter_}" in out
     assert main(["train", "--schedule", "sometimes"]) == 1
     assert "schedule: want one of constant, linear, cosine, decay, got 'sometimes'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_folder")
+def test_patience_may_change_when_training_is_resumed():
+    hard = ["train", "-q", "-o", "m.npz", "--learning-rate", "2", "--held-out", "0.9", "--epochs", "60"]
+    assert main([*hard, "--patience", "2"]) == 0
+    stopped_at = HelmholtzMachine.load("m.npz").n_iter_
+    assert main([*hard, "--patience", "3", "--resume"]) == 0
+    assert HelmholtzMachine.load("m.npz").n_iter_ > stopped_at
+    assert main([*hard, "--patience", "3", "-o", "whole.npz"]) == 0
+    assert learned(HelmholtzMachine.load("m.npz")) == learned(HelmholtzMachine.load("whole.npz"))
+
+
+@pytest.mark.usefixtures("_folder")
+def test_ctrl_c_loses_neither_the_best_machine_nor_a_line_of_the_log():
+    command = ["train", "-o", "m.npz", "--log", "log.jsonl", "--epochs", "80", "--patience", "80"]
+    command += ["--schedule", "cosine:warm_up=3"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wakesleep", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    for _ in range(12):
+        process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert 9 <= HelmholtzMachine.load("m.npz").n_iter_ < 80, "this test has no power"
+    assert main([*command, "-q", "--resume"]) == 0
+    assert main([*command, "-q", "-o", "whole.npz", "--log", "whole.jsonl"]) == 0
+    cut, whole = HelmholtzMachine.load("m.npz"), HelmholtzMachine.load("whole.npz")
+    assert learned(cut) == learned(whole)
+    assert measured(cut) == measured(whole)
+    assert logged() == cut.history_
 
 
 @pytest.mark.usefixtures("_folder")

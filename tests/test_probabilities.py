@@ -61,9 +61,9 @@ def test_drawn_by_content_a_row_is_the_same_wherever_it_stands():
     together = grey.draw_by_content(3).to_dense()
     np.testing.assert_array_equal(grey[order].draw_by_content(3).to_dense(), together[order])
     np.testing.assert_array_equal(grey[50:51].draw_by_content(3).to_dense(), together[50:51])
-    twice = Probabilities(np.concatenate([GREY[:1], -0.0 * GREY[:1], GREY[:1], 0.0 * GREY[:1]]))
-    rows = twice.draw_by_content(3).to_dense()
-    np.testing.assert_array_equal(rows[:2], rows[2:])  # zeros of either sign are equal
+    half = np.full((2, 64), 0.5, np.float32)
+    half[:, ::2] = [[0.0], [-0.0]]
+    assert len(np.unique(Probabilities(half).draw_by_content(3).words)) == 1  # zeros of either sign are equal
     assert (grey.draw_by_content(4).to_dense() != together).any()
 
 

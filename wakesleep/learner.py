@@ -165,13 +165,13 @@ class Learner(Estimator):
             batch_size=settings.batch_size, schedule=settings.schedule, n_iter=settings.n_iter,
             stops=[every for _, every in run.each_steps], n_particles=settings.n_particles, n_threads=run.n_threads,
         ):  # fmt: skip
-            self._state = record.state
             entry = {
                 "epoch": record.epoch, "step": record.state.step, "seconds": record.seconds,
                 "rows_per_second": record.rows / max(record.seconds, 1e-9),
             }  # fmt: skip
+            self._state = record.state
             if record.epoch_done:
-                self.history_.append(dict(entry))  # before anything that can be interrupted
+                self.history_.append(entry)  # at once: whatever comes now can be interrupted
             for callback, every in run.each_steps:
                 if record.state.step % every == 0:
                     stop |= _says_stop(callback(dict(entry)))
@@ -192,10 +192,11 @@ class Learner(Estimator):
         """Measure, print and tell the callbacks; keep the best; whether a callback says to stop."""
         entry = self.history_[-1]
         if run.held_out is not None or self.verbose:
-            entry |= monitor.measure(self._state, rows, run.held_out, run.n_threads)
+            measured = monitor.measure(self._state, rows, run.held_out, run.n_threads)
+            if run.settings.patience is not None and measured["log_likelihood"] > self._best_so_far():
+                self._aside = self._state
+            entry |= measured  # last: an entry that has this needs nothing more when training is resumed
             monitor.warn_of_few(self.history_)
-        if run.settings.patience is not None and entry["log_likelihood"] > self._best_so_far():
-            self._aside = self._state
         if self.verbose:
             print(monitor.line(entry), flush=True)
         answers = [_says_stop(callback(entry)) for callback in run.each_epoch]  # of all, also where one says to stop
