@@ -76,6 +76,8 @@ REFUSED = {
         ("position", np.array([-1, 0, 0])), ("position", np.array([0, 4, 0])), ("position", [0, 0, 0]),
         ("n_particles", 2**62), ("n_particles", 2**31),
         ("learning_rates", (0.1,)), ("learning_rates", (0.1, 0.1, 0.1)), ("data", None),
+        ("chosen", np.array([0, 4])), ("chosen", np.array([-1, 2])), ("chosen", np.array([[1]])), ("chosen", [0, 1]),
+        ("chosen", np.array([1, 2], np.int32)),
         ("clock", np.zeros((1, 3, 6))), ("clock", np.zeros((1, 4, 6), np.float32)), ("clock", [0.0]),
     ],
     "binarize": [
@@ -109,6 +111,8 @@ def test_what_does_not_fit_is_refused_by_name_and_changes_nothing(function, name
 
 
 def test_no_rows_to_train_on_are_refused():
+    with pytest.raises(ValueError, match=r"position: .* 0 rows"):
+        _core.train(**VERBS["train"], chosen=np.zeros(0, np.int64))
     with pytest.raises(ValueError, match=r"position: .* 0 rows"):
         _core.train(**{**VERBS["train"], "data": np.zeros((0, 1), np.uint64)})
 

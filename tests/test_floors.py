@@ -12,7 +12,7 @@ import wakesleep
 FLOORS = [
     "parameters rules optimizers schedules processors checkpoint drawing plotting _panels+_order+_verbs+_core",
     "_reference _likelihood",
-    "bits+_packing+_bits_file+probabilities",
+    "bits+_packing+_bits_file+probabilities+rows",
     "state hyperparameters",
     "datasets likelihood training",
     "estimator monitor configuration",

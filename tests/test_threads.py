@@ -29,6 +29,21 @@ def test_any_number_of_threads_learns_the_bits_of_the_twin(cpu_level):
     assert not same_bits(learned(2, seed=2), alone)
 
 
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_chosen_rows_are_learned_as_a_copy_of_them_is(n_threads):
+    chosen = np.arange(3, 80, 7)[::-1].copy()
+
+    def learned(module, data, **how):
+        parameters, position = random_parameters(SIZES, scale=0.1), np.zeros(3, np.int64)
+        module.train(parameters, SIZES, METHODS, data, position, 1, 4, 2, 7, (0.1, 0.2), n_threads, **how)
+        return parameters
+
+    copied = learned(_core, DATA[chosen])
+    assert same_bits(learned(_core, DATA, chosen=chosen), copied)
+    assert same_bits(learned(_reference, DATA, chosen=chosen), copied)
+    assert not same_bits(learned(_core, DATA[:11]), copied)
+
+
 @pytest.mark.parametrize("n_batches", [-1, 0])
 def test_no_batches_change_nothing(n_batches):
     parameters, position = random_parameters(SIZES), np.array([3, 50, 500], np.int64)

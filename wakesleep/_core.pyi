@@ -81,6 +81,7 @@ def train(
     learning_rates: Sequence[float],
     n_threads: int = 1,
     clock: NDArray[np.float64] | None = None,
+    chosen: NDArray[np.int64] | None = None,
 ) -> None: ...
 def propagate(
     values: NDArray[np.float32], weights: NDArray[np.float32], biases: NDArray[np.float32]

@@ -255,6 +255,7 @@ def teach(parameters, sizes, methods, states, credits_p, credits_q, gradient):
 cdef struct Training:
     Machine *machine
     const uint64_t *data
+    const int64_t *chosen
     Py_ssize_t n_rows
     uint64_t seed
     Py_ssize_t batch_size
@@ -296,7 +297,7 @@ cdef void train_batches(void *job, int me) noexcept nogil:
     cdef Batch *awake
     cdef int64_t epoch = t.position[0], row = t.position[1], seen = t.position[2]
     cdef Py_ssize_t words = (m.levels[0].n_units + 63) // 64
-    cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words)
+    cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
     cdef Py_ssize_t step, n, count = min(t.batch_size, t.n_rows - row)
     cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
     m.workers[me].last = seconds()
@@ -310,7 +311,7 @@ cdef void train_batches(void *job, int me) noexcept nogil:
         n, row, seen = count, row + count, seen + count
         if row == t.n_rows:
             epoch, row = epoch + 1, 0
-            order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words)
+            order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
         count = min(t.batch_size, t.n_rows - row)
         if step + 1 < t.n_batches:  # the next rows, while this step's are still in use elsewhere
             gather(t, me, &order, row, count, &t.awake[(step + 1) & 1])
@@ -320,19 +321,26 @@ cdef void train_batches(void *job, int me) noexcept nogil:
 
 
 def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t batch_size, Py_ssize_t n_particles,
-          Py_ssize_t n_batches, learning_rates, Py_ssize_t n_threads=1, clock=None):
+          Py_ssize_t n_batches, learning_rates, Py_ssize_t n_threads=1, clock=None, chosen=None):
     """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
 
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     The p and q rates are per mean gradient. The result does not depend on the number of threads, which
     is also the most that are used: small steps are not shared. Bits beyond the last unit are ignored.
+    chosen : (n,) int64, the rows of data that are trained on, where these are not all.
     clock : (threads, layers + 1, N_STAGES), to which the seconds of each stage of each layer are added.
     """
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     check_bits("data", data, sizes[:1], 0)
     check_array("position", position, np.int64, (3,))
     cdef const uint64_t[:, ::1] rows = data
+    cdef const int64_t[::1] indices = None
     cdef Py_ssize_t words = rows.shape[1], n_rows = rows.shape[0]
+    if chosen is not None:
+        check_array("chosen", chosen, np.int64, (None,))
+        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < n_rows:
+            raise ValueError(f"chosen: want rows of 0 to {n_rows - 1}, got {chosen.min()} to {chosen.max()}")
+        indices, n_rows = chosen, len(chosen)
     for name, value in (("batch_size", batch_size), ("n_particles", n_particles), ("n_threads", n_threads)):
         if value < 1:
             raise ValueError(f"{name}: want 1 or more, got {value}")
@@ -358,6 +366,9 @@ def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t 
     training.data = NULL
     if words:
         training.data = &rows[0, 0]
+    training.chosen = NULL
+    if chosen is not None:
+        training.chosen = &indices[0]
     training.n_rows, training.seed = n_rows, seed
     training.batch_size, training.n_particles, training.n_batches = batch_size, n_particles, n_batches
     training.rate_p, training.rate_q = learning_rates[0], learning_rates[1]

@@ -331,12 +331,15 @@ def _add_gradient(goal: Layer, source: NDArray[np.bool_], error: Floats, method:
 def train(
     parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words, position: NDArray[np.int64],
     seed: int, batch_size: int, n_particles: int, n_batches: int, learning_rates: Sequence[float], n_threads: int = 1,
+    chosen: NDArray[np.int64] | None = None,
 ) -> None:  # fmt: skip
     """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
 
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     The p and q rates are per mean gradient.
+    chosen : (n,) int64, the rows of data that are trained on, where these are not all.
     """
+    data = data if chosen is None else data[chosen]
     parameters += 0  # no −0: so a row that nothing is added to may be left alone
     p = Parameters(sizes, parameters)
     dtype = parameters.dtype.type

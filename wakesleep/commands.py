@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 import wakesleep
 from wakesleep import datasets, drawing, likelihood
-from wakesleep.bits import Bits
 from wakesleep.machine import HelmholtzMachine
-from wakesleep.probabilities import Probabilities, as_rows
+from wakesleep.rows import Rows, as_rows
 
 N_DRAWN = 8  # images in a row
 
@@ -48,7 +47,7 @@ def check_output(path: str, data: str | None = None, kinds: Sequence[str] = ()) 
         raise ValueError(f"{path}: want another file to write to than the data")
 
 
-def read(path: str | None, split: str | None, binarize: float | str | None) -> Bits | Probabilities:
+def read(path: str | None, split: str | None, binarize: float | str | None) -> Rows:
     """The rows of a file, or the digits in the package."""
     if path is None and split is not None:
         raise ValueError("--split, --held-out-split: want DATA, since the digits in the package have no splits")

@@ -12,7 +12,7 @@ import numpy as np
 from wakesleep import hyperparameters, monitor, state, training
 from wakesleep.bits import Bits
 from wakesleep.estimator import Estimator
-from wakesleep.probabilities import Probabilities, as_rows
+from wakesleep.rows import Rows, Selection, as_rows, drawn, drawn_by_content
 
 Callback = Callable[[dict[str, Any]], object]
 
@@ -21,7 +21,7 @@ Callback = Callable[[dict[str, Any]], object]
 class _Run:
     """What one call trains with."""
 
-    data: Bits | Probabilities
+    data: Rows
     held_out: Bits | None
     settings: hyperparameters.Settings
     n_threads: int
@@ -82,11 +82,11 @@ class Learner(Estimator):
         data = self._rows(X, fitted=going_on)
         if validation is None and settings.patience is not None:
             raise ValueError("validation: want held-out rows, or a share of X, because patience needs them, got None")
-        n_held_out, held_out = 0, None
+        n_held_out, rows = 0, None
         if isinstance(validation, numbers.Real):
             n_held_out = monitor.n_held_out("validation", float(validation), len(data))
         elif validation is not None:
-            held_out = as_rows(validation, binarize=self.binarize, n_features=data.n_features, name="validation")
+            rows = as_rows(validation, binarize=self.binarize, n_features=data.n_features, name="validation")
         if going_on:
             self._check_sizes(settings)
             done = int(self._frontier.position[1])
@@ -99,10 +99,9 @@ class Learner(Estimator):
         else:
             hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
             seed = hyperparameters.seed(self.random_state)
+        held_out = None if rows is None else drawn_by_content(rows, seed)
         if n_held_out:
             data, held_out = monitor.split(data, n_held_out, seed)
-        if isinstance(held_out, Probabilities):
-            held_out = held_out.draw_by_content(seed)
         if not going_on:
             self._begin(data, settings, seed)
         return self._train(_Run(data, held_out, settings, n_threads, each_epoch, each_steps), settings.n_iter)
@@ -141,9 +140,8 @@ class Learner(Estimator):
         run = _Run(data, None, replace(settings, patience=None), n_threads, [], [])
         return self._train(run, self._state.epoch + 1)
 
-    def _begin(self, data: Bits | Probabilities, settings: hyperparameters.Settings, seed: int) -> None:
-        rows = data if isinstance(data, Bits) else data.draw(seed, 0)
-        self._state = state.start(rows, settings.hidden_layer_sizes, seed, settings.initial_biases)
+    def _begin(self, data: Rows, settings: hyperparameters.Settings, seed: int) -> None:
+        self._state = state.start(drawn(data, seed, 0), settings.hidden_layer_sizes, seed, settings.initial_biases)
         self._aside = None
         self.history_ = []
 
@@ -188,7 +186,7 @@ class Learner(Estimator):
             return False
         return self._close_epoch(run, run.held_out)
 
-    def _close_epoch(self, run: _Run, rows: Bits) -> bool:
+    def _close_epoch(self, run: _Run, rows: Bits | Selection[Bits]) -> bool:
         """Measure, print and tell the callbacks; keep the best; whether a callback says to stop."""
         entry = self.history_[-1]
         if run.held_out is not None or self.verbose:
@@ -214,7 +212,7 @@ class Learner(Estimator):
             return False
         return self._state.epoch - self._aside.epoch >= settings.patience
 
-    def _rows(self, X: Any, *, fitted: bool) -> Bits | Probabilities:
+    def _rows(self, X: Any, *, fitted: bool) -> Rows:
         return as_rows(X, binarize=self.binarize, n_features=self.n_features_in_ if fitted else None)
 
 

@@ -13,6 +13,7 @@ from wakesleep import _core, hyperparameters, likelihood, state
 from wakesleep.bits import Bits
 from wakesleep.learner import Learner
 from wakesleep.parameters import finite_floats
+from wakesleep.rows import drawn_by_content
 
 Floats = NDArray[np.floating[Any]]
 Dense = NDArray[np.uint8]
@@ -224,7 +225,7 @@ class HelmholtzMachine(Learner):
         n_particles = hyperparameters.count("n_particles", n_particles)
         rows = self._rows(X, fitted=True)
         seed = self._seed(random_state)
-        data = rows if isinstance(rows, Bits) else rows.draw_by_content(seed)
+        data = drawn_by_content(rows, seed)
         values, _ = likelihood.log_likelihood(
             self._state.parameters, self._state.methods, data, method=method, n_particles=n_particles,
             seed=seed, n_threads=hyperparameters.threads(self.n_threads),
@@ -286,8 +287,7 @@ class HelmholtzMachine(Learner):
     # ---- arguments ----
 
     def _bits(self, X: Any) -> Bits:
-        rows = self._rows(X, fitted=True)
-        return rows if isinstance(rows, Bits) else rows.draw_by_content(self._state.seed)
+        return drawn_by_content(self._rows(X, fitted=True), self._state.seed)
 
     def _level(self, layer: int) -> int:
         n_hidden = len(self._state.parameters.sizes) - 1

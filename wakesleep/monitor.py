@@ -9,7 +9,7 @@ import numpy as np
 
 from wakesleep import _core, likelihood
 from wakesleep.bits import Bits
-from wakesleep.probabilities import Probabilities
+from wakesleep.rows import Rows, Selection, drawn_by_content, select
 from wakesleep.state import State
 
 MOST_ROWS, PARTICLES = 1000, 100
@@ -38,22 +38,23 @@ def n_held_out(name: str, share: float, n_rows: int) -> int:
     return round(n_rows * share)
 
 
-def split(
-    data: Bits | Probabilities, n_held_out: int, seed: int
-) -> tuple[Bits | Probabilities, Bits | Probabilities]:
-    """Rows to learn from, in their order, and rows held out: a keyed choice, so that sorted data are no trap."""
+def split(data: Rows, n_held_out: int, seed: int) -> tuple[Rows, Bits]:
+    """Rows to learn from, in their order, and rows held out: a keyed choice, so that sorted data are no trap.
+
+    Only those held out are copied; of probabilities they are drawn, once.
+    """
     order = _core.epoch_order(seed, SPLIT, len(data))
-    return data[np.sort(order[n_held_out:])], data[order[:n_held_out]]
+    return select(data, np.sort(order[n_held_out:])), drawn_by_content(data[order[:n_held_out]], seed)
 
 
-def measure(state: State, train: Bits, held_out: Bits | None, n_threads: int = 1) -> dict[str, Any]:
+def measure(state: State, train: Bits | Selection[Bits], held_out: Bits | None, n_threads: int = 1) -> dict[str, Any]:
     """Reconstruction cross-entropy and log p(x) of held-out rows, nats; without any, the former of training rows.
 
     Beside an estimate of log p(x) stands its mean effective sample size (eq. 11).
     """
     rows = train if held_out is None else held_out
-    if len(rows) > MOST_ROWS:  # a keyed choice, so that sorted rows are no trap
-        rows = rows[np.sort(_core.epoch_order(state.seed, SPLIT, len(rows), 0, MOST_ROWS))]
+    if len(rows) > MOST_ROWS or isinstance(rows, Selection):  # a keyed choice, so that sorted rows are no trap
+        rows = rows[np.sort(_core.epoch_order(state.seed, SPLIT, len(rows), 0, min(len(rows), MOST_ROWS)))]
     measured: dict[str, Any] = {
         "reconstruction_cross_entropy": likelihood.reconstruction_cross_entropy(state.parameters, rows)
     }

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from wakesleep import _core, _likelihood
-from wakesleep._packing import WORD, as_floats, as_matrix, check_shape, dense, pack, refuse_cell, row_blocks, words_of
-from wakesleep.bits import Bits, as_bits
+from wakesleep._packing import WORD, as_floats, as_matrix, dense, refuse_cell, row_blocks, words_of
+from wakesleep.bits import Bits
 
 FAULT = "contains {}, where a probability from 0 to {} is wanted,"
 
@@ -51,7 +51,7 @@ class Probabilities:
         kept = isinstance(matrix, np.ndarray) and matrix.dtype in (np.uint8, np.float32) and matrix.flags.c_contiguous
         self.values = matrix if kept else np.empty(matrix.shape, np.uint8 if whole else np.float32)
         for rows in row_blocks(matrix.shape[0], matrix.shape[1] * matrix.dtype.itemsize):
-            block = _checked(dense(matrix, rows), self.one, name, rows.start)
+            block = checked(dense(matrix, rows), self.one, name, rows.start)
             if not kept:
                 self.values[rows] = block
         self._words: NDArray[np.uint64] | None = None
@@ -99,28 +99,7 @@ class Probabilities:
         return row_blocks(len(self), 8 * self.n_features)  # few enough that Ctrl-C is heard between them
 
 
-def as_rows(
-    X: Any, *, binarize: float | str | None, n_features: int | None = None, name: str = "X"
-) -> Bits | Probabilities:
-    """X as what training takes: `Bits`, or with ``binarize="sample"`` `Probabilities` where cells lie between 0 and 1.
-
-    Parameters and errors are those of `as_bits`. Booleans and whole numbers must be 0 or 1, and become `Bits`.
-    """
-    if not isinstance(binarize, str):
-        return as_bits(X, binarize=binarize, n_features=n_features, name=name)
-    if isinstance(X, Bits | Probabilities):
-        check_shape(X.shape, n_features, name)
-        return X
-    matrix = as_matrix(X, name)
-    check_shape(matrix.shape, n_features, name)
-    if matrix.dtype.kind not in "biu":
-        return Probabilities(matrix, name=name)
-    for rows in row_blocks(matrix.shape[0], matrix.shape[1] * matrix.dtype.itemsize):
-        _checked(dense(matrix, rows), 1, name, rows.start)
-    return Bits(pack(matrix, 0.5, name), matrix.shape[1])
-
-
-def _checked(block: NDArray[Any], one: int, name: str, first_row: int) -> NDArray[Any]:
+def checked(block: NDArray[Any], one: int, name: str, first_row: int) -> NDArray[Any]:
     """A block of rows whose cells are all from 0 to one."""
     if block.dtype.kind == "O":
         block = as_floats(block, name)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wakesleep import _core, schedules
 from wakesleep.bits import Bits
 from wakesleep.parameters import Parameters
-from wakesleep.probabilities import Probabilities
+from wakesleep.rows import Rows, Selection, drawn
 from wakesleep.schedules import Schedule
 from wakesleep.state import State
 
@@ -35,12 +35,12 @@ class Record:
     epoch_done: bool
     seconds: float  # spent on this epoch so far
     rows: int  # trained on in these seconds
-    data: Bits  # the rows of this epoch, as they were drawn
+    data: Bits | Selection[Bits]  # the rows of this epoch, as they were drawn
 
 
 def train(
     state: State,
-    data: Bits | Probabilities,
+    data: Rows,
     *,
     n_epochs: int,
     learning_rates: tuple[float, float],
@@ -60,7 +60,7 @@ def train(
     ----------
     state : State
         Where to begin.
-    data : Bits or Probabilities of shape (N, D)
+    data : Bits, Probabilities or Selection of shape (N, D)
         What to learn; probabilities are drawn anew in each epoch, into the same memory.
     n_epochs : int
         Passes over the data, those that `state` has behind it included.
@@ -88,24 +88,25 @@ def train(
     bits = None
     while state.epoch < n_epochs:
         if bits is None:
-            bits = data if isinstance(data, Bits) else data.draw(state.seed, state.epoch)
+            bits = drawn(data, state.seed, state.epoch)
+            words, chosen = (bits.words, None) if isinstance(bits, Bits) else (bits.rows.words, bits.chosen)
         left = -(-(len(data) - int(state.position[1])) // batch_size)
         now = min(n_batches, left, *(every - state.step % every for every in stops))
         horizon = n_epochs if n_iter is None else n_iter
         factors = schedules.factors(schedule, state.epoch, whole, horizon, whole - left, now)
-        now = _equal(factors)
-        rate_p, rate_q = (rate * float(factors[0]) for rate in learning_rates)
+        rates = factors[:, None] * np.array(learning_rates)
+        now = _equal(rates)
         flat, position = state.parameters.flat.copy(), state.position.copy()
         began = time.perf_counter()
         _core.train(
-            flat, state.parameters.sizes, state.methods, bits.words, position, state.seed,
-            batch_size, n_particles, now, (rate_p, rate_q), n_threads,
+            flat, state.parameters.sizes, state.methods, words, position, state.seed,
+            batch_size, n_particles, now, rates[0].tolist(), n_threads, chosen=chosen,
         )  # fmt: skip
         took = time.perf_counter() - began
         if not np.isfinite(flat).all():
             raise DivergenceError(
                 f"training diverged in epoch {state.epoch + 1}: the parameters are no longer finite; "
-                f"use a smaller learning_rate (now {rate_p:g} for p, {rate_q:g} for q)"
+                f"use a smaller learning_rate (now {rates[0, 0]:g} for p, {rates[0, 1]:g} for q)"
             )
         seconds, rows = seconds + took, rows + int(position[2] - state.position[2])
         epoch, done = state.epoch + 1, now == left
@@ -116,7 +117,7 @@ def train(
         n_batches = max(1, min(2 * n_batches, int(now * SECONDS_PER_CALL / max(took, 1e-9))))
 
 
-def _equal(factors: NDArray[np.float64]) -> int:
-    """How many of the factors, from the first on, are the same."""
-    other = np.flatnonzero(factors != factors[0])
-    return int(other[0]) if len(other) else len(factors)
+def _equal(rates: NDArray[np.float64]) -> int:
+    """For how many steps, from the first on, the rates are the same."""
+    other = np.flatnonzero((rates != rates[0]).any(axis=1))
+    return int(other[0]) if len(other) else len(rates)

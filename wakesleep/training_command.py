@@ -18,7 +18,7 @@ from wakesleep import drawing, hyperparameters, likelihood, monitor
 from wakesleep.bits import Bits
 from wakesleep.commands import N_DRAWN, check_output, draw, failed, how, mean, read
 from wakesleep.machine import HelmholtzMachine
-from wakesleep.probabilities import Probabilities
+from wakesleep.rows import Rows, drawn
 from wakesleep.training import DivergenceError
 
 FINAL_ROWS, FINAL_PARTICLES = 10_000, 1000  # what the report after training takes: half a minute, not hours
@@ -146,25 +146,22 @@ def _epoch(line: bytes) -> int:
     return epoch if isinstance(epoch, int) else 0
 
 
-def _split(args: argparse.Namespace) -> tuple[Bits | Probabilities, Bits]:
+def _split(args: argparse.Namespace) -> tuple[Rows, Bits]:
     """Rows to learn from, and rows held out, those of probabilities drawn once for all."""
     data, seed = read(args.data, args.split, args.binarize), hyperparameters.seed(args.seed)
     if args.held_out_split is not None:
         held_out = read(args.data, args.held_out_split, args.binarize)
-        _, held_out = monitor.split(held_out, len(held_out), seed)
-    else:
-        if len(data) < 2:
-            raise ValueError(f"{args.data}: want 2 rows or more, to hold some out, got {len(data)}")
-        data, held_out = monitor.split(data, monitor.n_held_out("--held-out", args.held_out, len(data)), seed)
-    return data, held_out if isinstance(held_out, Bits) else held_out.draw_by_content(seed)
+        return data, monitor.split(held_out, len(held_out), seed)[1]
+    if len(data) < 2:
+        raise ValueError(f"{args.data}: want 2 rows or more, to hold some out, got {len(data)}")
+    return monitor.split(data, monitor.n_held_out("--held-out", args.held_out, len(data)), seed)
 
 
-def _report(machine: HelmholtzMachine, rows: Bits | Probabilities, held_out: Bits) -> None:
+def _report(machine: HelmholtzMachine, rows: Rows, held_out: Bits) -> None:
     """log p(x) of the held-out rows, beside that of independent units; of many, the first: they are in keyed order."""
     held_out = held_out[:FINAL_ROWS]
     values = machine.score_samples(held_out, n_particles=FINAL_PARTICLES)
-    bits = rows if isinstance(rows, Bits) else rows.draw(machine._state.seed, 0)
-    independent = likelihood.independent_log_likelihood(bits, held_out)
+    independent = likelihood.independent_log_likelihood(drawn(rows, machine._state.seed, 0), held_out)
     samples = how(machine, "auto", FINAL_PARTICLES)
     print(f"\nheld-out log p(x), nats  {mean(values)}  ({samples}, {len(held_out):,} rows)")
     print(f"independent units        {mean(independent)}")

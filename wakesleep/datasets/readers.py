@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from wakesleep._packing import BLOCK_BYTES, as_threshold
 from wakesleep.bits import Bits, as_bits
-from wakesleep.probabilities import Probabilities, as_rows
+from wakesleep.probabilities import Probabilities
+from wakesleep.rows import Rows, as_rows
 
 SUFFIXES = (".bits", ".npy", ".npz", ".csv", ".idx", "-ubyte", ".gz")
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -63,7 +64,7 @@ def load_digits() -> Bits:
 
 def read(
     path: str | os.PathLike[str], *, split: str | None = None, binarize: float | str | None = 0.5
-) -> Bits | Probabilities:
+) -> Rows:
     """Read a file of binary data, whose kind follows from its name.
 
     =============================  ================================================================
@@ -227,7 +228,7 @@ def _read_idx(path: Path) -> NDArray[Any]:
         return _flat_rows(np.frombuffer(data, dtype).reshape(shape))
 
 
-def _read_csv(path: Path, binarize: float | str | None) -> Bits | Probabilities:
+def _read_csv(path: Path, binarize: float | str | None) -> Rows:
     with open(path, encoding="utf-8-sig") as file:
         lines = ((number, text) for number, text in enumerate(file, 1) if text.strip())
         first = next(lines, None)
@@ -247,7 +248,7 @@ def _read_csv(path: Path, binarize: float | str | None) -> Bits | Probabilities:
     return Probabilities(np.concatenate([block.values for block in blocks if isinstance(block, Probabilities)]))
 
 
-def _csv_block(lines: list[tuple[int, str]], n_features: int, binarize: float | str | None) -> Bits | Probabilities:
+def _csv_block(lines: list[tuple[int, str]], n_features: int, binarize: float | str | None) -> Rows:
     rows = [_csv_row(number, text, n_features) for number, text in lines]
     try:
         return as_rows(rows, binarize=binarize)
