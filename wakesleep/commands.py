@@ -56,15 +56,18 @@ def read(path: str | None, split: str | None, binarize: float | str | None) -> R
 
 
 def how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:
+    """How log p(x) was found, for a line of a report."""
     n_hidden = sum(machine.hidden_layer_sizes)
     return "exact" if likelihood.chosen(method, n_hidden, n_particles) == "exact" else f"K = {n_particles:,}"
 
 
 def mean(values: NDArray[np.float64]) -> str:
+    """A mean and its standard error, nats."""
     return f"{values.mean():9.3f} +- {likelihood.standard_error(values):.3f}"
 
 
 def draw(title: str, rows: NDArray[Any], shape: tuple[int, int]) -> None:
+    """Print rows as images of this shape, as many as the terminal has columns for."""
     print(f"\n{title}:")
     columns = shutil.get_terminal_size().columns
     unicode = drawing.supports_unicode(sys.stdout)
@@ -72,6 +75,7 @@ def draw(title: str, rows: NDArray[Any], shape: tuple[int, int]) -> None:
 
 
 def sample(args: argparse.Namespace) -> int:
+    """Draw fantasies: onto the terminal, or into a file."""
     if args.output is not None:
         check_output(args.output, kinds=(".npy", ".bits"))
     machine = HelmholtzMachine.load(args.model)
@@ -93,6 +97,7 @@ def sample(args: argparse.Namespace) -> int:
 
 
 def score(args: argparse.Namespace) -> int:
+    """Tell how probable rows are."""
     if args.output is not None:
         check_output(args.output, args.data, kinds=(".npy",))
     machine = HelmholtzMachine.load(args.model)
@@ -107,6 +112,7 @@ def score(args: argparse.Namespace) -> int:
 
 
 def info(args: argparse.Namespace) -> int:
+    """Tell what a file holds, or without one, what runs here."""
     if args.model is None:
         wakesleep.show_config()
         return 0

@@ -28,6 +28,7 @@ INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
 def train(args: argparse.Namespace) -> int:
+    """Learn from data, measure on held-out rows, and save the machine, whatever stops it."""
     output = args.output or f"{Path(args.data).name.split('.')[0] if args.data else 'digits'}-model.npz"
     check_output(output, args.data)
     if args.log is not None:
