@@ -131,7 +131,7 @@ def binarize(values, uint64_t one, words, uint64_t seed, uint64_t first_sample=0
                 if together == 1:
                     source.seed = own[row]
                 else:
-                    source.first_sample = first_sample + <uint64_t>row
+                    source.first_sample = <uint64_t>row + first_sample
                 kernels().random_words(&source, n, n_units, &word[0, 0])
             if whole:
                 for unit in range(n_units):
