@@ -29,6 +29,9 @@ def extension(name: str, *sources: str) -> Extension:
 MODULES = [
     extension("_panels", "wakesleep/_kernels/dispatch.c"),
     extension("_verbs"),
+    extension("_credits"),
+    extension("_phases"),
+    extension("_learning"),
     extension("_core"),
     extension("_likelihood"),
 ]

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.cases import SEED
-from wakesleep import _core, _reference
+from wakesleep import _core, _reference_learning
+from wakesleep.optimizers import MOMENTS, Optimizer
+from wakesleep.rules import RULES, Rule
 from wakesleep.state import start
 
 
@@ -23,6 +25,7 @@ class Core:
 
     slow = False
     equals_core = True  # in every bit
+    rule = "wake-sleep"  # and others
     train = staticmethod(_core.train)
     precision = ""
 
@@ -34,15 +37,19 @@ class Core:
     def __init__(self, case, rows, n_threads=1):
         self.case, self.rows, self.n_threads = case, rows, n_threads
         self.state = start(rows, case.sizes[1:], SEED)
-        self.n_batches = -(-len(rows) // case.batch_size)
+        self.rule = Rule(case.rule, case.n_particles, RULES[case.rule].sleep_weight)
+        self.optimizer = Optimizer(case.optimizer)
+        self.moments, self.step = self.state.moments_for(MOMENTS[case.optimizer]), 0
+        self.rates = np.full((-(-len(rows) // case.batch_size), 2), case.rate)
         self.options = {"precision": self.precision} if self.precision else {}
 
     def epoch(self):
         state, case = self.state, self.case
         self.train(
-            state.parameters.flat, case.sizes, state.methods, self.rows.words, state.position, SEED,
-            case.batch_size, 1, self.n_batches, (case.rate, case.rate), self.n_threads, **self.options,
+            state.parameters.flat, self.moments, case.sizes, state.methods, self.rows.words, state.position, self.step,
+            SEED, case.batch_size, self.rates, self.rule, self.optimizer, self.n_threads, **self.options,
         )  # fmt: skip
+        self.step += len(self.rates)
 
     def load(self, parameters):
         self.state.parameters.flat[:] = parameters.flat
@@ -70,7 +77,7 @@ class Twin(Core):
     """The core's twin in plain NumPy, written to be read and to agree in every bit."""
 
     slow = True
-    train = staticmethod(_reference.train)
+    train = staticmethod(_reference_learning.train)
 
 
 class Peer:
@@ -82,6 +89,7 @@ class Peer:
 
     slow = False
     equals_core = False
+    rule = "wake-sleep"
     needs = ""  # a package
     machine_name = "Machine"
 
@@ -152,6 +160,23 @@ class PyTorch(Peer):
 
 class PyTorchMKL(PyTorch):
     """PyTorch at its fastest, where matrices are small."""
+
+    machine_name = "MKL"
+
+
+class PyTorchReweighted(PyTorch):
+    """PyTorch with weighted particles."""
+
+    rule = "reweighted"
+    module_name = "torch_reweighted"
+
+    def epoch(self):
+        case = self.case
+        self.module().epoch(self.machine, self.rows, case.batch_size, case.rate, case.n_particles)
+
+
+class PyTorchReweightedMKL(PyTorchReweighted):
+    """The same by MKL."""
 
     machine_name = "MKL"
 
@@ -231,6 +256,8 @@ IMPLEMENTATIONS = {
     "PyTorch": PyTorch,
     "PyTorch (MKL)": PyTorchMKL,
     "PyTorch (bags)": PyTorchBags,
+    "PyTorch, reweighted": PyTorchReweighted,
+    "PyTorch, reweighted (MKL)": PyTorchReweightedMKL,
     "JAX": JAX,
     "C++": PlainCpp,
     "NumPy twin": Twin,

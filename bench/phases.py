@@ -12,6 +12,8 @@ import numpy as np
 from bench.cases import SEED, Work
 from bench.report import machine, table, write_section
 from wakesleep import _core, _panels
+from wakesleep.optimizers import SGD
+from wakesleep.rules import WAKE_SLEEP
 from wakesleep.state import start
 
 WORKS = {
@@ -47,8 +49,8 @@ def measure(work, n_threads, n_rounds):
         clock = np.zeros((n_threads, 2 * len(work.sizes), len(_core.STAGES)))
         began = time.perf_counter()
         _core.train(
-            state.parameters.flat, work.sizes, state.methods, rows.words, state.position, SEED, work.batch_size, 1,
-            n_batches, (0.01, 0.01), n_threads, clock,
+            state.parameters.flat, state.moments, work.sizes, state.methods, rows.words, state.position, 0, SEED,
+            work.batch_size, np.full((n_batches, 2), 0.01), WAKE_SLEEP, SGD, n_threads, clock,
         )  # fmt: skip
         epochs.append((time.perf_counter() - began, clock.sum(0)))
     return *sorted(epochs[1:], key=lambda epoch: epoch[0])[n_rounds // 2], state.methods, rows.density

@@ -15,8 +15,10 @@ DECADE = (1, 1.8, 3.2, 5.6, 10)
 
 EPOCH = Work((784, 200), 60_000, case="part_of_mnist")
 TINY = Work((16, 4), 200_000, batch_size=64, density=None, case="tiny")
-WIDE = Work((10_000, 500), 1000, density=0.02, case="wide")
+WIDE = Work((10_000, 500), 2000, density=0.02, case="wide")
 DEEP = Work((784, 200, 200, 200), 20_000, case="deep")
+REWEIGHTED = Work((784, 200, 200, 200), 10_000, case="reweighted", rule="reweighted", n_particles=10)
+ADAM = Work((784, 200), 60_000, optimizer="adam")
 ONLINE = Work((16, 8, 1), 2_000_000, batch_size=1, density=None)
 FEW_ROWS = Work((784, 200), 100, case="part_of_mnist")
 
@@ -112,7 +114,7 @@ def tiny(n_rounds):
 
 def wide(n_rounds):
     measured = contest(WIDE, [CORE, *peers(2)], n_rounds)
-    work = "wide 10,000 visible, H 500, 2 % ones, batch 100, 1,000 rows"
+    work = "wide 10,000 visible, H 500, 2 % ones, batch 100, 2,000 rows"
     return [comparison(work, measured, CORE, 3, 5)], {"wide 10,000-500": measured}
 
 
@@ -120,6 +122,32 @@ def deep(n_rounds):
     measured = contest(DEEP, [CORE, *peers(2)], n_rounds)
     work = "deep 784-200-200-200, batch 100, 20,000 rows"
     return [comparison(work, measured, CORE, 3.5, 5)], {"deep 784-200-200-200": measured}
+
+
+def reweighted(n_rounds):
+    lacks = IMPLEMENTATIONS["PyTorch, reweighted"].missing()
+    work = "reweighted wake-sleep 784-200-200-200, K=10, batch 100, 10,000 rows"
+    if lacks:
+        return [Row(work, must=">= 3.3x", goal="5x", verdict=f"not available here: no {lacks}")], {}
+    ways = [Contender(way, n) for way, each in IMPLEMENTATIONS.items() if each.rule == "reweighted" for n in (1, 2)]
+    measured = contest(REWEIGHTED, [CORE, *ways], n_rounds)
+    return [comparison(work, measured, CORE, 3.3, 5)], {"reweighted 784-200-200-200": measured}
+
+
+def adam(n_rounds):
+    rows, details = [], {}
+    for n_threads in (2, 1):
+        core = Contender("core", n_threads, n_threads)
+        measured = alternate({"adam": (core, ADAM), "sgd": (core, EPOCH)}, n_rounds)
+        took, plain = measured.median("adam"), measured.median("sgd")
+        rows.append(
+            Row(
+                f"Adam against SGD, 784-200, batch 100, {n_threads} thread(s)", seconds(took), f"SGD: {seconds(plain)}",
+                f"+{took / plain - 1:.0%}", "<= +50 %", verdict=verdict(-took / plain, -1.5, None),
+            )
+        )  # fmt: skip
+        details[f"optimizers, {n_threads} thread(s)"] = measured
+    return rows, details
 
 
 def online(n_rounds):
@@ -189,6 +217,8 @@ SECTIONS = {
     "online": online,
     "wide": wide,
     "deep": deep,
+    "reweighted": reweighted,
+    "adam": adam,
     "pure-python": pure_python,
     "growth": growth,
 }

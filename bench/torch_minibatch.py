@@ -147,9 +147,15 @@ class Batch:
         self.z = [torch.empty(n, size) for size in machine.sizes]
         self.on = torch.ones(n, machine.sizes[0] + 1, dtype=torch.bool)  # what Bags dreams
         self.dream = [self.on[:, :-1] if isinstance(machine, Bags) else self.states[0], *self.states[1:]]
-        self.random = machine.random
-        # a uniform number for every unit that q draws, then for every one that p draws; for several steps
-        sizes = [*machine.sizes[1:], *reversed(machine.sizes)]
+        # a uniform number for every unit that q draws, then for every one that p draws
+        self.uniforms = Uniforms(n, [*machine.sizes[1:], *reversed(machine.sizes)], machine.random)
+
+
+class Uniforms:
+    """Uniform numbers for n states of levels of these sizes, made for several steps at once."""
+
+    def __init__(self, n, sizes, random):
+        self.random = random
         n_steps = max(AT_ONCE // (n * sum(sizes)), 1)
         n_numbers = n * sum(sizes) * n_steps
         self.words = torch.empty((n_numbers + 1) // 2, dtype=torch.int64)
@@ -158,8 +164,8 @@ class Batch:
         self.steps = [shaped[first : first + len(sizes)] for first in range(0, len(shaped), len(sizes))]
         self.unused = []
 
-    def uniforms(self):
-        """Numbers in [0, 1) of 23 random bits each, one tensor per layer: the mantissas of floats in [1, 2), less 1.
+    def step(self):
+        """Numbers in [0, 1) of 23 random bits each, one tensor per level: the mantissas of floats in [1, 2), less 1.
 
         Two numbers per raw word, faster than `torch.rand`.
         """
@@ -198,6 +204,6 @@ def epoch(machine, data, batch_size, rate):
     for chosen in order.split(batch_size):
         batch = machine.batch(len(chosen))
         machine.take(batch, chosen, *data)
-        u = batch.uniforms()
+        u = batch.uniforms.step()
         wake(machine, batch, u, rate / batch.n)
         sleep(machine, batch, u, rate / batch.n)

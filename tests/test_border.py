@@ -9,6 +9,8 @@ import pytest
 from checks import TABLES, WALK, same_bits
 
 from wakesleep import _core, _likelihood, _panels
+from wakesleep.optimizers import Optimizer
+from wakesleep.rules import Rule
 
 TOY_SIZES, TOY_METHODS = np.array([3, 2]), np.array([WALK, TABLES], np.uint8)
 N = 19  # parameters of the toy
@@ -23,8 +25,9 @@ VERBS = {
         "gradient": np.zeros(N, np.float32),
     },
     "train": {
-        **MACHINE, "data": np.zeros((4, 1), np.uint64), "position": np.zeros(3, np.int64), "seed": 1, "batch_size": 2,
-        "n_particles": 1, "n_batches": 1, "learning_rates": (0.1, 0.1),
+        **MACHINE, "moments": np.zeros((1, N), np.float32), "data": np.zeros((4, 1), np.uint64),
+        "position": np.zeros(3, np.int64), "step": 0, "seed": 1, "batch_size": 2, "rates": np.full((1, 2), 0.1),
+        "rule": Rule(), "optimizer": Optimizer("momentum"),
     },
     "binarize": {
         "values": np.zeros((4, 3), np.float32), "one": 1, "words": np.zeros((4, 1), np.uint64), "seed": 1,
@@ -71,11 +74,12 @@ REFUSED = {
     "train": [
         *OF_MACHINES,
         ("data", np.zeros((4, 2), np.uint64)), ("data", np.zeros((4, 0), np.uint64)),
-        ("batch_size", 0), ("n_particles", 0), ("n_threads", 0), ("n_threads", -1),
+        ("batch_size", 0), ("n_threads", 0), ("n_threads", -1),
         ("position", np.zeros(2, np.int64)), ("position", np.zeros(4, np.int64)),
         ("position", np.array([-1, 0, 0])), ("position", np.array([0, 4, 0])), ("position", [0, 0, 0]),
-        ("n_particles", 2**62), ("n_particles", 2**31),
-        ("learning_rates", (0.1,)), ("learning_rates", (0.1, 0.1, 0.1)), ("data", None),
+        ("rates", np.full((1, 3), 0.1)), ("rates", np.full(2, 0.1)), ("rates", [(0.1, 0.1)]), ("data", None),
+        ("moments", np.zeros((0, N), np.float32)), ("moments", np.zeros((2, N), np.float32)),
+        ("moments", np.zeros((1, N + 1), np.float32)), ("moments", np.zeros((1, N))), ("moments", None),
         ("chosen", np.array([0, 4])), ("chosen", np.array([-1, 2])), ("chosen", np.array([[1]])), ("chosen", [0, 1]),
         ("chosen", np.array([1, 2], np.int32)),
         ("clock", np.zeros((1, 3, 6))), ("clock", np.zeros((1, 4, 6), np.float32)), ("clock", [0.0]),
@@ -108,6 +112,25 @@ def test_what_does_not_fit_is_refused_by_name_and_changes_nothing(function, name
     with pytest.raises(ValueError, match=rf"^(\w+, )?{name}\b"):
         getattr(_core, function)(**arguments)
     assert all(same_bits(array, before[key]) for key, array in arrays.items())
+
+
+@pytest.mark.parametrize(
+    ("argument", "name", "value"),
+    [
+        ("rule", "n_particles", Rule(n_particles=0)), ("rule", "n_particles", Rule("vimco", 1)),
+        ("rule", "n_particles", Rule(n_particles=2**62)), ("rule", "n_particles", Rule(n_particles=2**30)),
+        ("rule", "sleep_weight", Rule(sleep_weight=1.1)), ("rule", "sleep_weight", Rule(sleep_weight=float("nan"))),
+        ("rule", "sleep_steps", Rule(sleep_steps=0)), ("rule", "baseline", Rule("vimco", 2, baseline="none")),
+        ("rule", "rule", Rule("sleep-wake")),
+        ("optimizer", "optimizer", Optimizer("adamw")), ("optimizer", "weight_decay", Optimizer("momentum", -0.1)),
+        ("optimizer", "weight_decay", Optimizer("momentum", float("inf"))),
+        ("optimizer", "clip_norm", Optimizer("momentum", clip_norm=0.0)),
+        ("optimizer", "clip_norm", Optimizer("momentum", clip_norm=float("nan"))),
+    ],
+)  # fmt: skip
+def test_rules_and_optimizers_that_cannot_be_followed_are_refused(argument, name, value):
+    with pytest.raises(ValueError, match=rf"^{name}: want"):
+        _core.train(**VERBS["train"] | {argument: value})
 
 
 def test_no_rows_to_train_on_are_refused():

@@ -3,16 +3,19 @@
 
 import numpy as np
 import pytest
+from checks import train
 from machines import DIGITS, ROWS, everything, learned, measured, small, stopped, through_a_file
+from twin import twin
 
 from wakesleep import (
     DivergenceError,
     HelmholtzMachine,
     _core,
-    _reference,
     monitor,
     schedules,
 )
+from wakesleep.optimizers import MOMENTS, Optimizer
+from wakesleep.rules import Rule
 
 SCHEDULES = ["linear", "cosine:warm_up=1", "decay:factor=0.5", "constant:warm_up=2", "linear:final=0.5,warm_up=1"]
 OVERFITS = {"learning_rate": 1.0, "batch_size": 5, "n_iter": 40, "hidden_layer_sizes": (16,), "patience": 3}
@@ -35,7 +38,7 @@ def test_every_step_has_the_rates_of_the_schedule(schedule):
     for epoch in range(3):
         for factor in schedules.factors(schedules.parse(schedule), epoch, 5, 3).tolist():
             rates = 0.3 * factor, 0.2 * factor
-            _reference.train(flat, (64, 5, 3), begun.methods, ROWS.words, position, 7, 32, 1, 1, rates)
+            train(twin, flat, (64, 5, 3), begun.methods, ROWS.words, position, 7, 32, 1, rates, Rule())
     assert machine._state.parameters.flat.tobytes() == flat.tobytes()
     assert learned(machine) != learned(small(learning_rate=(0.3, 0.2)).fit(ROWS))
 
@@ -55,6 +58,36 @@ def test_under_every_schedule_n_partial_fits_are_one_fit(schedule):
     for _ in range(3):
         machine.partial_fit(ROWS)
     assert learned(machine) == learned(small(schedule=schedule).fit(ROWS))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("weights", [(1, 0), (0.25, 0.75)])
+def test_every_epoch_has_its_sleep_weight(weights, optimizer):
+    how = {"rule": "reweighted", "n_particles": 3, "optimizer": optimizer, "learning_rate": 0.1}
+    machine = small(sleep_weight=weights, **how).fit(ROWS)
+    begun = small(n_iter=0, **how).fit(ROWS)._state
+    flat, position = begun.parameters.flat.copy(), np.zeros(3, np.int64)
+    moments = np.zeros((MOMENTS[optimizer], flat.size), np.float32)
+    for epoch, weight in enumerate((weights[0], sum(weights) / 2, weights[1])):
+        rule = Rule("reweighted", 3, weight)
+        batches = flat, (64, 5, 3), begun.methods, ROWS.words, position, 7, 32, 5, (0.1, 0.1), rule
+        train(twin, *batches, Optimizer(optimizer), moments, 5 * epoch)
+    assert machine._state.parameters.flat.tobytes() == flat.tobytes()
+    assert learned(machine) != learned(small(sleep_weight=weights[0], **how).fit(ROWS))
+
+
+@pytest.mark.parametrize("n_steps", [1, 5, 8, 13])
+def test_with_a_pair_of_sleep_weights_stopped_saved_and_resumed_is_never_having_stopped(path, n_steps):
+    how = {"rule": "reweighted", "sleep_weight": (1.0, 0.25), "optimizer": "adam"}
+    whole = small(**how).fit(ROWS)
+    machine = through_a_file(stopped(small(**how), ROWS, n_steps), path)
+    assert machine.sleep_weight == (1.0, 0.25)
+    assert learned(machine.fit(ROWS, resume=True)) == learned(whole)
+
+
+def test_a_pair_of_equal_sleep_weights_is_the_number():
+    how = {"rule": "reweighted"}
+    assert learned(small(sleep_weight=(0.3, 0.3), **how).fit(ROWS)) == learned(small(sleep_weight=0.3, **how).fit(ROWS))
 
 
 def test_the_schedule_is_that_of_n_iter_and_not_of_the_call():
@@ -103,6 +136,19 @@ def test_stopped_saved_and_resumed_with_patience_is_never_having_stopped(path, o
         assert learned(one) == learned(overfitted)
         assert one.best_epoch_ == overfitted.best_epoch_
         assert measured(one) == measured(overfitted)
+
+
+def test_the_moments_of_both_states_are_kept(path):
+    how = OVERFITS | {"optimizer": "adam", "learning_rate": 0.05, "rule": "reweighted", "n_iter": 60}
+    whole = small(**how).fit(X, validation=HELD_OUT)
+    assert 1 < whole.best_epoch_ < whole.n_iter_ < 60, "this test has no power"
+    loaded = through_a_file(whole, path)
+    for state, other in ((whole._state, loaded._state), (whole._aside, loaded._aside)):
+        assert len(state.moments) == 2
+        assert state.moments.tobytes() == other.moments.tobytes()
+    assert whole._state.moments.tobytes() != whole._aside.moments.tobytes()
+    machine = through_a_file(stopped(small(**how), X, 12 * whole.best_epoch_ + 13, validation=HELD_OUT), path)
+    assert learned(machine.fit(X, validation=HELD_OUT, resume=True)) == learned(whole)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])

@@ -2,10 +2,8 @@
 
 import pytest
 import trainings
-from test_mutants import mutant
 from trainings import CASES, CHUNKS, THREADS, sha256
-
-from wakesleep import _reference
+from twin import mutant, twin
 
 every_case = pytest.mark.parametrize("name", CASES)
 
@@ -50,7 +48,7 @@ PLANTED = {
 
 @every_case
 def test_the_twin_has_the_golden_hash(name):
-    assert sha256(trainings.learned(CASES[name], module=_reference)) == trainings.golden()[name]
+    assert sha256(trainings.learned(CASES[name], module=twin)) == trainings.golden()[name]
 
 
 @pytest.mark.parametrize("constant", PLANTED)

@@ -165,6 +165,12 @@ NO_PARAMETERS = {
     ],
     "rule": ["sleep-wake", "Wake-Sleep", "", None, 5, ["wake-sleep"], b"wake-sleep"],
     "n_particles": [0, *NO_COUNT],
+    "sleep_weight": [-0.1, 1.1, 0, np.nan, "1", True, [0.5], 1j, (1, 0), (0, 1), (1, 1.1), (1, 1, 1), (1, "1"), "1,1"],
+    "sleep_steps": [0, None, *NO_COUNT],
+    "gamma": [-0.1, 1.1, np.nan, None, "1", True],
+    "baseline": ["mean", "", None, 0, ["geometric"]],
+    "weight_decay": [-0.1, np.inf, np.nan, None, "0", True],
+    "clip_norm": [0, -1, np.inf, np.nan, "1", True, [1.0]],
     "optimizer": ["adam?", "", None, 5, ("sgd",)],
     "learning_rate": [*NO_RATE, (True, 0.1), np.array(["a"]), {0.1, 0.2}],
     "schedule": ["", "exponential", "decay", "linear:final=2", "cosine:5", None, 0.9, ("decay", 0.9)],
@@ -210,7 +216,11 @@ def test_sizes_that_are_gone_once_read_are_refused(train):
 
 @pytest.mark.parametrize(
     ("name", "known"),
-    [("rule", "wake-sleep"), ("optimizer", "sgd"), ("initial_biases", "data, zero")],
+    [
+        ("rule", r"wake-sleep, reweighted, vimco, ovis, leave-one-out, bihm, or a function \(log_w\) -> \(v, u\)"),
+        ("optimizer", "sgd, momentum, rmsprop, adam"), ("initial_biases", "data, zero"),
+        ("baseline", "geometric, arithmetic"),
+    ],
 )
 def test_an_unknown_name_lists_those_that_are_known(name, known):
     with pytest.raises(ValueError, match=f"^{name}: want one of {known}, got 'unknown'$"):
@@ -234,6 +244,12 @@ def test_more_parameters_than_fit_into_memory_are_refused():
     assert vars(machine) == machine.get_params()
     with pytest.raises(ValueError, match=r"^n_particles: want at most 2147483647 samples in a batch"):
         small(n_particles=2**30, batch_size=2).fit(ROWS)
+
+
+@pytest.mark.parametrize("rule", ["reweighted", "vimco", "ovis", "leave-one-out", "bihm"])
+def test_rules_that_compare_particles_want_two(rule):
+    with pytest.raises(ValueError, match=r"^n_particles: want a whole number from 2 to"):
+        small(rule=rule, n_particles=1).fit(ROWS)
 
 
 @pytest.mark.parametrize("value", ["many", "0", "-1", "1.5", " ", "1e3", str(2**31), "9" * 5000], ids="{:.9}".format)

@@ -10,8 +10,10 @@ import wakesleep
 
 # Lowest floor first; rooms of a floor know nothing of each other; a folder is one room, and so are modules joined by +.
 FLOORS = [
-    "parameters rules optimizers schedules processors checkpoint drawing plotting _panels+_order+_verbs+_core",
-    "_reference _likelihood",
+    "elementary",
+    "parameters rules optimizers schedules processors checkpoint drawing plotting",
+    "_panels+_order+_layers+_border+_verbs+_credits+_phases+_learning+_core",
+    "_reference+_reference_learning _likelihood",
     "bits+_packing+_bits_file+probabilities+rows",
     "state hyperparameters",
     "datasets likelihood training",
@@ -76,7 +78,7 @@ def test_imports_go_down():
         ("bits.py", "import wakesleep.machine as m"),  # up
         ("machine.py", "import wakesleep"),
         ("_core.pyx", "from wakesleep._likelihood cimport (\n    f,\n)"),
-        ("_panels.pxd", "from wakesleep cimport parameters"),
+        ("_panels.pxd", "from wakesleep cimport bits"),
         ("_likelihood.pyx", "cimport wakesleep.bits"),
         ("bits.py", "from . import parameters"),  # not readable as a floor
         ("novelty.py", ""),

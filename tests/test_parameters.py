@@ -10,7 +10,8 @@ from checks import same_bits
 from machines import ROWS, every_row, learned, parts, random_machine, small
 
 from wakesleep import HelmholtzMachine
-from wakesleep.parameters import Parameters, log, logit_of_mean
+from wakesleep.elementary import log
+from wakesleep.parameters import Parameters, logit_of_mean
 
 LOG = 4e-16  # relative to the larger of 1 and the result: two roundings of float64
 SIZES = [(1, 1), (4, 3), (4, 3, 2), (7, 2, 5, 1)]

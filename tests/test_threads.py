@@ -3,27 +3,32 @@
 import os
 import threading
 import time
+from functools import cache
 
 import numpy as np
 import pytest
 import trainings
-from checks import TABLES, WALK, random_parameters, random_states, same_bits
+from checks import TABLES, TWO_PARTICLES, WALK, random_parameters, random_states, same_bits, train
+from twin import twin
 
-from wakesleep import _core, _likelihood, _reference
+from wakesleep import _core, _likelihood
+from wakesleep.optimizers import OPTIMIZERS, SGD, Optimizer
+from wakesleep.rules import RULES, Rule
 
 SIZES = np.array([130, 70, 33])  # with forty rows, two particles each, a step has work for seven threads
 METHODS = np.array([WALK, TABLES, TABLES], np.uint8)
 DATA = random_states(SIZES[:1], 90)
 
 
-def learned(n_threads, module=_core, seed=1):
+def learned(n_threads, module=_core, seed=1, rule=TWO_PARTICLES, optimizer=SGD):
     parameters, position = random_parameters(SIZES, scale=0.1), np.zeros(3, np.int64)
-    module.train(parameters, SIZES, METHODS, DATA, position, seed, 40, 2, 7, (0.1, 0.2), n_threads)
+    how = (rule, optimizer)
+    train(module, parameters, SIZES, METHODS, DATA, position, seed, 40, 7, (0.1, 0.2), *how, n_threads=n_threads)
     return parameters
 
 
 def test_any_number_of_threads_learns_the_bits_of_the_twin(cpu_level):
-    alone = learned(1, _reference)
+    alone = learned(1, twin)
     for n_threads in (1, 2, 3, 4, 5, 8, 64, 1000):
         assert same_bits(learned(n_threads), alone), n_threads
     assert not same_bits(learned(2, seed=2), alone)
@@ -33,21 +38,34 @@ def test_any_number_of_threads_learns_the_bits_of_the_twin(cpu_level):
 def test_chosen_rows_are_learned_as_a_copy_of_them_is(n_threads):
     chosen = np.arange(3, 80, 7)[::-1].copy()
 
-    def learned(module, data, **how):
+    def rows_learned(module, data, **how):
         parameters, position = random_parameters(SIZES, scale=0.1), np.zeros(3, np.int64)
-        module.train(parameters, SIZES, METHODS, data, position, 1, 4, 2, 7, (0.1, 0.2), n_threads, **how)
+        train(module, parameters, SIZES, METHODS, data, position, 1, 4, 7, (0.1, 0.2), n_threads=n_threads, **how)
         return parameters
 
-    copied = learned(_core, DATA[chosen])
-    assert same_bits(learned(_core, DATA, chosen=chosen), copied)
-    assert same_bits(learned(_reference, DATA, chosen=chosen), copied)
-    assert not same_bits(learned(_core, DATA[:11]), copied)
+    copied = rows_learned(_core, DATA[chosen])
+    assert same_bits(rows_learned(_core, DATA, chosen=chosen), copied)
+    assert same_bits(rows_learned(twin, DATA, chosen=chosen), copied)
+    assert not same_bits(rows_learned(_core, DATA[:11]), copied)
 
 
-@pytest.mark.parametrize("n_batches", [-1, 0])
-def test_no_batches_change_nothing(n_batches):
+@pytest.mark.parametrize("optimizer", [*map(Optimizer, OPTIMIZERS), Optimizer("adam", 0.1, 0.1)], ids=str)
+@pytest.mark.parametrize("name", RULES)
+def test_any_number_of_threads_learns_the_bits_of_the_twin_by_every_rule(cpu_level, name, optimizer):
+    rule = Rule(name, 3, 0.5, 2)
+    alone = twins(rule, optimizer)
+    for n_threads in (1, 2, 3, 4):
+        assert same_bits(learned(n_threads, rule=rule, optimizer=optimizer), alone), n_threads
+
+
+@cache
+def twins(rule, optimizer):
+    return learned(1, twin, rule=rule, optimizer=optimizer)
+
+
+def test_no_batches_change_nothing():
     parameters, position = random_parameters(SIZES), np.array([3, 50, 500], np.int64)
-    _core.train(parameters, SIZES, METHODS, DATA, position, 1, 40, 2, n_batches, (0.1, 0.2), 4)
+    train(_core, parameters, SIZES, METHODS, DATA, position, 1, 40, 0, (0.1, 0.2), n_threads=4)
     assert same_bits(parameters, random_parameters(SIZES))
     assert position.tolist() == [3, 50, 500]
 
@@ -108,8 +126,8 @@ def test_large_steps_are_shared_and_small_ones_are_not(n_threads):
 
     def small():
         parameters, position = random_parameters(sizes), np.zeros(3, np.int64)
-        _core.train(parameters, sizes, METHODS[:2], random_states(sizes[:1], 90), position, 1, 4, 1, 30_000,
-                    (0.1, 0.1), n_threads)  # fmt: skip
+        train(_core, parameters, sizes, METHODS[:2], random_states(sizes[:1], 90), position, 1, 4, 30_000, (0.1, 0.1),
+              n_threads=n_threads)  # fmt: skip
 
     def large():
         trainings.learned(trainings.CASES["walk"], n_threads)

@@ -23,6 +23,8 @@ from unittest import mock
 import numpy as np
 
 from wakesleep import Bits, HelmholtzMachine, _core, _panels, checkpoint, datasets, state, training
+from wakesleep.optimizers import MOMENTS, Optimizer
+from wakesleep.rules import Rule
 
 GOLDEN = Path(__file__).with_name("golden_hashes.json")
 THREADS = 1, 2, 3, 4, 8
@@ -37,7 +39,8 @@ class Case(NamedTuple):
     density: float  # of the rows: below 0.25, sums over more than 64 visible units are walks, else tables
     n_rows: int
     batch_size: int
-    n_particles: int = 1
+    rule: Rule = Rule()
+    optimizer: Optimizer = Optimizer()
     seed: int = 0xC0FFEE5EED
 
     @property
@@ -52,35 +55,49 @@ class Case(NamedTuple):
         return -(-self.n_rows // self.batch_size)
 
     def machine(self, n_threads: int = 1) -> HelmholtzMachine:
+        rule, (optimizer, weight_decay, clip_norm) = self.rule, self.optimizer
         return HelmholtzMachine(
-            self.sizes[1:], learning_rate=RATES, batch_size=self.batch_size, n_particles=self.n_particles,
-            n_iter=EPOCHS, n_threads=n_threads, random_state=self.seed,
+            self.sizes[1:], rule.name, learning_rate=RATES, batch_size=self.batch_size, n_particles=rule.n_particles,
+            sleep_weight=rule.sleep_weight, sleep_steps=rule.sleep_steps, gamma=rule.gamma, baseline=rule.baseline,
+            optimizer=optimizer, weight_decay=weight_decay, clip_norm=clip_norm, n_iter=EPOCHS, n_threads=n_threads,
+            random_state=self.seed,
         )  # fmt: skip
 
 
 SIZES = 205, 77, 33, 13
-CASES = {  # a step of the first four has work for more than thirty threads, one of the last for ten
+CASES = {  # a step of the first four has work for more than thirty threads, one of the next three for ten
     "walk": Case(SIZES, 0.15, 650, 250),
-    "walk, two particles": Case(SIZES, 0.15, 330, 130, 2),
+    "walk, two particles": Case(SIZES, 0.15, 330, 130, Rule(n_particles=2)),
     "tables": Case(SIZES, 0.5, 650, 250),
-    "tables, two particles": Case(SIZES, 0.5, 330, 130, 2),
+    "tables, two particles": Case(SIZES, 0.5, 330, 130, Rule(n_particles=2)),
     "few rows": Case(SIZES, 0.5, 31, 7),
     "online": Case(SIZES, 0.15, 31, 1),
     "online, many units": Case((2051, 645), 0.15, 5, 1),
-}
+    "reweighted": Case(SIZES, 0.15, 170, 70, Rule("reweighted", 5, 0.5)),
+    "vimco, momentum": Case(SIZES, 0.15, 170, 70, Rule("vimco", 3, 0.0), Optimizer("momentum", 0.01)),
+    "vimco, arithmetic, rmsprop": Case(
+        SIZES, 0.5, 170, 70, Rule("vimco", 3, 0.0, baseline="arithmetic"), Optimizer("rmsprop", 0.0, 0.5)),
+    "ovis, adam": Case(SIZES, 0.5, 170, 70, Rule("ovis", 3, 0.0, gamma=0.5), Optimizer("adam", 0.01)),
+    "leave-one-out, adam": Case(SIZES, 0.15, 170, 70, Rule("leave-one-out", 2, 0.3, 2), Optimizer("adam", 0.01, 0.5)),
+    "bihm, sgd": Case(SIZES, 0.5, 170, 70, Rule("bihm", 2, 0.2), Optimizer("sgd", 0.01, 0.5)),
+    "wake-sleep, adam": Case(SIZES, 0.15, 170, 70, Rule(sleep_steps=2), Optimizer("adam")),
+    "reweighted, adam, online": Case(SIZES, 0.15, 9, 1, Rule("reweighted", 5, 0.5), Optimizer("adam")),
+}  # fmt: skip
 
 
 def learned(case: Case, n_threads: int = 1, chunk: int = 1000, module: Any = _core) -> bytes:
     """The parameters after all epochs, with so many minibatches per call of the core, or of its twin."""
     rows = case.rows
     began = state.start(rows, case.sizes[1:], case.seed)
-    flat, left = began.parameters.flat, EPOCHS * case.batches
+    flat, left, step = began.parameters.flat, EPOCHS * case.batches, 0
+    moments = np.zeros((MOMENTS[case.optimizer.name], flat.size), np.float32)
     while left:
+        now = min(chunk, left)
         module.train(
-            flat, np.array(case.sizes), began.methods, rows.words, began.position, case.seed, case.batch_size,
-            case.n_particles, min(chunk, left), RATES, n_threads,
+            flat, moments, np.array(case.sizes), began.methods, rows.words, began.position, step, case.seed,
+            case.batch_size, np.tile(RATES, (now, 1)), case.rule, case.optimizer, n_threads,
         )  # fmt: skip
-        left -= min(chunk, left)
+        left, step = left - now, step + now
     return flat.astype("<f4").tobytes()
 
 

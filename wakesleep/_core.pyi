@@ -1,8 +1,14 @@
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from wakesleep._border import check_array as check_array
+from wakesleep._border import check_bits as check_bits
+from wakesleep._border import check_flat as check_flat
+from wakesleep._border import check_machine as check_machine
+from wakesleep._learning import STAGES as STAGES
+from wakesleep._learning import train as train
 
 WALK: Final[int]
 TABLES: Final[int]
@@ -14,16 +20,9 @@ IMPORTANCE: Final[int]
 FANTASY: Final[int]
 DATASETS: Final[int]
 BINARIZE: Final[int]
-STAGES: Final[tuple[str, ...]]
 
 __test__: dict[str, str]  # put there by Cython
 
-def check_machine(
-    parameters: NDArray[np.float32], sizes: ArrayLike, methods: ArrayLike
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.uint8]]: ...
-def check_flat(name: str, array: object, length: int) -> None: ...
-def check_array(name: str, array: object, dtype: type[np.generic], shape: tuple[int | None, ...]) -> None: ...
-def check_bits(name: str, words: object, sizes: NDArray[np.int64], given: int) -> None: ...
 def random_words(
     seed: int, stream: int, n_samples: int, n_units: int, first_sample: int = 0
 ) -> NDArray[np.uint32]: ...
@@ -67,21 +66,6 @@ def teach(
     credits_p: NDArray[np.float32] | None,
     credits_q: NDArray[np.float32] | None,
     gradient: NDArray[np.float32],
-) -> None: ...
-def train(
-    parameters: NDArray[np.float32],
-    sizes: ArrayLike,
-    methods: ArrayLike,
-    data: NDArray[np.uint64],
-    position: NDArray[np.int64],
-    seed: int,
-    batch_size: int,
-    n_particles: int,
-    n_batches: int,
-    learning_rates: Sequence[float],
-    n_threads: int = 1,
-    clock: NDArray[np.float64] | None = None,
-    chosen: NDArray[np.int64] | None = None,
 ) -> None: ...
 def propagate(
     values: NDArray[np.float32], weights: NDArray[np.float32], biases: NDArray[np.float32]

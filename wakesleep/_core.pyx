@@ -1,12 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The learning algorithm, compiled: recognise, dream, weigh, teach, and the loop over minibatches.
+"""The verbs of the learning algorithm, compiled: recognise, dream, weigh, teach; and `train`, which is in `_learning`.
 
 `_reference` is the same module in plain NumPy, and says what each function computes; the two agree in
 every bit. All checks happen in the `def` functions; below them nothing can fail. Equation numbers are
 those of docs/MATH.md.
 """
-
-from itertools import pairwise
 
 import numpy as np
 
@@ -16,59 +14,18 @@ from libc.string cimport memcpy, memset
 from wakesleep cimport _verbs
 from wakesleep._order cimport Order, make_order, row_at
 from wakesleep._panels cimport (
-    BLOCK, C_BINARIZE, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, GATHER,
-    MOST_THREADS, N_STAGES, PANEL, Batch, Machine, Packed, Source, Unfolded, kernels, level_of, meet, seconds, team_run,
-    tick,
+    BLOCK, C_BINARIZE, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, GOAL,
+    PANEL, Batch, Machine, Packed, Source, Unfolded, fold, kernels,
 )
-from wakesleep._verbs cimport teach_p, teach_p_and_dream, teach_q, weigh
+from wakesleep._verbs cimport teach_p, teach_q, weigh
+
+from wakesleep import _learning
+from wakesleep._border import check_array, check_bits, check_flat, check_machine
 
 WALK, TABLES = C_WALK, C_TABLES
 INIT, ORDER, WAKE, SLEEP = C_INIT, C_ORDER, C_WAKE, C_SLEEP
 IMPORTANCE, FANTASY, DATASETS, BINARIZE = C_IMPORTANCE, C_FANTASY, C_DATASETS, C_BINARIZE
-STAGES = "bits", "logits to draw", "sample", "logits to learn", "residual", "gradient"  # of a layer, for the clock
-
-# ---- the border ----
-
-
-def check_machine(parameters, sizes, methods):
-    """The three arrays that describe a machine, as contiguous arrays of the right types, or a ValueError."""
-    sizes, methods = np.asarray(sizes), np.asarray(methods)
-    if sizes.dtype.kind not in "iu" or sizes.ndim != 1 or len(sizes) < 2 or (sizes < 0).any():
-        raise ValueError(f"sizes: want two or more levels of 0 or more units, got {sizes.tolist()}")
-    if methods.dtype.kind not in "iu" or methods.shape != sizes.shape or methods.min() < WALK or methods.max() > TABLES:
-        raise ValueError(f"methods: want WALK or TABLES for each of {len(sizes)} levels, got {methods.tolist()}")
-    sizes = np.ascontiguousarray(sizes, dtype=np.int64)
-    methods = np.ascontiguousarray(methods, dtype=np.uint8)
-    both_ways = sum((low + 1) * high + (high + 1) * low for low, high in pairwise(sizes.tolist()))
-    check_flat("parameters", parameters, both_ways + int(sizes[len(sizes) - 1]))
-    return parameters, sizes, methods
-
-
-def check_flat(name, array, length):
-    """Refuse what is not a contiguous float32 vector of this length."""
-    check_array(name, array, np.float32, (length,))
-
-
-def check_array(name, array, dtype, shape):
-    """Refuse what is not a C-contiguous array of this type and shape, where None stands for any number."""
-    wanted = str(tuple("n" if size is None else size for size in shape)).replace("'", "")
-    what = f"{name}: want C-contiguous {np.dtype(dtype).name} of shape {wanted}"
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{what}, got {type(array).__name__}")
-    fits = len(array.shape) == len(shape) and all(size in (None, n) for size, n in zip(shape, array.shape))
-    if array.dtype != dtype or not fits or not array.flags.c_contiguous:
-        raise ValueError(f"{what}, got {array.dtype} of shape {array.shape} and strides {array.strides}")
-
-
-def check_bits(name, words, sizes, given):
-    """Refuse rows that are not whole words per level, or that have ones beyond the last unit of a given level."""
-    n_words = (sizes + 63) // 64
-    check_array(name, words, np.uint64, (None, int(n_words.sum())))
-    for level in range(given):
-        used = int(sizes[level]) % 64
-        last = words[:, int(n_words[:level + 1].sum()) - 1] if used else words[:0]
-        if (last >> np.uint64(used)).any():
-            raise ValueError(f"{name}: want zeros beyond unit {sizes[level] - 1} of level {level}, got ones")
+STAGES, train = _learning.STAGES, _learning.train
 
 
 cdef const float *row_credits(name, credits_, Py_ssize_t n) except? NULL:
@@ -162,8 +119,6 @@ def epoch_order(uint64_t seed, uint64_t epoch, Py_ssize_t n_rows, Py_ssize_t fir
 
 cdef enum:
     ROWS = 256  # states at a time where the size of a batch does not matter
-    MOST_SAMPLES = 0x7fffffff
-    WORK = 1 << 18  # parameters times rows of a step that a further thread pays for
 
 
 def recognise(parameters, sizes, methods, states, uint64_t seed, uint32_t stream=C_WAKE, uint64_t first_sample=0):
@@ -236,7 +191,6 @@ def teach(parameters, sizes, methods, states, credits_p, credits_q, gradient):
     cdef Py_ssize_t n = view.shape[0]
     cdef const float *of_p = row_credits("credits_p", credits_p, n)
     cdef const float *of_q = row_credits("credits_q", credits_q, n)
-    gradient += 0  # no −0: so a row that nothing is added to may be left alone
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, gradient)
     cdef Machine *m = &unfolded.machine
     cdef Batch batch = states_from(m, &view[0, 0] if n else NULL)
@@ -247,143 +201,8 @@ def teach(parameters, sizes, methods, states, credits_p, credits_q, gradient):
             teach_p(m, 0, &batch, n, of_p, 1)
         if of_q != NULL:
             teach_q(m, 0, &batch, n, of_q, 1)
-    unfolded.fold(gradient)
-
-
-# ---- the loop over minibatches ----
-
-cdef struct Training:
-    Machine *machine
-    const uint64_t *data
-    const int64_t *chosen
-    Py_ssize_t n_rows
-    uint64_t seed
-    Py_ssize_t batch_size
-    Py_ssize_t n_particles
-    Py_ssize_t n_batches
-    double rate_p
-    double rate_q
-    int64_t position[3]
-    Batch awake[2]      # states of the wake phase, of this step and of the next
-    Batch asleep        # states of the sleep phase
-
-
-cdef void gather(const Training *t, int me, Order *order, Py_ssize_t first, Py_ssize_t count,
-                 const Batch *awake) noexcept nogil:
-    """Copy this thread's share of a minibatch into the states of the wake phase, each row once per particle."""
-    cdef Py_ssize_t i, k, state, n_threads = t.machine.barrier.n_threads, n_units = t.machine.levels[0].n_units
-    cdef Py_ssize_t word, words = 2 * ((n_units + 63) // 64), whole = n_units // 32
-    cdef uint32_t last = (<uint32_t>1 << (n_units & 31)) - 1    # of the word that is not whole
-    cdef Packed bits = level_of(t.machine, &awake.rows, 0)
-    cdef const uint32_t *row
-    for i in range(count * me // n_threads, count * (me + 1) // n_threads):
-        row = <const uint32_t *>t.data + row_at(order, first + i) * words
-        for k in range(t.n_particles):
-            state = i * t.n_particles + k
-            for word in range(whole):
-                bits.words[state * bits.row + word * bits.word] = row[word]
-            if last:
-                bits.words[state * bits.row + whole * bits.word] = row[whole] & last
-    tick(t.machine, me, 2 * t.machine.n_hidden + 1, GATHER)
-
-
-cdef void train_batches(void *job, int me) noexcept nogil:
-    """What each thread does; only bits go from one to another.
-
-    Wake: q explains the data, and p learns to make them. Sleep: p dreams, and q learns to explain the dream.
-    """
-    cdef Training *t = <Training *>job
-    cdef Machine *m = t.machine
-    cdef Batch *awake
-    cdef int64_t epoch = t.position[0], row = t.position[1], seen = t.position[2]
-    cdef Py_ssize_t words = (m.levels[0].n_units + 63) // 64
-    cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
-    cdef Py_ssize_t step, n, count = min(t.batch_size, t.n_rows - row)
-    cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
-    m.workers[me].last = seconds()
-    gather(t, me, &order, row, count, &t.awake[0])
-    meet(m, me)
-    for step in range(t.n_batches):
-        awake, n = &t.awake[step & 1], count * t.n_particles
-        wake.first_sample, sleep.first_sample = <uint64_t>seen * <uint64_t>t.n_particles, seen
-        _verbs.recognise(m, me, awake, n, wake)
-        teach_p_and_dream(m, me, awake, n, <float>(t.rate_p / n), &t.asleep, count, sleep)
-        n, row, seen = count, row + count, seen + count
-        if row == t.n_rows:
-            epoch, row = epoch + 1, 0
-            order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
-        count = min(t.batch_size, t.n_rows - row)
-        if step + 1 < t.n_batches:  # the next rows, while this step's are still in use elsewhere
-            gather(t, me, &order, row, count, &t.awake[(step + 1) & 1])
-        teach_q(m, me, &t.asleep, n, NULL, <float>(t.rate_q / n))
-    if me == 0:
-        t.position[0], t.position[1], t.position[2] = epoch, row, seen
-
-
-def train(parameters, sizes, methods, data, position, uint64_t seed, Py_ssize_t batch_size, Py_ssize_t n_particles,
-          Py_ssize_t n_batches, learning_rates, Py_ssize_t n_threads=1, clock=None, chosen=None):
-    """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
-
-    position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
-    The p and q rates are per mean gradient. The result does not depend on the number of threads, which
-    is also the most that are used: small steps are not shared. Bits beyond the last unit are ignored.
-    chosen : (n,) int64, the rows of data that are trained on, where these are not all.
-    clock : (threads, layers + 1, N_STAGES), to which the seconds of each stage of each layer are added.
-    """
-    parameters, sizes, methods = check_machine(parameters, sizes, methods)
-    check_bits("data", data, sizes[:1], 0)
-    check_array("position", position, np.int64, (3,))
-    cdef const uint64_t[:, ::1] rows = data
-    cdef const int64_t[::1] indices = None
-    cdef Py_ssize_t words = rows.shape[1], n_rows = rows.shape[0]
-    if chosen is not None:
-        check_array("chosen", chosen, np.int64, (None,))
-        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < n_rows:
-            raise ValueError(f"chosen: want rows of 0 to {n_rows - 1}, got {chosen.min()} to {chosen.max()}")
-        indices, n_rows = chosen, len(chosen)
-    for name, value in (("batch_size", batch_size), ("n_particles", n_particles), ("n_threads", n_threads)):
-        if value < 1:
-            raise ValueError(f"{name}: want 1 or more, got {value}")
-    batch_size = max(min(batch_size, n_rows), 1)
-    if n_particles > MOST_SAMPLES // batch_size:
-        raise ValueError(f"n_particles: want at most {MOST_SAMPLES} samples in a batch of {batch_size}, "
-                         f"got {n_particles} for each")
-    if position.min() < 0 or (n_batches > 0 and position[1] >= n_rows):
-        raise ValueError(f"position: want numbers from 0, the second one below {n_rows} rows, got {position.tolist()}")
-    if len(learning_rates) != 2:
-        raise ValueError(f"learning_rates: want a pair, for p and for q, got {learning_rates!r}")
-    if clock is not None:
-        check_array("clock", clock, np.float64, (None, 2 * len(sizes), N_STAGES))
-    parameters += 0  # no −0: so a row that nothing is added to may be left alone
-    if n_batches < 1:
-        return
-    cdef Py_ssize_t n = batch_size * n_particles
-    n_threads = min(n_threads, max(n * len(parameters) // WORK, 1), MOST_THREADS)
-    cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, n, None, <int>n_threads, <int>n_threads)
-    cdef Training training
-    cdef double[:, :, ::1] booked
-    training.machine = &unfolded.machine
-    training.data = NULL
-    if words:
-        training.data = &rows[0, 0]
-    training.chosen = NULL
-    if chosen is not None:
-        training.chosen = &indices[0]
-    training.n_rows, training.seed = n_rows, seed
-    training.batch_size, training.n_particles, training.n_batches = batch_size, n_particles, n_batches
-    training.rate_p, training.rate_q = learning_rates[0], learning_rates[1]
-    training.position[0], training.position[1], training.position[2] = position[0], position[1], position[2]
-    training.awake[0], training.awake[1] = unfolded.batch(n, True), unfolded.batch(n, True)
-    training.asleep = unfolded.batch(batch_size, True)
-    if clock is not None:
-        booked = clock
-        for i in range(min(n_threads, len(clock))):
-            unfolded.machine.workers[i].clock = &booked[i, 0, 0]
-    with nogil:
-        team_run(<int>n_threads, &unfolded.machine.barrier, train_batches, &training)
-    for i in range(3):
-        position[i] = training.position[i]
-    unfolded.fold(parameters)
+    cdef float[::1] summed = gradient
+    fold(m, 0, &summed[0], GOAL)
 
 
 def propagate(values, weights, biases):

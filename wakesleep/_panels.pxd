@@ -35,6 +35,22 @@ cdef extern from "_kernels/kernels.h" nogil:
         uint32_t stream
         uint64_t first_sample
 
+    enum:
+        C_SGD "SGD"
+        C_MOMENTUM "MOMENTUM"
+        C_RMSPROP "RMSPROP"
+        C_ADAM "ADAM"
+
+    ctypedef struct Update:
+        int optimizer
+        float rate
+        float factor
+        float old_first
+        float new_first
+        float old_second
+        float new_second
+        float epsilon
+
     ctypedef struct Kernels:
         const char *name
         void (*find_bits)(const Packed *, Py_ssize_t, Py_ssize_t, uint8_t *, int64_t *) noexcept nogil
@@ -50,12 +66,18 @@ cdef extern from "_kernels/kernels.h" nogil:
                        const Packed *) noexcept nogil
         void (*log_terms)(const float *, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Packed *,
                           float *) noexcept nogil
+        void (*weigh)(float *, int, int, Py_ssize_t, const Packed *, Py_ssize_t, Py_ssize_t, float *,
+                      Py_ssize_t) noexcept nogil
+        void (*credit_rows)(float *, int, Py_ssize_t, Py_ssize_t, const float *, float, float *) noexcept nogil
+        void (*add_squares)(const float *, const float *, int, Py_ssize_t, Py_ssize_t, double *) noexcept nogil
+        void (*update)(const Update *, Py_ssize_t, float, float *, float *, float *, float *) noexcept nogil
         void (*propagate)(const float *, Py_ssize_t, const float *, int, Py_ssize_t, const float *,
                           float *) noexcept nogil
         void (*random_words)(const Source *, Py_ssize_t, Py_ssize_t, uint32_t *) noexcept nogil
 
     const Kernels *kernels_for(const char *)
     const char *const *kernel_levels()
+    void want_large_pages(void *, size_t)
     void fetch(const void *, size_t)
 
 cdef extern from "_kernels/team.h" nogil:
@@ -89,11 +111,15 @@ cdef struct Layer:  # P(target = 1 | source) = σ(source·W + b)      (eq. 1)
     Py_ssize_t n_source
     Py_ssize_t n_target
     Py_ssize_t n_blocks     # of the targets
+    Py_ssize_t first_block  # of the targets, among those of all layers
     Py_ssize_t n_panels
     float *weights      # panels of n_source + 16 rows; the rows beyond n_source are zero
     float *biases
     float *goal         # what teaching adds to: the same panels, or those of a gradient
     float *goal_biases
+    float *moments[2]       # what an optimizer keeps: the same panels
+    float *moment_biases[2]
+    float *errors           # of each panel, as many rows as there are states, and 16; or NULL where none are kept
 
 
 cdef struct Level:
@@ -108,11 +134,13 @@ cdef struct Batch:  # packed states
 
 
 cdef struct Worker:  # what a thread has for itself
-    uint8_t *index[3]  # of the rows and of the columns that it learns from, and of the rows that it draws from
+    uint8_t *index[3]  # of the rows and of the columns that it learns from, and of others
     int64_t *start[3]
     float *tile
     float *sums
     float *lanes
+    float *goal         # the gradient of one panel, or NULL where it is not kept apart
+    float *goal_biases
     double *clock       # seconds spent on each stage of each layer, or NULL
     double last
 
@@ -134,16 +162,28 @@ cdef class Unfolded:
 
     cdef void *allocate(self, size_t n_bytes) except NULL
     cdef Batch batch(self, Py_ssize_t capacity, bint columns) except *
-    cdef void unfold(self, const float[::1] flat, bint goal) noexcept
-    cdef void fold(self, float[::1] flat) noexcept
 
 
+cdef enum:  # parts that are laid out as the parameters are
+    WEIGHTS
+    GOAL
+    MOMENTS     # and the next one
+
+
+cdef Layer *layer_at(Machine *m, Py_ssize_t i) noexcept nogil
+cdef void unfold(Machine *m, int me, const float *flat, int part) noexcept nogil
+cdef void fold(Machine *m, int me, float *flat, int part) noexcept nogil
 cdef const Kernels *kernels() noexcept nogil  # those in use
 
 
 cdef inline Py_ssize_t first_block(Py_ssize_t n_blocks, Py_ssize_t n_panels, Py_ssize_t panel) noexcept nogil:
     """Where a panel begins, so that all have about the same number of blocks."""
     return n_blocks * panel // n_panels
+
+
+cdef inline Py_ssize_t panel_of(const Machine *m, const Layer *layer, int me) noexcept nogil:
+    """The first panel of a thread: all have about the same number of them."""
+    return layer.n_panels * me // m.barrier.n_threads
 
 
 cdef inline void tick(Machine *m, int me, Py_ssize_t layer, int stage) noexcept nogil:

@@ -47,15 +47,20 @@ cdef const Kernels *kernels() noexcept nogil:
 
 # ---- memory ----
 
+cdef enum:
+    LARGE = 1 << 22  # bytes from which large pages pay
+
+
 cdef class Unfolded:
     """The memory of a machine while a compiled call lasts: panels of its layers, and what each thread works in.
 
     n_workers threads work at a time; of one layer, the panels are made for n_sharing of them.
+    parameters : None where the team unfolds them.
     """
 
     def __cinit__(self, const float[::1] parameters, const int64_t[::1] sizes, const uint8_t[::1] methods,
                   Py_ssize_t capacity, const float[::1] gradient=None, int n_workers=1, int n_sharing=1):
-        cdef Py_ssize_t widest = 0, padded, i, lists = 0, starts = 0
+        cdef Py_ssize_t widest = 0, padded, i, lists = 0, starts = 0, n_blocks = 0
         cdef int level, which, n_levels = <int>sizes.shape[0]
         cdef Machine *m = &self.machine
         cdef Layer *layer
@@ -85,6 +90,8 @@ cdef class Unfolded:
             layer.n_target = sizes[layer.target]
             layer.n_source = sizes[layer.source] if layer.source < n_levels else 0
             layer.n_blocks = (layer.n_target + BLOCK - 1) // BLOCK
+            layer.first_block = n_blocks
+            n_blocks += layer.n_blocks
             layer.n_panels = ((layer.n_blocks + 3) // 4 + n_sharing - 1) // n_sharing * n_sharing
             layer.n_panels = min(layer.n_panels, layer.n_blocks)
             padded = layer.n_blocks * BLOCK
@@ -102,9 +109,10 @@ cdef class Unfolded:
             worker.tile = <float *>self.allocate((capacity + 16) * PANEL * sizeof(float))
             worker.sums = <float *>self.allocate(max(widest, 1) * PANEL * sizeof(float))
             worker.lanes = <float *>self.allocate(capacity * BLOCK * sizeof(float))
-        self.unfold(parameters, False)
+        if parameters is not None:
+            unfold(m, 0, &parameters[0], WEIGHTS)
         if gradient is not None:
-            self.unfold(gradient, True)
+            unfold(m, 0, &gradient[0], GOAL)
 
     def __dealloc__(self):
         for block in self.memory or ():
@@ -116,6 +124,8 @@ cdef class Unfolded:
         if block == NULL:
             raise MemoryError(f"no room for {n_bytes} bytes to work in: use a smaller batch_size or n_particles")
         self.memory.append(<size_t>block)
+        if n_bytes >= LARGE:
+            want_large_pages(block, n_bytes)
         return <void *>((<size_t>block + 63) // 64 * 64)
 
     cdef Batch batch(self, Py_ssize_t capacity, bint columns) except *:
@@ -130,23 +140,6 @@ cdef class Unfolded:
             padded = (capacity + 31) // 32 * batch.columns.word
             batch.columns.words = <uint32_t *>self.allocate(padded * sizeof(uint32_t))
         return batch
-
-    cdef void unfold(self, const float[::1] flat, bint goal) noexcept:
-        """Copy the flat vector into the panels of the weights, or of the goal."""
-        cdef Py_ssize_t i, at = 0
-        cdef Layer *layer
-        for i in range(2 * self.machine.n_hidden + 1):
-            layer = layer_at(&self.machine, i)
-            at = copy_layer(layer, layer.goal if goal else layer.weights, layer.goal_biases if goal else layer.biases,
-                            &flat[0], at, False)
-
-    cdef void fold(self, float[::1] flat) noexcept:
-        """Copy the panels of the goal back into the flat vector."""
-        cdef Py_ssize_t i, at = 0
-        cdef Layer *layer
-        for i in range(2 * self.machine.n_hidden + 1):
-            layer = layer_at(&self.machine, i)
-            at = copy_layer(layer, layer.goal, layer.goal_biases, &flat[0], at, True)
 
 
 cdef inline Py_ssize_t chunks(Py_ssize_t n_rows) noexcept nogil:
@@ -164,21 +157,52 @@ cdef Layer *layer_at(Machine *m, Py_ssize_t i) noexcept nogil:
     return &m.p[i] if i <= m.n_hidden else &m.q[i - m.n_hidden - 1]
 
 
-cdef Py_ssize_t copy_layer(const Layer *layer, float *weights, float *biases, const float *flat, Py_ssize_t at,
-                           bint out) noexcept:
-    """Copy a layer from the flat vector at `at` into panels, or out of them; return where the next one begins."""
-    cdef Py_ssize_t row, panel, column, width, rows = layer.n_source + 16
+cdef void unfold(Machine *m, int me, const float *flat, int part) noexcept nogil:
+    """Copy a thread's columns of a flat vector into the panels of its weights, goal or moments.
+
+    Of weights and goal −0 becomes 0: so a row that nothing is added to may be left alone.
+    """
+    copy_all(m, me, <float *>flat, part, False)
+
+
+cdef void fold(Machine *m, int me, float *flat, int part) noexcept nogil:
+    """Copy a thread's panels back into the flat vector."""
+    copy_all(m, me, flat, part, True)
+
+
+cdef void copy_all(Machine *m, int me, float *flat, int part, bint out) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef Layer *layer
+    cdef float *weights
+    cdef float *biases
+    for i in range(2 * m.n_hidden + 1):
+        layer = layer_at(m, i)
+        if part == WEIGHTS:
+            weights, biases = layer.weights, layer.biases
+        elif part == GOAL:
+            weights, biases = layer.goal, layer.goal_biases
+        else:
+            weights, biases = layer.moments[part - MOMENTS], layer.moment_biases[part - MOMENTS]
+        copy_panels(m, me, layer, weights, biases, flat, out, part < MOMENTS)
+        flat += (layer.n_source + 1) * layer.n_target
+
+
+cdef void copy_panels(Machine *m, int me, const Layer *layer, float *weights, float *biases, float *flat,
+                      bint out, bint unsigned_zeros) noexcept nogil:
+    """Copy a thread's panels of a layer from the flat vector, where the layer begins, or back into it."""
+    cdef Py_ssize_t row, panel, column, width, i, rows = layer.n_source + 16
     cdef float *inside
     cdef float *outside
     for row in range(layer.n_source + 1):
-        for panel in range(layer.n_panels):
+        for panel in range(panel_of(m, layer, me), panel_of(m, layer, me + 1)):
             column = BLOCK * first_block(layer.n_blocks, layer.n_panels, panel)
             width = BLOCK * first_block(layer.n_blocks, layer.n_panels, panel + 1) - column
-            outside = <float *>flat + at + row * layer.n_target + column
+            outside = flat + row * layer.n_target + column
             inside = weights + column * rows + row * width if row < layer.n_source else biases + column
             width = min(width, layer.n_target - column)
             if out:
                 memcpy(outside, inside, width * sizeof(float))
             else:
                 memcpy(inside, outside, width * sizeof(float))
-    return at + (layer.n_source + 1) * layer.n_target
+                for i in range(width if unsigned_zeros else 0):
+                    inside[i] += 0

@@ -1,4 +1,4 @@
-"""The whole algorithm in plain NumPy: the twin of `_core` and `_likelihood`.
+"""The whole algorithm in plain NumPy: the twin of `_core` and `_likelihood`; `_reference_learning` is that of `train`.
 
 The functions, their names and their arguments are those of the compiled modules. With float32
 parameters every operation is the compiled one, in the compiled order, and the results agree in
@@ -25,6 +25,7 @@ Words = NDArray[np.uint64]
 WALK, TABLES = 0, 1
 CHUNK = 256  # rows of a walk that are added to the sum together
 INIT, ORDER, WAKE, SLEEP, IMPORTANCE, FANTASY, DATASETS, BINARIZE = (phase << 24 for phase in range(8))
+REST = 1 << 23  # added to a stream: that of the bits which seldom decide
 
 
 # ---- randomness: a pure function of (seed, stream, sample, unit) ----
@@ -48,21 +49,37 @@ def random_words(seed: int, stream: int, n_samples: int, n_units: int, first_sam
 
     Returns (n_samples, n_units) words of 32 random bits; row 0 is sample `first_sample`.
     """
+    return _random(seed, stream, n_samples, n_units, first_sample, np.uint32)
+
+
+def _random(seed: int, stream: int, n_samples: int, n_units: int, first_sample: int, dtype: Any) -> NDArray[Any]:
+    """The 128 bits of a counter are those of four samples in words of 32 bits, or of eight in words of 16."""
+    together = 16 // np.dtype(dtype).itemsize
     sample = np.uint64(first_sample) + np.arange(n_samples, dtype=np.uint64)[:, None]
-    block = sample >> np.uint64(2)
+    block = sample // np.uint64(together)
     counter = np.empty((n_samples, n_units, 4), np.uint32)
     counter[..., 0] = np.arange(n_units, dtype=np.uint32)
     counter[..., 1] = (block & np.uint64(0xFFFFFFFF)).astype(np.uint32)
     counter[..., 2] = (block >> np.uint64(32)).astype(np.uint32)
     counter[..., 3] = stream
     key = np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
-    word = (sample & np.uint64(3)).astype(np.intp)[..., None]
-    return np.take_along_axis(philox(counter, key), np.broadcast_to(word, (n_samples, n_units, 1)), -1)[..., 0]
+    words = philox(counter, key).view(dtype)
+    place = (sample % np.uint64(together)).astype(np.intp)[..., None]
+    return np.take_along_axis(words, np.broadcast_to(place, (n_samples, n_units, 1)), -1)[..., 0]
 
 
-def uniform(words: NDArray[np.uint32], dtype: Any = np.float32) -> Floats:
-    """u = (⌊word / 2⁹⌋ + ½) · 2⁻²³, exact in float32 and never 0 or 1      (eq. 9)"""
-    return np.asarray((words >> np.uint32(9)).astype(dtype) * dtype(2.0**-23) + dtype(2.0**-24))
+def random_bits(seed: int, stream: int, n_samples: int, n_units: int, first_sample: int = 0) -> NDArray[np.uint32]:
+    """2⁷ · half + ⌊rest / 2⁹⌋: 23 random bits, of which sixteen nearly always decide      (eq. 9)
+
+    So the rest has a stream of its own, and may be left undrawn.
+    """
+    half, rest = (_random(seed, s, n_samples, n_units, first_sample, np.uint16) for s in (stream, stream + REST))
+    return np.asarray((half.astype(np.uint32) << np.uint32(7)) | (rest >> np.uint16(9)))
+
+
+def uniform(bits: NDArray[np.uint32], dtype: Any = np.float32) -> Floats:
+    """u = (bits + ½) · 2⁻²³, exact in float32 and never 0 or 1      (eq. 9)"""
+    return np.asarray(bits.astype(dtype) * dtype(2.0**-23) + dtype(2.0**-24))
 
 
 def binarize(
@@ -235,7 +252,7 @@ def _source(bits: list[NDArray[np.bool_]], level: int) -> NDArray[np.bool_]:
 
 def _draw(z: Floats, seed: int, stream: int, first_sample: int) -> NDArray[np.bool_]:
     """bit = [u · (1 + e^−z) < 1]      (eq. 9)"""
-    u = uniform(random_words(seed, stream, z.shape[0], z.shape[1], first_sample), z.dtype.type)
+    u = uniform(random_bits(seed, stream, z.shape[0], z.shape[1], first_sample), z.dtype.type)
     return np.asarray(u * (z.dtype.type(1) + exp_minus(z)) < 1)
 
 
@@ -326,45 +343,6 @@ def _add_gradient(goal: Layer, source: NDArray[np.bool_], error: Floats, method:
     if len(error):
         goal.biases[:] += scale * (np.add.accumulate(error, axis=0)[-1] + error.dtype.type(0))  # from 0, never −0
         goal.weights[:] += scale * add_rows(source.T, error, method)
-
-
-def train(
-    parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words, position: NDArray[np.int64],
-    seed: int, batch_size: int, n_particles: int, n_batches: int, learning_rates: Sequence[float], n_threads: int = 1,
-    chosen: NDArray[np.int64] | None = None,
-) -> None:  # fmt: skip
-    """Wake-sleep (Hinton, Dayan, Frey & Neal 1995) over the next n_batches minibatches, in place.
-
-    position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
-    The p and q rates are per mean gradient.
-    chosen : (n,) int64, the rows of data that are trained on, where these are not all.
-    """
-    data = data if chosen is None else data[chosen]
-    parameters += 0  # no −0: so a row that nothing is added to may be left alone
-    p = Parameters(sizes, parameters)
-    dtype = parameters.dtype.type
-    for _ in range(n_batches):
-        epoch, first, seen = (int(i) for i in position)
-        count = min(batch_size, len(data) - first)
-        rows = epoch_order(seed, epoch, len(data), first, count)
-
-        states = np.zeros((count * n_particles, sum(words_of(size) for size in sizes)), np.uint64)
-        states[:, : words_of(sizes[0])] = np.repeat(data[rows], n_particles, axis=0)
-        recognise(parameters, sizes, methods, states, seed, WAKE, seen * n_particles)
-        of_p, _ = _q_and_p(p, methods, levels(states, sizes))
-        for layer, source, target, method in of_p:
-            error = _error(layer, source, target, method)
-            _add_gradient(layer, source, error, method, dtype(learning_rates[0] / (count * n_particles)))
-
-        states = states[:count]
-        dream(parameters, sizes, methods, states, seed, SLEEP, seen)
-        _, of_q = _q_and_p(p, methods, levels(states, sizes))
-        for layer, source, target, method in of_q:
-            error = _error(layer, source, target, method)
-            _add_gradient(layer, source, error, method, dtype(learning_rates[1] / count))
-
-        last = first + count == len(data)
-        position[:] = (epoch + 1, 0, seen + count) if last else (epoch, first + count, seen + count)
 
 
 # ---- mean-field pass and measures ----

@@ -6,8 +6,6 @@ cdef void recognise(Machine *m, int me, const Batch *batch, Py_ssize_t n, Source
 cdef void dream(Machine *m, int me, const Batch *batch, Py_ssize_t n, Source source) noexcept nogil
 cdef void teach_p(Machine *m, int me, const Batch *batch, Py_ssize_t n, const float *credit,
                   float scale) noexcept nogil
-cdef void teach_p_and_dream(Machine *m, int me, const Batch *awake, Py_ssize_t n, float scale, const Batch *asleep,
-                            Py_ssize_t n_dreams, Source source) noexcept nogil
 cdef void teach_q(Machine *m, int me, const Batch *batch, Py_ssize_t n, const float *credit,
                   float scale) noexcept nogil
 cdef void weigh(Machine *m, int me, const Batch *batch, Py_ssize_t n, double *log_p, double *log_q) noexcept nogil

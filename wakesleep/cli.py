@@ -13,7 +13,8 @@ import wakesleep
 from wakesleep import hyperparameters, likelihood
 from wakesleep.commands import N_DRAWN, failed, info, sample, score
 from wakesleep.monitor import SampleSizeWarning
-from wakesleep.rules import RULES
+from wakesleep.optimizers import OPTIMIZERS
+from wakesleep.rules import BASELINES, RULES
 from wakesleep.training_command import INTERRUPTED, train
 
 USAGE = 2  # exit status after wrong usage, as argparse has it
@@ -98,12 +99,19 @@ def parser() -> argparse.ArgumentParser:
     held_out.add_argument("--held-out-split", metavar="NAME", help="measure on these rows of the .npz instead")
     fit.add_argument("--hidden", type=_numbers(int), default="32,16", metavar="N,N", help="units, bottom level first")
     fit.add_argument("--rule", default="wake-sleep", choices=RULES, help="learning rule")
+    fit.add_argument("--particles", type=int, metavar="K", help="samples per row; 1 or 5 if left out, by the rule")
+    fit.add_argument("--sleep-weight", type=_numbers(float), metavar="S[,S]", help="share of sleep in q; or first,last")
+    fit.add_argument("--sleep-steps", type=int, default=1, metavar="N", help="dreams for each step")
+    fit.add_argument("--gamma", type=float, default=1.0, metavar="G", help="of rule ovis")
+    fit.add_argument("--baseline", default="geometric", choices=BASELINES, help="of rule vimco")
+    fit.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="what follows the gradient")
+    fit.add_argument("--weight-decay", type=float, default=0.0, metavar="D", help="per unit of the learning rate")
+    fit.add_argument("--clip-norm", type=float, metavar="C", help="largest norm of a model's gradient")
     fit.add_argument("--epochs", type=int, default=40, metavar="N", help="passes over the rows")
     fit.add_argument("--batch-size", type=int, default=20, metavar="N", help="rows per step")
     fit.add_argument("--learning-rate", type=_numbers(float), default="0.3", metavar="R[,R]", help="of both, or p,q")
     fit.add_argument("--schedule", default="constant", metavar="S", help="of the rates, as cosine:warm_up=5")
     fit.add_argument("--patience", type=int, metavar="N", help="stop N epochs after the best one, and keep that")
-    fit.add_argument("--particles", type=int, metavar="K", help="samples per row in the wake phase; 1 if left out")
     fit.add_argument("--seed", type=int, default=0, help="the same seed and rows give the same machine")
     fit.add_argument("--threads", type=int, metavar="N", help="all processors if left out; results are the same")
     fit.add_argument("--resume", action="store_true", help="go on with MODEL; all but --epochs as it was")

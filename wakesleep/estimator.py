@@ -28,6 +28,7 @@ class Estimator:
 
     _state: State  # whose parameters are in use
     _aside: State | None = None  # with patience: the best one while training goes on, the last one afterwards
+    rule: Any
     history_: list[dict[str, Any]]
 
     @classmethod
@@ -136,6 +137,8 @@ class Estimator:
         """
         self._check_fitted()
         self._check_sizes(self._settings())
+        if callable(self.rule):
+            raise TypeError("rule: a function cannot be saved; set_params(rule=...) to the name of a rule before")
         params = self.get_params() | {"hidden_layer_sizes": self._state.parameters.sizes[1:]}
         if params["random_state"] is not None and not isinstance(params["random_state"], int | np.integer):
             params["random_state"] = self._state.seed
@@ -143,15 +146,15 @@ class Estimator:
             "package_version": version("wakesleep"), "params": params,
             "state": self._state.manifest(), "history": self.history_, "aside": None,
         }  # fmt: skip
-        arrays = self._state.parameters.named()
+        arrays = self._state.arrays()
         if self._aside is not None:
             manifest["aside"] = self._aside.manifest()
-            arrays |= {f"{ASIDE}{name}": array for name, array in self._aside.parameters.named().items()}
+            arrays |= {f"{ASIDE}{name}": array for name, array in self._aside.arrays().items()}
         checkpoint.save(path, arrays, manifest)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a machine that `save` wrote.
+        """Read a machine that `save` wrote; arguments that are newer than the file take their defaults.
 
         Raises
         ------
@@ -164,8 +167,8 @@ class Estimator:
         try:
             if set(manifest) != MANIFEST:
                 raise ValueError(f"want {', '.join(sorted(MANIFEST))}, got {sorted(manifest)!r:.200}")
-            if set(manifest["params"]) != set(cls().get_params()):
-                raise ValueError(f"params: want those of this version, got {sorted(manifest['params'])!r:.200}")
+            if unknown := set(manifest["params"]) - set(cls().get_params()):
+                raise ValueError(f"params: want those of this version, got also {sorted(unknown)!r:.200}")
             params = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["params"].items()}
             machine = cls().set_params(**params)
             aside = {name.removeprefix(ASIDE): arrays.pop(name) for name in list(arrays) if name.startswith(ASIDE)}

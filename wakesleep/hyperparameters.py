@@ -15,8 +15,8 @@ import numpy as np
 
 from wakesleep import processors
 from wakesleep._packing import as_threshold
-from wakesleep.optimizers import OPTIMIZERS
-from wakesleep.rules import RULES
+from wakesleep.optimizers import OPTIMIZERS, Optimizer
+from wakesleep.rules import BASELINES, OWN, RULES, Rule
 from wakesleep.schedules import Schedule, parse
 
 MOST = 2**31 - 1  # of anything that is counted
@@ -28,7 +28,9 @@ class Settings:
     """Checked hyper-parameters of a training."""
 
     hidden_layer_sizes: tuple[int, ...]
-    n_particles: int
+    rule: Rule  # with the sleep weight of the first epoch;
+    final_sleep_weight: float  # and this is that of the last one
+    optimizer: Optimizer
     learning_rates: tuple[float, float]
     schedule: Schedule
     batch_size: int
@@ -46,19 +48,15 @@ def settings(params: dict[str, Any]) -> Settings:
     ValueError, TypeError
         For the first argument that is not what it should be, by name.
     """
-    rule = RULES[choice("rule", params["rule"], RULES)]
-    choice("optimizer", params["optimizer"], OPTIMIZERS)
     if not isinstance(params["verbose"], bool):
         count("verbose", params["verbose"], least=0)
     check_binarize(params["binarize"])
     check_random_state(params["random_state"])
-    if params["n_particles"] is None:
-        n_particles = rule.n_particles
-    else:
-        n_particles = count("n_particles", params["n_particles"], least=rule.fewest_particles)
     checked = Settings(
         hidden_layer_sizes=layer_sizes(params["hidden_layer_sizes"]),
-        n_particles=n_particles,
+        rule=rule(params),
+        final_sleep_weight=sleep_weights(params)[1],
+        optimizer=optimizer(params),
         learning_rates=rates(params["learning_rate"]),
         schedule=parse(params["schedule"]),
         batch_size=count("batch_size", params["batch_size"]),
@@ -67,10 +65,60 @@ def settings(params: dict[str, Any]) -> Settings:
         initial_biases=choice("initial_biases", params["initial_biases"], INITIAL_BIASES),
         n_threads=None if params["n_threads"] is None else count("n_threads", params["n_threads"]),
     )
-    samples = checked.batch_size * n_particles
+    samples = checked.batch_size * checked.rule.n_particles
     if samples > MOST:
         raise ValueError(f"n_particles: want at most {MOST} samples in a batch, got {samples}")
     return checked
+
+
+def rule(params: dict[str, Any]) -> Rule:
+    """The rule, named or a function of log weights, with what a step takes from it."""
+    name = params["rule"]
+    if not callable(name) and (not isinstance(name, str) or name not in RULES):
+        raise ValueError(f"rule: want one of {', '.join(RULES)}, or a function (log_w) -> (v, u), got {name!r:.80}")
+    kind = OWN if callable(name) else RULES[name]
+    given = params["n_particles"]
+    n_particles = kind.n_particles if given is None else count("n_particles", given, least=kind.fewest_particles)
+    sleep_weight, _ = sleep_weights(params)
+    sleep_steps = count("sleep_steps", params["sleep_steps"])
+    gamma, baseline = number("gamma", params["gamma"], 0, 1), choice("baseline", params["baseline"], BASELINES)
+    return Rule(name, n_particles, sleep_weight, sleep_steps, gamma, baseline)
+
+
+def sleep_weights(params: dict[str, Any]) -> tuple[float, float]:
+    """The sleep weights of the first and of the last epoch, from one number, a pair, or what the rule wants."""
+    name, value = params["rule"], params["sleep_weight"]
+    if value is None:
+        value = OWN.sleep_weight if callable(name) else RULES[name].sleep_weight
+    pair = value if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f"sleep_weight: want a number or a pair (first, last) of numbers, got {value!r:.80}")
+    first, last = (number("sleep_weight", part, 0, 1) for part in pair)
+    if name == "wake-sleep" and not (first and last):
+        raise ValueError(
+            f"sleep_weight: want more than 0 with rule 'wake-sleep', whose q learns asleep only, got {value!r:.80}"
+        )
+    return first, last
+
+
+def optimizer(params: dict[str, Any]) -> Optimizer:
+    """The optimizer, with what a step takes from it."""
+    name, clip_norm = choice("optimizer", params["optimizer"], OPTIMIZERS), params["clip_norm"]
+    weight_decay = number("weight_decay", params["weight_decay"], 0, MOST)
+    if clip_norm is not None:
+        clip_norm = number("clip_norm", clip_norm, 0, math.inf)
+        if not 0 < clip_norm < math.inf:
+            raise ValueError(f"clip_norm: want a positive, finite number or None, got {params['clip_norm']!r:.80}")
+    return Optimizer(name, weight_decay, clip_norm)
+
+
+def number(name: str, value: Any, least: float, most: float) -> float:
+    """A real number from `least` to `most`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: want a number, got {value!r:.80}")
+    if not least <= float(value) <= most:
+        raise ValueError(f"{name}: want a number from {least:g} to {most:g}, got {value!r:.80}")
+    return float(value)
 
 
 def count(name: str, value: Any, least: int = 1) -> int:

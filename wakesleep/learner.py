@@ -161,7 +161,8 @@ class Learner(Estimator):
         for record in training.train(
             self._state, run.data, n_epochs=n_epochs, learning_rates=settings.learning_rates,
             batch_size=settings.batch_size, schedule=settings.schedule, n_iter=settings.n_iter,
-            stops=[every for _, every in run.each_steps], n_particles=settings.n_particles, n_threads=run.n_threads,
+            stops=[every for _, every in run.each_steps], rule=settings.rule,
+            final_sleep_weight=settings.final_sleep_weight, optimizer=settings.optimizer, n_threads=run.n_threads,
         ):  # fmt: skip
             entry = {
                 "epoch": record.epoch, "step": record.state.step, "seconds": record.seconds,

@@ -14,6 +14,7 @@ from wakesleep.bits import Bits
 from wakesleep.learner import Learner
 from wakesleep.parameters import finite_floats
 from wakesleep.rows import drawn_by_content
+from wakesleep.rules import Function
 
 Floats = NDArray[np.floating[Any]]
 Dense = NDArray[np.uint8]
@@ -26,11 +27,28 @@ class HelmholtzMachine(Learner):
     ----------
     hidden_layer_sizes : sequence of int, default=(32, 16)
         Hidden units per level, bottom level first.
-    rule : {"wake-sleep"}, default="wake-sleep"
-        How p and q learn.
+    rule : {"wake-sleep", "reweighted", "vimco", "ovis", "leave-one-out", "bihm"} or callable, default="wake-sleep"
+        How p and q learn: what credits the log weights of the particles give, as docs/MATH.md says. A function
+        takes log_w, (B, K), and returns the credits (v, u) of p and of q, (B, K) each, all of them float64.
     n_particles : int, optional
-        Samples of the hidden units per row in the wake phase; None: what the rule wants (1).
-    optimizer : {"sgd"}, default="sgd"
+        Samples of the hidden units per row in the wake phase; None: 1 for "wake-sleep", else 5. Rules that
+        weigh particles want 2 or more.
+    sleep_weight : float or (float, float), optional
+        Share of the sleep phase in what q learns, from 0 to 1; the rest is the rule's. A pair is that of the first
+        and of the last of `n_iter` epochs, with a straight line between them, epoch by epoch. None: 1 for
+        "wake-sleep", 1/2 for "reweighted", else 0.
+    sleep_steps : int, default=1
+        Dreams, and updates of q by them, for each minibatch; all but the first without the rule's part.
+    gamma : float, default=1.0
+        Of "ovis", from 0 to 1.
+    baseline : {"geometric", "arithmetic"}, default="geometric"
+        Of "vimco": the mean of the other particles that stands for one of them.
+    optimizer : {"sgd", "momentum", "rmsprop", "adam"}, default="sgd"
+        What follows the gradient; averages of gradients are saved with the machine.
+    weight_decay : float, default=0.0
+        In each step, weights (not biases) shrink by this share of the learning rate.
+    clip_norm : float, optional
+        Largest norm of the mean gradient of p, and of that of q.
     learning_rate : float or (float, float), default=0.1
         Per mean gradient, for both models or for (p, q).
     schedule : str, default="constant"
@@ -85,17 +103,26 @@ class HelmholtzMachine(Learner):
     """
 
     def __init__(
-        self, hidden_layer_sizes: Sequence[int] = (32, 16), rule: str = "wake-sleep", n_particles: int | None = None,
-        optimizer: str = "sgd", learning_rate: float | tuple[float, float] = 0.1, schedule: str = "constant",
-        batch_size: int = 100, n_iter: int = 20, patience: int | None = None, initial_biases: str = "data",
-        binarize: float | str | None = 0.5, n_threads: int | None = None, verbose: int = 0, random_state: Any = None,
+        self, hidden_layer_sizes: Sequence[int] = (32, 16), rule: str | Function = "wake-sleep",
+        n_particles: int | None = None, sleep_weight: float | tuple[float, float] | None = None, sleep_steps: int = 1,
+        gamma: float = 1.0, baseline: str = "geometric", optimizer: str = "sgd",
+        learning_rate: float | tuple[float, float] = 0.1, schedule: str = "constant", weight_decay: float = 0.0,
+        clip_norm: float | None = None, batch_size: int = 100, n_iter: int = 20, patience: int | None = None,
+        initial_biases: str = "data", binarize: float | str | None = 0.5, n_threads: int | None = None,
+        verbose: int = 0, random_state: Any = None,
     ) -> None:  # fmt: skip
         self.hidden_layer_sizes = hidden_layer_sizes
         self.rule = rule
         self.n_particles = n_particles
+        self.sleep_weight = sleep_weight
+        self.sleep_steps = sleep_steps
+        self.gamma = gamma
+        self.baseline = baseline
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
         self.batch_size = batch_size
         self.n_iter = n_iter
         self.patience = patience

@@ -1,18 +1,78 @@
-"""Optimizers: what happens to the mean gradient. The compiled loop does the same in place, without the gradient."""
+"""Optimizers: what the mean gradient does to the parameters, so that they climb.
+
+The compiled core does the same operations in the same order, layer by layer.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 
+MOMENTS = {"sgd": 0, "momentum": 1, "rmsprop": 1, "adam": 2}  # averages that each keeps of the gradients
+EMA = 0.95  # of "momentum"
+SQUARES = 0.9  # of "rmsprop"
+FIRST, SECOND = 0.9, 0.999  # of "adam"
+EPSILON = 1e-8
+OPTIMIZERS = tuple(MOMENTS)
 
-def sgd(parameters: Floats, gradient: Floats, learning_rate: float) -> None:
-    """parameters += learning_rate · gradient, in place."""
-    parameters += parameters.dtype.type(learning_rate) * gradient
+
+class Optimizer(NamedTuple):
+    """An optimizer with all that a step takes from it."""
+
+    name: str = "sgd"
+    weight_decay: float = 0.0  # per unit of the learning rate, of weights only
+    clip_norm: float | None = None  # largest norm of a model's gradient
+
+    @property
+    def plain(self) -> bool:
+        """Whether errors may go to the weights at once, without a gradient."""
+        return self.name == "sgd" and not self.weight_decay and self.clip_norm is None
+
+SGD = Optimizer()
 
 
-OPTIMIZERS = {"sgd": sgd}
+def power(base: float, exponent: int) -> float:
+    """base^exponent by repeated squaring: the same bits everywhere."""
+    result = 1.0
+    while exponent:
+        result *= base if exponent & 1 else 1.0
+        base, exponent = base * base, exponent >> 1
+    return result
+
+
+def update(
+    optimizer: Optimizer, weights: Floats, gradient: Floats, moments: Sequence[Floats], rate: float, step: int,
+    decayed: bool, factor: float = 1.0,
+) -> None:  # fmt: skip
+    """weights += rate · what the optimizer makes of factor · gradient, in place      (eq. 14)
+
+    weights, gradient : of one shape.  moments : 0, 1 or 2 arrays of that shape, moved along.  step : counted from 1.
+    decayed : whether the weights decay; biases do not.
+    """
+    number = weights.dtype.type
+    g = number(factor) * gradient
+    if decayed:
+        weights *= number(1 - rate * optimizer.weight_decay)
+    if optimizer.name == "sgd":
+        weights += number(rate) * g
+    elif optimizer.name == "momentum":
+        (mean,) = moments
+        mean[...] = number(EMA) * mean + number(1 - EMA) * g
+        weights += number(rate) * mean
+    elif optimizer.name == "rmsprop":
+        (square,) = moments
+        square[...] = number(SQUARES) * square + number(1 - SQUARES) * (g * g)
+        weights += number(rate) * g / (np.sqrt(square) + number(EPSILON))
+    else:
+        mean, square = moments
+        mean[...] = number(FIRST) * mean + number(1 - FIRST) * g
+        square[...] = number(SECOND) * square + number(1 - SECOND) * (g * g)
+        scale = math.sqrt(1 - power(SECOND, step))
+        adapted = number(rate * scale / (1 - power(FIRST, step)))
+        weights += adapted * mean / (np.sqrt(square) + number(EPSILON * scale))

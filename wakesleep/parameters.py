@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from wakesleep.elementary import log
+
 
 class Layer(NamedTuple):
     """P(target = 1 | source) = σ(source·weights + biases)      (eq. 1)
@@ -106,19 +108,6 @@ def finite_floats(name: str, values: ArrayLike, shape: str) -> NDArray[np.float3
     if not np.isfinite(array).all():
         raise ValueError(f"{name}: want finite numbers, got NaN or infinity in float32")
     return array
-
-
-def log(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Natural logarithm of positive numbers by IEEE operations alone, the same bits on every platform."""
-    mantissa, exponent = np.frexp(x)
-    low = mantissa < np.sqrt(0.5)
-    mantissa, exponent = np.where(low, 2 * mantissa, mantissa), exponent - low
-    s = (mantissa - 1) / (mantissa + 1)
-    t = s * s
-    series = np.zeros_like(t)
-    for odd in range(23, 0, -2):
-        series = series * t + 1 / odd
-    return np.asarray(2 * s * series + exponent * 0.6931471805599453)
 
 
 def logit_of_mean(counts: NDArray[np.int64], n_rows: int) -> NDArray[np.float64]:

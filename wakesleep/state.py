@@ -36,6 +36,8 @@ class State:
         Epochs done, rows done of the present epoch, rows seen in all.
     step : int
         Minibatches seen.
+    moments : ndarray of shape (0, 1 or 2, n_parameters), float32
+        What the optimizer keeps, in the layout of the parameters.
     """
 
     parameters: Parameters
@@ -43,14 +45,26 @@ class State:
     seed: int
     position: NDArray[np.int64]
     step: int
+    moments: NDArray[np.float32]
 
     @property
     def epoch(self) -> int:
         """Epochs done."""
         return int(self.position[0])
 
+    def moments_for(self, n_moments: int) -> NDArray[np.float32]:
+        """A copy of the moments, or zeros where the optimizer at work before kept another number of them."""
+        if len(self.moments) == n_moments:
+            return self.moments.copy()
+        return np.zeros((n_moments, self.parameters.flat.size), np.float32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What has been learned by name, and the moments, if there are any."""
+        kept = {"moments": self.moments} if len(self.moments) else {}
+        return self.parameters.named() | kept
+
     def manifest(self) -> dict[str, Any]:
-        """All of it but the parameters, as JSON values."""
+        """All the rest of it, as JSON values."""
         return {
             "sizes": list(self.parameters.sizes), "methods": self.methods.tolist(), "seed": self.seed,
             "position": self.position.tolist(), "step": self.step,
@@ -83,7 +97,12 @@ def start(
         layer.weights[:] = ((words >> np.uint32(8)) / 2.0**23 - 1) * range_
     if initial_biases == "data":
         parameters.generative[0].biases[:] = logit_of_mean(data.counts(), len(data))
-    return State(parameters, methods_for(sizes, data.density), seed, np.zeros(3, np.int64), 0)
+    return _begun(parameters, methods_for(sizes, data.density), seed)
+
+
+def _begun(parameters: Parameters, methods: NDArray[np.uint8], seed: int) -> State:
+    none_yet = np.zeros((0, parameters.flat.size), np.float32)
+    return State(parameters, methods, seed, np.zeros(3, np.int64), 0, none_yet)
 
 
 def given(
@@ -121,7 +140,7 @@ def given(
     visible = _core.propagate(np.zeros((1, 0), np.float32), np.zeros((0, len(prior)), np.float32), prior)
     for layer in down[::-1]:
         visible = _core.propagate(visible, *layer)
-    return State(parameters, methods_for(sizes, math.fsum(visible[0].tolist()) / sizes[0]), 0, np.zeros(3, np.int64), 0)
+    return _begun(parameters, methods_for(sizes, math.fsum(visible[0].tolist()) / sizes[0]), 0)
 
 
 def _layers(name: str, layers: Sequence[tuple[ArrayLike, ArrayLike]]) -> list[Layer]:
@@ -153,6 +172,8 @@ def restored(arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) ->
         raise ValueError(f"state: want sizes, methods, seed, position and step, got {sorted(manifest)!r:.200}")
     sizes, methods, position = (_integers(name, manifest[name]) for name in ("sizes", "methods", "position"))
     seed, step = _integers("seed, step", [manifest["seed"], manifest["step"]])
+    arrays = dict(arrays)
+    moments = arrays.pop("moments", None)
     total = sum(array.size for array in arrays.values())
     if len(sizes) < 2 or min(sizes) < 1 or sum(low * high for low, high in pairwise(sizes)) > total:
         raise ValueError(f"sizes: want those of the arrays, got {sizes!r:.80}")
@@ -168,7 +189,13 @@ def restored(arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) ->
         if arrays[name].dtype != np.float32 or arrays[name].shape != part.shape:
             raise ValueError(f"{name}: want float32 of {part.shape}, got {arrays[name].dtype} of {arrays[name].shape}")
         part[:] = finite_floats(name, arrays[name], str(part.shape))
-    return State(parameters, np.array(methods, np.uint8), seed, np.array(position, np.int64), step)
+    if moments is None:
+        moments = np.zeros((0, parameters.flat.size), np.float32)
+    elif moments.dtype != np.float32 or moments.shape not in [(n, parameters.flat.size) for n in (1, 2)]:
+        wanted = f"float32 of (1 or 2, {parameters.flat.size})"
+        raise ValueError(f"moments: want {wanted}, got {moments.dtype} of {moments.shape}")
+    moments = finite_floats("moments", moments, str(moments.shape))
+    return State(parameters, np.array(methods, np.uint8), seed, np.array(position, np.int64), step, moments)
 
 
 def _integers(name: str, values: Any) -> list[int]:

@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from wakesleep import _core, schedules
 from wakesleep.bits import Bits
+from wakesleep.optimizers import MOMENTS, SGD, Optimizer
 from wakesleep.parameters import Parameters
 from wakesleep.rows import Rows, Selection, drawn
+from wakesleep.rules import WAKE_SLEEP, Rule
 from wakesleep.schedules import Schedule
 from wakesleep.state import State
 
-SECONDS_PER_CALL = 0.05  # of the compiled loop, between looks at Ctrl-C
+SECONDS_PER_CALL = 0.05  # of the compiled loop, between looks at Ctrl-C;
+MANY = 2_500_000  # parameters: with more, calls are longer by as much, because each begins and ends with copies of all
 
 
 class DivergenceError(ValueError):
@@ -48,7 +51,9 @@ def train(
     schedule: Schedule = schedules.CONSTANT,
     n_iter: int | None = None,
     stops: Sequence[int] = (),
-    n_particles: int = 1,
+    rule: Rule = WAKE_SLEEP,
+    final_sleep_weight: float | None = None,
+    optimizer: Optimizer = SGD,
     n_threads: int = 1,
 ) -> Iterator[Record]:
     """Train until `n_epochs` epochs are done in all, and yield a `Record` now and then.
@@ -70,8 +75,14 @@ def train(
         By what the rates are multiplied at each step, and the epochs it is made for, by default `n_epochs`.
     stops : sequence of int
         Yield also whenever the number of steps is a multiple of one of these.
-    batch_size, n_particles, n_threads : int
-        Rows per step; samples of the hidden units per row; threads.
+    rule : Rule
+        How log weights become credits, and what else a step takes from it.
+    final_sleep_weight : float, optional
+        Sleep weight of the last of `n_iter` epochs, to which that of the rule goes in a straight line, epoch by epoch.
+    optimizer : Optimizer
+        What follows the gradient. Where `state` holds the moments of another one, they begin with zero.
+    batch_size, n_threads : int
+        Rows per step; threads.
 
     Yields
     ------
@@ -80,12 +91,16 @@ def train(
     Raises
     ------
     DivergenceError
-        If a parameter becomes NaN or infinite. The last record yielded is from before.
+        If a parameter, or what the optimizer keeps, becomes NaN or infinite. The last record yielded is from before.
+    Exception
+        Whatever a rule that is a function raises. The last record yielded is from before.
     """
     seconds, rows, n_batches = 0.0, 0, 1
     batch_size = min(batch_size, len(data))
     whole = -(-len(data) // batch_size)  # minibatches of an epoch
     bits = None
+    last_weight = rule.sleep_weight if final_sleep_weight is None else final_sleep_weight
+    aim = SECONDS_PER_CALL * max(1.0, state.parameters.flat.size / MANY)
     while state.epoch < n_epochs:
         if bits is None:
             bits = drawn(data, state.seed, state.epoch)
@@ -94,30 +109,31 @@ def train(
         now = min(n_batches, left, *(every - state.step % every for every in stops))
         horizon = n_epochs if n_iter is None else n_iter
         factors = schedules.factors(schedule, state.epoch, whole, horizon, whole - left, now)
-        rates = factors[:, None] * np.array(learning_rates)
-        now = _equal(rates)
+        rates = factors[:, None] * np.array(learning_rates, np.float64)
+        weight = schedules.between(rule.sleep_weight, last_weight, state.epoch, horizon)
         flat, position = state.parameters.flat.copy(), state.position.copy()
+        moments = state.moments_for(MOMENTS[optimizer.name])
         began = time.perf_counter()
         _core.train(
-            flat, state.parameters.sizes, state.methods, words, position, state.seed,
-            batch_size, n_particles, now, rates[0].tolist(), n_threads, chosen=chosen,
+            flat, moments, state.parameters.sizes, state.methods, words, position, state.step, state.seed,
+            batch_size, rates, rule._replace(sleep_weight=weight), optimizer, n_threads, chosen=chosen,
         )  # fmt: skip
         took = time.perf_counter() - began
-        if not np.isfinite(flat).all():
+        if not _finite(flat) or not _finite(moments):
             raise DivergenceError(
                 f"training diverged in epoch {state.epoch + 1}: the parameters are no longer finite; "
                 f"use a smaller learning_rate (now {rates[0, 0]:g} for p, {rates[0, 1]:g} for q)"
             )
         seconds, rows = seconds + took, rows + int(position[2] - state.position[2])
         epoch, done = state.epoch + 1, now == left
-        state = State(Parameters(state.parameters.sizes, flat), state.methods, state.seed, position, state.step + now)
+        parameters = Parameters(state.parameters.sizes, flat)
+        state = State(parameters, state.methods, state.seed, position, state.step + now, moments)
         yield Record(state, epoch, done, seconds, rows, bits)
         if done:
             seconds, rows, bits = 0.0, 0, None
-        n_batches = max(1, min(2 * n_batches, int(now * SECONDS_PER_CALL / max(took, 1e-9))))
+        n_batches = max(1, min(2 * n_batches, int(now * aim / max(took, 1e-9))))
 
 
-def _equal(rates: NDArray[np.float64]) -> int:
-    """For how many steps, from the first on, the rates are the same."""
-    other = np.flatnonzero((rates != rates[0]).any(axis=1))
-    return int(other[0]) if len(other) else len(rates)
+def _finite(values: NDArray[np.float32]) -> bool:
+    """Whether all are; without an array of answers, and where one is NaN, so are the smallest and the largest."""
+    return not values.size or bool(np.isfinite(values.min()) and np.isfinite(values.max()))

@@ -36,9 +36,11 @@ def train(args: argparse.Namespace) -> int:
         if os.path.realpath(args.log) == os.path.realpath(output):
             raise ValueError(f"--log: want another file than the machine's, got {args.log}")
     machine = HelmholtzMachine(
-        args.hidden, args.rule, n_particles=args.particles, batch_size=args.batch_size, n_iter=args.epochs,
-        learning_rate=args.learning_rate[0] if len(args.learning_rate) == 1 else args.learning_rate,
-        schedule=args.schedule, patience=args.patience, binarize=args.binarize, random_state=args.seed,
+        args.hidden, args.rule, n_particles=args.particles, sleep_weight=_one_or_pair(args.sleep_weight),
+        sleep_steps=args.sleep_steps, gamma=args.gamma, baseline=args.baseline, optimizer=args.optimizer,
+        learning_rate=_one_or_pair(args.learning_rate),
+        schedule=args.schedule, weight_decay=args.weight_decay, clip_norm=args.clip_norm, batch_size=args.batch_size,
+        n_iter=args.epochs, patience=args.patience, binarize=args.binarize, random_state=args.seed,
     )  # fmt: skip
     hyperparameters.settings(machine.get_params())
     if args.resume:
@@ -94,6 +96,11 @@ def train(args: argparse.Namespace) -> int:
             draw("their reconstructions", machine.reconstruct(held_out[:N_DRAWN]) > 0.5, shape)
         print(f"\nsaved to {output}")
     return 0
+
+
+def _one_or_pair(values: tuple[float, ...] | None) -> Any:
+    """One number stands for both."""
+    return values[0] if values is not None and len(values) == 1 else values
 
 
 def _resumed(path: str, wanted: HelmholtzMachine) -> HelmholtzMachine:

@@ -40,8 +40,7 @@ static INLINE vf NAME(exp_minus)(vf z) {
 static INLINE vf NAME(sigmoid)(vf z) { return 1.f / (1.f + NAME(exp_minus)(z)); }
 
 /* log(1 + e^z) = max(z, 0) + 2 artanh(e / (2 + e)) with e = e^-|z|. */
-static INLINE vf NAME(softplus)(vf z) {
-    vf e = NAME(exp_minus)((vf)((vi)z & 0x7fffffffu));
+static INLINE vf NAME(softplus_of)(vf z, vf e) {
     vf s = e / (2.f + e), t = s * s;
     vf p = SPLAT_F(0.28178334f);
     p = p * t + 0.279606f;
@@ -50,6 +49,8 @@ static INLINE vf NAME(softplus)(vf z) {
     p = p * t + 2.f;
     return NAME(at_least)(z, 0.f) + s * p;
 }
+
+static INLINE vf NAME(softplus)(vf z) { return NAME(softplus_of)(z, NAME(exp_minus)((vf)((vi)z & 0x7fffffffu))); }
 
 #include "rows.h"
 
@@ -67,13 +68,11 @@ static void NAME(find_bits)(const Packed *bits, ptrdiff_t n, ptrdiff_t n_bits, u
         for (ptrdiff_t row = 0; row < n; row++) {
             const uint32_t *word = bits->words + row * bits->row + first / 32 * bits->word;
             const uint8_t *begin = next;
-            uint8_t last = 0;
             for (ptrdiff_t bit = first; bit < n_bits && bit < first + CHUNK; bit += 64, word += 2 * bits->word) {
                 uint64_t set = word[0] | (bit + 32 < n_bits ? (uint64_t)word[bits->word] << 32 : 0);
                 next = NAME(list)(set, (uint8_t)(bit - first), next);
-                last = set ? (uint8_t)(bit - first + 63 - __builtin_clzll(set)) : last;
             }
-            *next = last;
+            *next = next[-(next != begin)];
             next += (next - begin) & 1;
             *start++ = next - index;
         }
@@ -121,24 +120,49 @@ static void NAME(residual)(float *z, int one, int blocks, ptrdiff_t n, const Pac
         NAME(residuals)(0, (vf *)z, blocks * PER_BLOCK, n, target, first_block, credit, scale, (vf *)biases);
 }
 
-/* One block of units for `groups` times four samples, t and on, of which those from first to end are wanted. */
-static INLINE void NAME(sample_groups)(int groups, int whole, int one, const vf *z, int width, vf odds[], ptrdiff_t block,
-                                       uint32_t valid, const Source *source, uint64_t t, uint64_t first, uint64_t end,
-                                       const Packed *target) {
-    vi words[PER_BLOCK][MOST_GROUPS][4];
-    UNROLL for (int v = 0; v < PER_BLOCK; v++)
-        NAME(philox)(groups, NAME(units)(BLOCK * block + LANES * v), t >> 2, source->stream, source->seed, words[v]);
-    UNROLL for (int j = 0; j < 4 * groups; j++, t++) {
+/* One block of units for `groups` times eight samples, t and on, of which those from first to end are wanted. u lies within
+ * 2^-16 of what half a word tells, which nearly always decides; `exact` looks at the rest of it. Returns where it did not. */
+static INLINE uint32_t NAME(sample_groups)(int groups, int whole, int exact, int one, const vf *z, int width, vf odds[],
+                                           ptrdiff_t block, uint32_t valid, const Source *source, uint64_t t,
+                                           uint64_t first, uint64_t end, const Packed *target) {
+    vi words[PER_BLOCK][MOST_GROUPS][4], rest[PER_BLOCK][MOST_GROUPS][4];
+    uint32_t open = 0;
+    UNROLL for (int v = 0; v < PER_BLOCK; v++) {
+        vi units = NAME(units)(BLOCK * block + LANES * v);
+        NAME(philox)(groups, units, t >> 3, source->stream, source->seed, words[v]);
+        if (exact) NAME(philox)(groups, units, t >> 3, source->stream + REST, source->seed, rest[v]);
+    }
+    UNROLL for (int j = 0; j < 8 * groups; j++, t++) {
         if (!whole && (t < first || t >= end)) continue;
         ptrdiff_t row = (ptrdiff_t)(t - first);
         uint32_t bits = 0;
         UNROLL for (int v = 0; v < PER_BLOCK; v++) {
-            vf u = NAME(to_float)(words[v][j / 4][j % 4] >> 9) * 0x1p-23f + 0x1p-24f;
+            vi word = words[v][j / 8][j % 8 / 2];
             if (!one) odds[v] = 1.f + NAME(exp_minus)(z[row * width + v]);
-            bits |= NAME(less)(u * odds[v], SPLAT_F(1)) << (LANES * v);
+            if (exact) {
+                vi last = rest[v][j / 8][j % 8 / 2] << (j & 1 ? 0 : 16) >> 25;
+                vf u = NAME(to_float)(word << (j & 1 ? 0 : 16) >> 16 << 7 | last) * 0x1p-23f + 0x1p-24f;
+                bits |= NAME(less)(u * odds[v], SPLAT_F(1)) << (LANES * v);
+            } else {
+                vi mantissa = (j & 1 ? (vi)(word >> 9) : (vi)(word << 7)) & 0x7fff80u;
+                vf u = (vf)(mantissa | 0x3f800000u); /* 1 more, and from 1 to 255 times 2^-24 less */
+                uint32_t sure = NAME(less)((u - (1 - 0x1.fep-17f)) * odds[v], SPLAT_F(1));
+                open |= sure ^ NAME(less)((u - (1 - 0x1p-24f)) * odds[v], SPLAT_F(1));
+                bits |= sure << (LANES * v);
+            }
         }
         *NAME(half)(target, row, block) = (half_word)(bits & valid);
     }
+    return open;
+}
+
+/* Once in hundreds of times, and out of the way of the others. */
+static __attribute__((noinline)) void NAME(sample_exactly)(int groups, int one, const vf *z, int width, vf odds[],
+                                                           ptrdiff_t block, uint32_t valid, const Source *source,
+                                                           uint64_t t, uint64_t first, uint64_t end,
+                                                           const Packed *target) {
+    for (; groups; groups--, t += 8)
+        NAME(sample_groups)(1, 0, 1, one, z, width, odds, block, valid, source, t, first, end, target);
 }
 
 static INLINE void NAME(samples)(int one, const vf *z, int width, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
@@ -149,14 +173,17 @@ static INLINE void NAME(samples)(int one, const vf *z, int width, ptrdiff_t n, p
         vf odds[PER_BLOCK]; /* 1 + e^-z */
         if (one)
             for (int v = 0; v < PER_BLOCK; v++) odds[v] = 1.f + NAME(exp_minus)(z[v]);
-        for (uint64_t t = first & ~(uint64_t)3; t < end;)
-            if (t >= first && end - t >= 4 * MOST_GROUPS) {
-                NAME(sample_groups)(MOST_GROUPS, 1, one, z, width, odds, block, valid, source, t, first, end, target);
-                t += 4 * MOST_GROUPS;
+#define SAMPLE(groups, whole) \
+    if (NAME(sample_groups)(groups, whole, 0, one, z, width, odds, block, valid, source, t, first, end, target)) \
+        NAME(sample_exactly)(groups, one, z, width, odds, block, valid, source, t, first, end, target); \
+    t += 8 * groups
+        for (uint64_t t = first & ~(uint64_t)7; t < end;)
+            if (t >= first && end - t >= 8 * MOST_GROUPS) {
+                SAMPLE(MOST_GROUPS, 1);
             } else {
-                NAME(sample_groups)(1, 0, one, z, width, odds, block, valid, source, t, first, end, target);
-                t += 4;
+                SAMPLE(1, 0);
             }
+#undef SAMPLE
     }
 }
 
@@ -183,6 +210,8 @@ static void NAME(log_terms)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t f
             }
         }
 }
+
+#include "learning.h"
 
 /* ---- the mean-field pass ---- */
 
@@ -226,8 +255,9 @@ static void NAME(random_words)(const Source *source, ptrdiff_t n_samples, ptrdif
 }
 
 const Kernels NAME(kernels) = {
-    LEVEL,          NAME(find_bits), NAME(transpose), NAME(add_rows),  NAME(add_rows_into), NAME(add_row_into),
-    NAME(residual), NAME(sample),    NAME(log_terms), NAME(propagate), NAME(random_words),
+    LEVEL,           NAME(find_bits), NAME(transpose), NAME(add_rows),    NAME(add_rows_into), NAME(add_row_into),
+    NAME(residual),  NAME(sample),    NAME(log_terms), NAME(weigh),       NAME(credit_rows),   NAME(add_squares),
+    NAME(update),    NAME(propagate), NAME(random_words),
 };
 
 #undef LANES

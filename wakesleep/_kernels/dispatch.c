@@ -17,8 +17,10 @@
 #define GLUE_(a, b) a##_##b
 #define GLUE(a, b) GLUE_(a, b)
 #define NAME(x) GLUE(x, SUFFIX)
+typedef float quad __attribute__((vector_size(16), may_alias));
 enum { TABLES_FROM = 12 }; /* outputs from which building the tables pays */
-enum { MOST_GROUPS = 2 };  /* of four samples that are drawn side by side */
+enum { MOST_GROUPS = 2 };  /* of eight samples that are drawn side by side */
+enum { REST = 1 << 23 };   /* added to a stream: where the rest of a random number comes from */
 static const float ZEROS[PANEL] __attribute__((aligned(64)));
 static const uint32_t IOTA[BLOCK] __attribute__((aligned(64))) = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
@@ -112,6 +114,9 @@ static int has_avx512(void) { return 0; }
 #endif
 
 const char *const *kernel_levels(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init(); /* not everywhere done by then */
+#endif
     static const char *const one[] = {"baseline", NULL};
     static const char *const two[] = {"baseline", "avx2", NULL};
     static const char *const three[] = {"baseline", "avx2", "avx512", NULL};
@@ -121,6 +126,7 @@ const char *const *kernel_levels(void) {
 const Kernels *kernels_for(const char *level) {
     fill_in_byte();
 #if defined(__x86_64__)
+    __builtin_cpu_init();
     if (has_avx512() && (!level || !strcmp(level, "avx512"))) return &kernels_avx512;
     if (has_avx2() && (!level || !strcmp(level, "avx2"))) return &kernels_avx2;
 #endif

@@ -9,6 +9,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 typedef uint16_t half_word __attribute__((may_alias));
 
@@ -33,12 +36,22 @@ typedef struct {
     int far; /* the rows are in no near cache, and worth fetching ahead */
 } Selection;
 
-/* Where random numbers come from (eq. 8): the word of (seed, stream, sample, unit). */
+/* Where random numbers come from (eq. 8): the word, or half of a word, of (seed, stream, sample, unit). */
 typedef struct {
     uint64_t seed;
     uint32_t stream;
     uint64_t first_sample;
 } Source;
+
+/* Optimizers, and what one of them takes in a step (eq. 14). */
+enum { SGD = 0, MOMENTUM = 1, RMSPROP = 2, ADAM = 3 };
+typedef struct {
+    int optimizer;
+    float rate, factor;            /* of the step; of the gradient */
+    float old_first, new_first;    /* average of gradients: weights of the old average and of the gradient */
+    float old_second, new_second;  /* average of their squares */
+    float epsilon;
+} Update;
 
 typedef struct {
     const char *name;
@@ -76,6 +89,23 @@ typedef struct {
     void (*log_terms)(const float *z, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
                       const Packed *target, float *lanes);
 
+    /* terms[block * stride + row] = the sum over a block of softplus(z) where the target is 0, softplus(-z) where it is 1
+     * (eq. 5), for n_units units; and z = target - sigmoid(z).  one : as above; z is left. */
+    void (*weigh)(float *z, int one, int blocks, ptrdiff_t n, const Packed *target, ptrdiff_t first_block, ptrdiff_t n_units,
+                  float *terms, ptrdiff_t stride);
+
+    /* errors = sums of `group` rows of errors times their credits, in place, and biases += scale * sum of these n rows. */
+    void (*credit_rows)(float *errors, int blocks, ptrdiff_t n, ptrdiff_t group, const float *credit, float scale,
+                        float *biases);
+
+    /* squares[block] = the sum of squares of the gradient of a block of units.  gradient : n_rows.  biases : one row. */
+    void (*add_squares)(const float *gradient, const float *biases, int blocks, ptrdiff_t n_rows, ptrdiff_t n_units,
+                        double *squares);
+
+    /* weights = kept * weights + what the optimizer makes of the gradient, for n of them; gradient = 0 (eq. 14). */
+    void (*update)(const Update *update, ptrdiff_t n, float kept, float *weights, float *gradient, float *first,
+                   float *second);
+
     /* out = sigmoid(start + values * rows), summed in index order.  values : (n, n_rows). */
     void (*propagate)(const float *values, ptrdiff_t n, const float *rows, int blocks, ptrdiff_t n_rows,
                       const float *start, float *out);
@@ -90,6 +120,16 @@ const Kernels *kernels_for(const char *level);
 
 /* Names of the levels of this processor, weakest first, NULL-terminated. */
 const char *const *kernel_levels(void);
+
+/* Ask for large pages under memory that nobody has touched: a page then costs one fault where it would cost 512. */
+static inline void want_large_pages(void *memory, size_t n_bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    size_t begin = ((size_t)memory + 4095) & ~(size_t)4095, end = ((size_t)memory + n_bytes) & ~(size_t)4095;
+    if (begin < end) madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* a wish: refused, nothing is lost */
+#else
+    (void)memory, (void)n_bytes;
+#endif
+}
 
 /* Have memory brought nearer. */
 static inline void fetch(const void *memory, size_t n_bytes) {

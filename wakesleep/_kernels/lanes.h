@@ -2,6 +2,7 @@
  * comparison to bits, bits to ones, bits to their numbers. VB is the width of a vector in bytes; included by body.h at
  * each level.
  * xor3(a, b, c): exclusive or of all.  add_if(a, b, bits, bit): a + b in lanes that have this bit, else a.
+ * root(a): the square root, exactly rounded.
  * wide(a, m): the low 32 bits of each 64-bit lane times m.  merge(even, odd): the low 32 bits of both, alternately.
  * list(bits, first, next): the numbers of the bits set, counted from first; returns where the next number goes, and may
  * write as far as 64 of them would reach. */
@@ -16,6 +17,7 @@ static INLINE vf NAME(add_if)(vf a, vf b, vi bits, uint32_t bit) {
     __mmask16 wanted = _mm512_test_epi32_mask((__m512i)bits, _mm512_set1_epi32((int)bit));
     return (vf)_mm512_mask_add_ps((__m512)a, wanted, (__m512)a, (__m512)b);
 }
+static INLINE vf NAME(root)(vf a) { return (vf)_mm512_sqrt_ps((__m512)a); }
 static INLINE vf NAME(to_float)(vi a) { return (vf)_mm512_cvtepi32_ps((__m512i)a); }
 static INLINE vl NAME(xor3)(vl a, vl b, vl c) {
     return (vl)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, (__m512i)c, 0x96);
@@ -39,6 +41,7 @@ static INLINE vf NAME(keep)(vf a, uint32_t bits) {
 static INLINE vf NAME(add_if)(vf a, vf b, vi bits, uint32_t bit) {
     return a + (vf)((vi)b & (vi)((bits & bit) == SPLAT_I(bit)));
 }
+static INLINE vf NAME(root)(vf a) { return (vf)_mm256_sqrt_ps((__m256)a); }
 static INLINE vf NAME(to_float)(vi a) { return (vf)_mm256_cvtepi32_ps((__m256i)a); }
 static INLINE vl NAME(xor3)(vl a, vl b, vl c) { return a ^ b ^ c; }
 static INLINE vl NAME(wide)(vl a, uint32_t m) { return (vl)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(m)); }
@@ -68,6 +71,10 @@ static INLINE vf NAME(keep)(vf a, uint32_t bits) {
 static INLINE vf NAME(add_if)(vf a, vf b, vi bits, uint32_t bit) {
     return a + (vf)((vi)b & (vi)((bits & bit) == SPLAT_I(bit)));
 }
+static INLINE vf NAME(root)(vf a) {
+    for (int i = 0; i < LANES; i++) a[i] = __builtin_sqrtf(a[i]);
+    return a;
+}
 static INLINE vf NAME(to_float)(vi a) {
     typedef int32_t signed_lanes __attribute__((vector_size(VB)));
     return __builtin_convertvector((signed_lanes)a, vf);
@@ -89,7 +96,7 @@ static INLINE uint8_t *NAME(list)(uint64_t bits, uint8_t first, uint8_t *next) {
     for (; bits; bits &= bits - 1) *next++ = (uint8_t)(first + __builtin_ctzll(bits));
     return next;
 }
-#elif defined(__AVX512VBMI2__)
+#elif VB == 64
 static INLINE uint8_t *NAME(list)(uint64_t bits, uint8_t first, uint8_t *next) {
     __m512i numbers = _mm512_add_epi8(_mm512_load_si512(IOTA_8), _mm512_set1_epi8((char)first));
     _mm512_storeu_si512(next, _mm512_maskz_compress_epi8(bits, numbers));

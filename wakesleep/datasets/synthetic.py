@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from wakesleep import _core
 from wakesleep.bits import Bits
 from wakesleep.datasets.toys import check_int
-from wakesleep.parameters import Parameters, log
+from wakesleep.elementary import log
+from wakesleep.parameters import Parameters
 
 _WEIGHTS, _SIGNS, _ROWS = (_core.DATASETS + 256 * (1 + i) for i in range(3))  # streams of this module
 

@@ -1,0 +1,339 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The loop over minibatches, compiled. `_reference_learning` is the same in plain NumPy; the two agree in every bit."""
+
+import numpy as np
+
+from libc.math cimport HUGE_VAL
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from wakesleep cimport _phases, _verbs
+from wakesleep._credits cimport (
+    BIHM, CALLABLE, LEAVE_ONE_OUT, OVIS, REWEIGHTED, VIMCO, VIMCO_ARITHMETIC, WAKE_SLEEP,
+)
+from wakesleep._order cimport Order, make_order, row_at
+from wakesleep._panels cimport (
+    BLOCK, C_ADAM, C_MOMENTUM, C_RMSPROP, C_SGD, C_SLEEP, C_WAKE, GATHER, MOST_THREADS, N_STAGES, PANEL, Batch, Layer,
+    Machine, MOMENTS, Packed, Source, Unfolded, WEIGHTS, fold, layer_at, level_of, meet, seconds, team_run, tick,
+    unfold,
+)
+from wakesleep._phases cimport Climb, Learning, Step
+
+from wakesleep import optimizers
+from wakesleep._border import check_array, check_bits, check_machine
+from wakesleep.rules import BASELINES, checked
+
+STAGES = "bits", "logits to draw", "sample", "logits to learn", "residual", "gradient"  # of a layer, for the clock
+
+RULES = {
+    "wake-sleep": WAKE_SLEEP, "reweighted": REWEIGHTED, "vimco": VIMCO, "ovis": OVIS, "leave-one-out": LEAVE_ONE_OUT,
+    "bihm": BIHM,
+}
+OPTIMIZERS = {"sgd": C_SGD, "momentum": C_MOMENTUM, "rmsprop": C_RMSPROP, "adam": C_ADAM}
+
+cdef enum:
+    MOST_SAMPLES = 0x7fffffff
+    WORK = 1 << 18  # parameters times rows of a step that a further thread pays for
+
+
+cdef struct Training:
+    Learning learning
+    float *parameters       # the flat vectors
+    float *moments
+    Py_ssize_t n_parameters
+    int n_moments
+    const uint64_t *data
+    const int64_t *chosen   # or NULL; rows of the data, of which n_rows are meant
+    Py_ssize_t n_rows
+    uint64_t seed
+    Py_ssize_t batch_size
+    int sleep_steps
+    Py_ssize_t n_batches
+    const double *rates     # of p and of q, for each minibatch
+    int64_t position[3]
+    uint64_t number         # of minibatches before
+    Batch awake[2]          # states of the wake phase, of this step and of the next
+    Batch asleep            # states of the sleep phase
+    void *own_rule          # a callable, and a list for what it raises
+    void *raised
+    bint stopped
+
+
+cdef void gather(const Training *t, int me, Order *order, Py_ssize_t first, Py_ssize_t count,
+                 const Batch *awake) noexcept nogil:
+    """Copy this thread's share of a minibatch into the states of the wake phase, each row once per particle."""
+    cdef Machine *m = t.learning.machine
+    cdef Py_ssize_t i, k, state, n_threads = m.barrier.n_threads, n_units = m.levels[0].n_units
+    cdef Py_ssize_t word, words = 2 * ((n_units + 63) // 64), whole = n_units // 32
+    cdef uint32_t last = (<uint32_t>1 << (n_units & 31)) - 1    # of the word that is not whole
+    cdef Packed bits = level_of(m, &awake.rows, 0)
+    cdef const uint32_t *row
+    for i in range(count * me // n_threads, count * (me + 1) // n_threads):
+        row = <const uint32_t *>t.data + row_at(order, first + i) * words
+        for k in range(t.learning.n_particles):
+            state = i * t.learning.n_particles + k
+            for word in range(whole):
+                bits.words[state * bits.row + word * bits.word] = row[word]
+            if last:
+                bits.words[state * bits.row + whole * bits.word] = row[whole] & last
+    tick(m, me, 2 * m.n_hidden + 1, GATHER)
+
+
+cdef void unfold_all(Training *t, int me) noexcept nogil:
+    cdef int i
+    unfold(t.learning.machine, me, t.parameters, WEIGHTS)
+    for i in range(t.n_moments):
+        unfold(t.learning.machine, me, t.moments + i * t.n_parameters, MOMENTS + i)
+
+
+cdef void fold_all(Training *t, int me) noexcept nogil:
+    cdef int i
+    fold(t.learning.machine, me, t.parameters, WEIGHTS)
+    for i in range(t.n_moments):
+        fold(t.learning.machine, me, t.moments + i * t.n_parameters, MOMENTS + i)
+
+
+cdef void ask_own_rule(Training *t, Py_ssize_t count) noexcept nogil:
+    """Credits from a callable. What it raises ends the call."""
+    cdef Learning *job = &t.learning
+    cdef double[:, ::1] log_w
+    cdef float[:, ::1] v, u
+    with gil:
+        try:
+            log_w = np.empty((count, job.n_particles))
+            memcpy(&log_w[0, 0], job.log_w, count * job.n_particles * sizeof(double))
+            credits = checked((<object>t.own_rule)(np.asarray(log_w)), (count, job.n_particles))
+            v, u = (np.ascontiguousarray(credit, np.float32) for credit in credits)
+            memcpy(job.v, &v[0, 0], count * job.n_particles * sizeof(float))
+            memcpy(job.u, &u[0, 0], count * job.n_particles * sizeof(float))
+        except BaseException as error:
+            (<list>t.raised).append(error)
+            t.stopped = True
+
+
+cdef void train_batches(void *training, int me) noexcept nogil:
+    """What each thread does; only bits, log-probabilities and credits go from one to another.
+
+    Wake: q explains the data, and p learns to make them. Sleep: p dreams, and q learns to explain the dream.
+    """
+    cdef Training *t = <Training *>training
+    cdef Learning *job = &t.learning
+    cdef Machine *m = job.machine
+    cdef Step now
+    cdef int64_t epoch = t.position[0], row = t.position[1], seen = t.position[2]
+    cdef Py_ssize_t words = (m.levels[0].n_units + 63) // 64
+    cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
+    cdef Py_ssize_t step, count = min(t.batch_size, t.n_rows - row)
+    cdef int again, sleep_steps = t.sleep_steps if job.sleep_weight > 0 else 1
+    cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
+    now.asleep = &t.asleep
+    m.workers[me].last = seconds()
+    unfold_all(t, me)
+    gather(t, me, &order, row, count, &t.awake[0])
+    meet(m, me)
+    for step in range(t.n_batches):
+        now.awake, now.count = &t.awake[step & 1], count
+        now.rate_p, now.rate_q = t.rates[2 * step], t.rates[2 * step + 1]
+        now.number_p = t.number + step + 1
+        wake.first_sample = <uint64_t>seen * <uint64_t>job.n_particles
+        sleep.first_sample = <uint64_t>seen * <uint64_t>t.sleep_steps
+        _phases.recognise(job, me, &now, wake)
+        if job.rule != WAKE_SLEEP:
+            meet(m, me)
+            _phases.weigh(job, me, &now)
+            meet(m, me)
+            _phases.give_credits(job, me, &now)
+            if job.rule == CALLABLE:
+                meet(m, me)
+                if me == 0:
+                    ask_own_rule(t, count)
+            meet(m, me)
+            if t.stopped:
+                return
+        _phases.teach_p_and_dream(job, me, &now, sleep)
+        row, seen = row + count, seen + count
+        if row == t.n_rows:
+            epoch, row = epoch + 1, 0
+            order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
+        count = min(t.batch_size, t.n_rows - row)
+        if step + 1 < t.n_batches:  # the next rows, while this step's are still in use elsewhere
+            gather(t, me, &order, row, count, &t.awake[(step + 1) & 1])
+        for again in range(sleep_steps):
+            if again:
+                meet(m, me)
+                sleep.first_sample += <uint64_t>now.count
+                _verbs.dream(m, me, &t.asleep, now.count, sleep)
+            now.number_q = (now.number_p - 1) * <uint64_t>t.sleep_steps + <uint64_t>again + 1
+            _phases.teach_q(job, me, &now, job.wake_q and not again)
+    fold_all(t, me)  # columns that nobody else has changed
+    if me == 0:
+        t.position[0], t.position[1], t.position[2] = epoch, row, seen
+
+
+# ---- the border ----
+
+def check_rule(rule):
+    """Refuse a rule that cannot be followed."""
+    if not callable(rule.name) and rule.name not in RULES:
+        raise ValueError(f"rule: want a callable or one of {', '.join(RULES)}, got {rule.name!r}")
+    fewest = 1 if callable(rule.name) or rule.name == "wake-sleep" else 2
+    for name, value, least in (("n_particles", rule.n_particles, fewest), ("sleep_steps", rule.sleep_steps, 1)):
+        if not least <= value <= MOST_SAMPLES:
+            raise ValueError(f"{name}: want {least} or more with this rule, got {value}")
+    if not 0 <= rule.sleep_weight <= 1:
+        raise ValueError(f"sleep_weight: want a number from 0 to 1, got {rule.sleep_weight!r}")
+    if rule.baseline not in BASELINES:
+        raise ValueError(f"baseline: want one of {', '.join(BASELINES)}, got {rule.baseline!r}")
+
+
+def check_optimizer(optimizer, moments, n_parameters):
+    """Refuse an optimizer that is unknown, or whose moments are not those of this one."""
+    if optimizer.name not in OPTIMIZERS:
+        raise ValueError(f"optimizer: want one of {', '.join(OPTIMIZERS)}, got {optimizer.name!r}")
+    if not 0 <= optimizer.weight_decay < HUGE_VAL:
+        raise ValueError(f"weight_decay: want a finite number from 0, got {optimizer.weight_decay!r}")
+    if optimizer.clip_norm is not None and not optimizer.clip_norm > 0:
+        raise ValueError(f"clip_norm: want a positive number or None, got {optimizer.clip_norm!r}")
+    check_array("moments", moments, np.float32, (optimizers.MOMENTS[optimizer.name], n_parameters))
+
+
+def train(parameters, moments, sizes, methods, data, position, uint64_t step, uint64_t seed, Py_ssize_t batch_size,
+          rates, rule, optimizer, Py_ssize_t n_threads=1, clock=None, chosen=None):
+    """Learn from the next minibatches, in place: one for each row of `rates`.
+
+    moments : (0, 1 or 2, n_parameters), what the optimizer keeps, in the layout of the parameters; moved along.
+    position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
+    step : minibatches since training began.  rates : (n_batches, 2), of p and of q, per mean gradient.
+    rule, optimizer : `rules.Rule`, whose name may be a callable, and `optimizers.Optimizer`.
+    The result does not depend on the number of threads, which is also the most that are used: small steps
+    are not shared. Bits beyond the last unit are ignored. What a callable raises is raised; then, nothing
+    has been learned.
+    chosen : (n,) int64, the rows of data that are trained on, where these are not all.
+    clock : (threads, layers + 1, N_STAGES), to which the seconds of each stage of each layer are added.
+    """
+    parameters, sizes, methods = check_machine(parameters, sizes, methods)
+    check_bits("data", data, sizes[:1], 0)
+    check_array("position", position, np.int64, (3,))
+    check_array("rates", rates, np.float64, (None, 2))
+    check_rule(rule)
+    check_optimizer(optimizer, moments, len(parameters))
+    cdef const uint64_t[:, ::1] rows = data
+    cdef const double[:, ::1] all_rates = rates
+    cdef const int64_t[::1] indices = None
+    cdef Py_ssize_t words = rows.shape[1], n_rows = rows.shape[0]
+    if chosen is not None:
+        check_array("chosen", chosen, np.int64, (None,))
+        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < n_rows:
+            raise ValueError(f"chosen: want rows of 0 to {n_rows - 1}, got {chosen.min()} to {chosen.max()}")
+        indices, n_rows = chosen, len(chosen)
+    for name, value in (("batch_size", batch_size), ("n_threads", n_threads)):
+        if value < 1:
+            raise ValueError(f"{name}: want 1 or more, got {value}")
+    batch_size = max(min(batch_size, n_rows), 1)
+    if rule.n_particles > MOST_SAMPLES // batch_size:
+        raise ValueError(f"n_particles: want at most {MOST_SAMPLES} samples in a batch of {batch_size}, "
+                         f"got {rule.n_particles} for each")
+    if position.min() < 0 or (len(rates) and position[1] >= n_rows):
+        raise ValueError(f"position: want numbers from 0, the second one below {n_rows} rows, got {position.tolist()}")
+    if clock is not None:
+        check_array("clock", clock, np.float64, (None, 2 * len(sizes), N_STAGES))
+    if not len(rates):
+        return
+    cdef Py_ssize_t n = batch_size * <Py_ssize_t>rule.n_particles, i
+    n_threads = min(n_threads, max(n * len(parameters) // WORK, 1), MOST_THREADS)
+    cdef Unfolded unfolded = Unfolded(None, sizes, methods, n, None, <int>n_threads, <int>n_threads)
+    cdef Training training
+    cdef double[:, :, ::1] booked
+    cdef float[::1] flat = parameters
+    cdef float[:, ::1] kept = moments
+    memset(&training, 0, sizeof(Training))
+    training.learning.machine = &unfolded.machine
+    training.parameters, training.n_moments = &flat[0], len(moments)
+    training.n_parameters = len(parameters)
+    training.moments = &kept[0, 0] if len(moments) else NULL
+    training.data = &rows[0, 0] if words else NULL
+    training.chosen = &indices[0] if chosen is not None else NULL
+    training.n_rows, training.seed, training.number = n_rows, seed, step
+    training.batch_size, training.n_batches, training.rates = batch_size, len(rates), &all_rates[0, 0]
+    training.position[0], training.position[1], training.position[2] = position[0], position[1], position[2]
+    training.awake[0], training.awake[1] = unfolded.batch(n, True), unfolded.batch(n, True)
+    training.asleep = unfolded.batch(batch_size, True)
+    training.sleep_steps = rule.sleep_steps
+    raised = []
+    training.own_rule, training.raised = <void *>rule.name, <void *>raised
+    set_rule(&training.learning, unfolded, rule, batch_size, n_threads)
+    set_optimizer(&training.learning, unfolded, optimizer, n_threads)
+    if clock is not None:
+        booked = clock
+        for i in range(min(n_threads, len(clock))):
+            unfolded.machine.workers[i].clock = &booked[i, 0, 0]
+    with nogil:
+        team_run(<int>n_threads, &unfolded.machine.barrier, train_batches, &training)
+    if raised:
+        raise raised[0]
+    for i in range(3):
+        position[i] = training.position[i]
+
+
+cdef set_rule(Learning *job, Unfolded unfolded, rule, Py_ssize_t batch_size, Py_ssize_t n_threads):
+    """What a rule takes, and room for the errors and log weights of its particles."""
+    cdef Machine *m = &unfolded.machine
+    cdef Layer *layer
+    cdef Py_ssize_t i, n_blocks = m.q[m.n_hidden - 1].first_block + m.q[m.n_hidden - 1].n_blocks
+    job.rule = CALLABLE if callable(rule.name) else RULES[rule.name]
+    if job.rule == VIMCO and rule.baseline == "arithmetic":
+        job.rule = VIMCO_ARITHMETIC
+    job.gamma, job.n_particles, job.sleep_weight = rule.gamma, rule.n_particles, rule.sleep_weight
+    job.capacity = batch_size * job.n_particles
+    job.wake_q = job.rule != WAKE_SLEEP and job.sleep_weight < 1
+    if job.rule == WAKE_SLEEP:
+        return
+    job.terms = <float *>unfolded.allocate(n_blocks * job.capacity * sizeof(float))
+    job.log_w = <double *>unfolded.allocate(job.capacity * sizeof(double))
+    job.v = <float *>unfolded.allocate(job.capacity * sizeof(float))
+    job.u = <float *>unfolded.allocate(job.capacity * sizeof(float))
+    job.scratch = <double *>unfolded.allocate(2 * job.n_particles * n_threads * sizeof(double))
+    if job.wake_q:
+        job.examples = unfolded.batch(batch_size, True)
+    for i in range(2 * m.n_hidden + 1):
+        layer = layer_at(m, i)
+        if (layer.n_source if i <= m.n_hidden else job.wake_q):
+            layer.errors = <float *>unfolded.allocate(layer.n_blocks * BLOCK * (job.capacity + 16) * sizeof(float))
+
+
+cdef set_optimizer(Learning *job, Unfolded unfolded, optimizer, Py_ssize_t n_threads):
+    """What an optimizer takes, and room for the gradient: one panel for each thread, or all where it is clipped."""
+    cdef Machine *m = &unfolded.machine
+    cdef Climb *climb = &job.climb
+    cdef Layer *layer
+    cdef Py_ssize_t i, j, n_blocks, most = 0, padded, rows
+    cdef bint averages_squares = optimizer.name != "momentum"
+    climb.plain, climb.weight_decay = optimizer.plain, optimizer.weight_decay
+    climb.clipped = optimizer.clip_norm is not None
+    climb.clip_norm = optimizer.clip_norm if climb.clipped else 0
+    climb.first, climb.second = optimizers.FIRST, optimizers.SECOND if optimizer.name == "adam" else optimizers.SQUARES
+    if optimizer.name == "momentum":
+        climb.first = optimizers.EMA
+    climb.epsilon = optimizers.EPSILON if averages_squares else 0
+    climb.update.optimizer = OPTIMIZERS[optimizer.name]
+    climb.update.old_first, climb.update.new_first = <float>climb.first, <float>(1 - climb.first)
+    climb.update.old_second, climb.update.new_second = <float>climb.second, <float>(1 - climb.second)
+    if climb.plain:
+        return
+    for i in range(2 * m.n_hidden + 1):
+        layer = layer_at(m, i)
+        padded, rows = layer.n_blocks * BLOCK, layer.n_source + 16
+        most = max(most, rows)
+        for j in range(optimizers.MOMENTS[optimizer.name]):
+            layer.moments[j] = <float *>unfolded.allocate(rows * padded * sizeof(float))
+            layer.moment_biases[j] = <float *>unfolded.allocate(padded * sizeof(float))
+        if climb.clipped:
+            layer.goal = <float *>unfolded.allocate(rows * padded * sizeof(float))
+            layer.goal_biases = <float *>unfolded.allocate(padded * sizeof(float))
+    if climb.clipped:
+        n_blocks = m.q[m.n_hidden - 1].first_block + m.q[m.n_hidden - 1].n_blocks
+        job.squares = <double *>unfolded.allocate(n_blocks * sizeof(double))
+        return
+    for i in range(n_threads):
+        m.workers[i].goal = <float *>unfolded.allocate(most * PANEL * sizeof(float))
+        m.workers[i].goal_biases = <float *>unfolded.allocate(PANEL * sizeof(float))
