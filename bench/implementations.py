@@ -7,14 +7,13 @@ are its own, as the arguments of `HelmholtzMachine.from_parameters`.
 
 import importlib
 import importlib.util
-import inspect
 import shutil
-from pathlib import Path
 
 import numpy as np
 
 from bench.cases import SEED
 from wakesleep import _core, _reference_learning
+from wakesleep._panels import has_amx
 from wakesleep.optimizers import MOMENTS, Optimizer
 from wakesleep.rules import RULES, Rule
 from wakesleep.state import start
@@ -67,10 +66,7 @@ class HalfFloats(Core):
 
     @classmethod
     def missing(cls):
-        cpu = Path("/proc/cpuinfo")
-        if not cpu.is_file() or "amx_bf16" not in cpu.read_text():
-            return "processor with AMX"
-        return "" if "precision" in inspect.signature(cls.train).parameters else "core with bf16x2"
+        return "" if has_amx() else "processor with AMX"
 
 
 class Twin(Core):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,3 +48,19 @@ def cpu_level(request: Any) -> Iterator[str]:
 def toy() -> checks.Toy:
     """The golden toy: a 3-2 machine and one row, with everything about it known by enumeration."""
     return checks.TOY
+
+
+@pytest.fixture(scope="session")
+def emulated_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of all kernels, with tiles in plain C; where it is loaded first, the package takes these."""
+    here, cc = Path(__file__).parent, shutil.which("cc")
+    source, library = here.parent / "wakesleep/_kernels/dispatch.c", tmp_path_factory.mktemp("tiles") / "kernels.so"
+    if cc is None or not source.is_file():
+        pytest.skip("no C compiler or no sources here")
+    flags = ["-shared", "-fPIC", "-std=gnu11", "-O1", "-ffp-contract=off", "-fno-trapping-math", "-Wno-psabi"]
+    subprocess.run([cc, *flags, "-DEMULATED_TILES", "-I", here, source, "-o", library], check=True)
+    in_tiles = ctypes.CDLL(str(library)).kernels_in_tiles
+    in_tiles.restype = ctypes.c_void_p
+    if not in_tiles():
+        pytest.skip("no bfloat16 in vectors here to emulate tiles with, or a compiler that has no tiles")
+    return library

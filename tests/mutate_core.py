@@ -12,9 +12,9 @@ from pathlib import Path
 
 from checkout import BUILD, copy_to, replace
 
-TESTS = "tests/test_core.py", "tests/test_border.py", "tests/test_threads.py", "tests/test_rules.py"
-CORE, ORDER, VERBS, PANELS, BORDER = "_core.pyx", "_order.pxd", "_verbs.pyx", "_panels.pyx", "_border.py"
-LOOP, PHASES, CREDITS = "_learning.pyx", "_phases.pyx", "_credits.pyx"
+TESTS = [f"tests/test_{name}.py" for name in ("core", "steps", "border", "threads", "rules")]
+CORE, ORDER, VERBS, PANELS = "_core.pyx", "_order.pxd", "_verbs.pyx", "_panels.pyx"
+LOOP, PHASES, CREDITS, CLIMBING = "_learning.pyx", "_phases.pyx", "_credits.pyx", "_climbing.pyx"
 ROWS, BODY, PHILOX, LEARNING = "_kernels/rows.h", "_kernels/body.h", "_kernels/philox.h", "_kernels/learning.h"
 
 MUTANTS = [  # (what is wrong, file, text, its replacement)
@@ -44,14 +44,14 @@ MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("sleep has the whole weight", PHASES, "step.rate_q, job.sleep_weight, step", "step.rate_q, 1, step"),
     ("wake has the whole weight", PHASES, "1 - job.sleep_weight, step", "1, step"),
     ("weights do not decay", PHASES, "1 - step.rate_q * job.climb.weight_decay", "1"),
-    ("biases decay", PHASES, "update(update, n, 1, layer.biases", "update(update, n, kept, layer.biases"),
-    ("small gradients are blown up", PHASES, "if norm > job.climb.clip_norm else 1", ""),
-    ("no bias correction", PHASES, "rate * scale / (1 - power(climb.first, number))", "rate * scale"),
-    ("powers off by one", PHASES, "result *= base\n", "result *= base * base\n"),
+    ("biases decay", CLIMBING, "update(update, n, 1, layer.biases", "update(update, n, kept, layer.biases"),
+    ("small gradients are blown up", CLIMBING, "if norm > climb.clip_norm else 1", ""),
+    ("no bias correction", CLIMBING, "rate * scale / (1 - power(climb.first, number))", "rate * scale"),
+    ("powers off by one", CLIMBING, "result *= base\n", "result *= base * base\n"),
     ("vimco without its second term", CREDITS, "- without) - credit)", "- without))"),
     ("ovis without gamma", CREDITS, "(1 - gamma) * (credit", "(credit"),
     ("the largest by subtraction", CREDITS, "rest[top] = x[second] + log(before)", "rest[top] = x[second]"),
-    ("exp off by 1e-12", CREDITS, "1.9082149292705877e-10", "1.9082249292705877e-10"),
+    ("exp off by 1e-8", CREDITS, "0.6931471803691238", "0.6931471903691238"),
     ("terms in another order", LEARNING, "(q[0] + q[2]) + (q[1] + q[3])", "(q[0] + q[1]) + (q[2] + q[3])"),
     ("padding units weigh", LEARNING, "NAME(softplus_of)(against, e), valid >> (LANES * v)",
      "NAME(softplus_of)(against, e), 0xffffu"),

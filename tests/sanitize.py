@@ -47,7 +47,7 @@ SANITIZERS = {
     "asan": Sanitizer(
         "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer",
         ["tests"],
-        [f"tests/test_{name}.py" for name in ("core", "border", "threads", "likelihood")],
+        [f"tests/test_{name}.py" for name in ("core", "steps", "border", "threads", "likelihood")],
         [
             ("panels one number short", PANELS, "cdef void *block = NULL\n",
              "n_bytes -= 4 * (n_bytes > 4)\n        cdef void *block = NULL\n", "AddressSanitizer"),

@@ -3,8 +3,8 @@
 
 import numpy as np
 import pytest
-from checks import train
 from machines import DIGITS, ROWS, everything, learned, measured, small, stopped, through_a_file
+from steps import train
 from twin import twin
 
 from wakesleep import (

@@ -5,7 +5,7 @@ import pytest
 from checks import Z_MAX, estimate, same_bits
 from machines import DIGITS, every_row, random_machine, random_rows
 
-from wakesleep import _likelihood, _reference, likelihood
+from wakesleep import _likelihood, _reference_measures, likelihood
 
 EXACT = 1e-9  # relative: the same float64 sums in another order
 ONE = 1e-9  # absolute, of Σ p(x): the same
@@ -27,7 +27,7 @@ def described(machine):
 def test_exact_is_that_of_the_reference(sizes):
     machine, X = random_machine(sizes), random_rows(40, sizes[0])
     actual = machine.score_samples(X, method="exact")
-    np.testing.assert_allclose(actual, _reference.exact(*described(machine), X.words), rtol=EXACT)
+    np.testing.assert_allclose(actual, _reference_measures.exact(*described(machine), X.words), rtol=EXACT)
     assert actual.dtype == np.float64
 
 
@@ -38,6 +38,14 @@ def test_exact_adds_up_to_one_over_all_rows(sizes, scale):
     p = np.exp(machine.score_samples(every_row(sizes[0]), method="exact"))
     assert abs(p.sum() - 1) < ONE
     assert abs(p.sum() - p.max() - 1) > ONE, "this test has no power"
+
+
+@pytest.mark.parametrize("scale", [1, 30, 300])
+@pytest.mark.parametrize("sizes", [(600, 6), (300, 5, 4)], ids=str)
+def test_exact_loses_no_state_however_far_apart_they_are(sizes, scale):
+    machine, X = random_machine(sizes, scale), random_rows(20, sizes[0])
+    actual = machine.score_samples(X, method="exact")
+    np.testing.assert_allclose(actual, _reference_measures.exact(*described(machine), X.words), rtol=EXACT)
 
 
 def test_exact_of_a_machine_without_weights_is_that_of_independent_units():
@@ -76,7 +84,7 @@ def test_exact_goes_up_to_24_hidden_units():
 def test_importance_is_that_of_the_reference(sizes, n_particles):
     machine, X = random_machine(sizes), random_rows(4, sizes[0])
     how = (*described(machine), machine._state.methods, X.words, 5, n_particles)
-    estimates, effective = _reference.importance(*how)
+    estimates, effective = _reference_measures.importance(*how)
     np.testing.assert_allclose(
         machine.score_samples(X, method="importance", n_particles=n_particles, random_state=5), estimates, rtol=EXACT
     )
@@ -185,7 +193,7 @@ def test_a_row_under_one_seed_has_other_noise_than_a_row_under_another_seed():
     keys = np.concatenate([_likelihood.hash_rows(data, seed) for seed in range(64)])
     assert len(np.unique(keys)) == 64 * 64
     for seed in (0, 63, 2**64 - 1):
-        assert same_bits(_likelihood.hash_rows(data, seed), _reference.hash_rows(data, seed))
+        assert same_bits(_likelihood.hash_rows(data, seed), _reference_measures.hash_rows(data, seed))
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3])

@@ -3,6 +3,7 @@
 import checks
 import numpy as np
 import pytest
+import steps
 from checks import DIFFERENCE, TABLE
 from twin import mutant, twin
 
@@ -16,13 +17,13 @@ CHECKS = {
     "normalised": lambda m: checks.check_normalised(m, np.float64, TABLE),
     "finite differences": lambda m: checks.check_finite_differences(m, np.float64, DIFFERENCE),
     "sampled verbs": lambda m: checks.check_sampled_verbs(m, np.float64),
-    "sampled train": lambda m: checks.check_sampled_train(m, np.float64),
-    "train by hand": lambda m: checks.check_train_by_hand(m, np.float64),
-    "train by hand, float32": lambda m: checks.check_train_by_hand(m, np.float32),
-    "sleep steps": lambda m: checks.check_train_by_hand(m, np.float64, Rule("reweighted", 3, 0.3, 2)),
-    "sleep steps, clipped": lambda m: checks.check_train_by_hand(
+    "sampled train": lambda m: steps.check_sampled_train(m, np.float64),
+    "train by hand": lambda m: steps.check_train_by_hand(m, np.float64),
+    "train by hand, float32": lambda m: steps.check_train_by_hand(m, np.float32),
+    "sleep steps": lambda m: steps.check_train_by_hand(m, np.float64, Rule("reweighted", 3, 0.3, 2)),
+    "sleep steps, clipped": lambda m: steps.check_train_by_hand(
         m, np.float64, Rule("reweighted", 3, 0.3, 2), Optimizer("sgd", 0.0, 0.2)),
-    "adam": lambda m: checks.check_train_by_hand(m, np.float64, Rule("vimco", 3, 0.5, 2), Optimizer("adam", 0.1, 1e3)),
+    "adam": lambda m: steps.check_train_by_hand(m, np.float64, Rule("vimco", 3, 0.5, 2), Optimizer("adam", 0.1, 1e3)),
     "streams": lambda m: checks.check_streams(m, np.float32),
     "bernoulli": lambda m: checks.check_bernoulli(m, np.float32, 1 << 18),
     "decisions": lambda m: checks.check_decisions(m, np.float32),

@@ -5,6 +5,7 @@ import itertools
 import checks
 import numpy as np
 import pytest
+import steps
 from checks import TABLE, TOY, layout
 from twin import twin
 
@@ -65,7 +66,7 @@ def test_the_core_moves_by_the_golden_expectations(rule):
     def moved(seed):
         parameters, position = TOY.parameters(np.float32), np.zeros(3, np.int64)
         awake = rule._replace(sleep_weight=0.0)
-        checks.train(_core, parameters, TOY.sizes, TOY.methods, data, position, seed, 400, 1, (rate, rate), awake)
+        steps.train(_core, parameters, TOY.sizes, TOY.methods, data, position, seed, 400, 1, (rate, rate), awake)
         return parameters - TOY.parameters(np.float32)
 
     checks.assert_expected(moved, rate * GOLDEN[rule], 400)
@@ -76,7 +77,7 @@ def test_part_of_the_sleep_phase_is_part_of_what_q_learns():
 
     def moved(seed):
         parameters, position = TOY.parameters(np.float32), np.zeros(3, np.int64)
-        checks.train(_core, parameters, TOY.sizes, TOY.methods, data, position, seed, 400, 1, (0.0, 0.5), rule)
+        steps.train(_core, parameters, TOY.sizes, TOY.methods, data, position, seed, 400, 1, (0.0, 0.5), rule)
         return parameters - TOY.parameters(np.float32)
 
     mixed = 0.5 * (0.7 * by_enumeration(rule) + 0.3 * np.nan_to_num(checks.SLEEP))
@@ -194,10 +195,10 @@ OPTIMIZERS_TOO = [
 @pytest.mark.parametrize("rule", FAMILY, ids=str)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_step_is_what_the_rule_says(rule, dtype):
-    checks.check_train_by_hand(twin, dtype, rule)
+    steps.check_train_by_hand(twin, dtype, rule)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS_TOO, ids=str)
 @pytest.mark.parametrize("rule", [Rule(), Rule("reweighted", 3, 0.5, 2)], ids=["wake-sleep", "reweighted"])
 def test_a_step_is_what_the_optimizer_says(rule, optimizer):
-    checks.check_train_by_hand(twin, np.float64, rule, optimizer)
+    steps.check_train_by_hand(twin, np.float64, rule, optimizer)

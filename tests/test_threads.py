@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 import trainings
-from checks import TABLES, TWO_PARTICLES, WALK, random_parameters, random_states, same_bits, train
+from checks import TABLES, WALK, random_parameters, random_states, same_bits
+from steps import TWO_PARTICLES, train
 from twin import twin
 
 from wakesleep import _core, _likelihood

@@ -4,8 +4,9 @@ import re
 
 import numpy as np
 import pytest
-from checks import Z_MAX, train
+from checks import Z_MAX
 from machines import DIGITS, ROWS, learned, measured, parts, small
+from steps import train
 from twin import twin
 
 from wakesleep import DivergenceError, HelmholtzMachine, _core, _reference, likelihood, monitor, training

@@ -8,7 +8,6 @@ from wakesleep.rules import Rule
 
 STAGES: Final[tuple[str, ...]]
 RULES: dict[str, int]
-OPTIMIZERS: dict[str, int]
 BASELINES: Final[tuple[str, ...]]
 
 __test__: dict[str, str]  # put there by Cython
@@ -30,5 +29,6 @@ def train(
     optimizer: Optimizer,
     n_threads: int = 1,
     clock: NDArray[np.float64] | None = None,
+    precision: str = "float32",
     chosen: NDArray[np.int64] | None = None,
 ) -> None: ...

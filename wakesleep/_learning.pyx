@@ -8,16 +8,16 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from wakesleep cimport _phases, _verbs
+from wakesleep._climbing cimport set_optimizer
 from wakesleep._credits cimport (
     BIHM, CALLABLE, LEAVE_ONE_OUT, OVIS, REWEIGHTED, VIMCO, VIMCO_ARITHMETIC, WAKE_SLEEP,
 )
 from wakesleep._order cimport Order, make_order, row_at
 from wakesleep._panels cimport (
-    BLOCK, C_ADAM, C_MOMENTUM, C_RMSPROP, C_SGD, C_SLEEP, C_WAKE, GATHER, MOST_THREADS, N_STAGES, PANEL, Batch, Layer,
-    Machine, MOMENTS, Packed, Source, Unfolded, WEIGHTS, fold, layer_at, level_of, meet, seconds, team_run, tick,
-    unfold,
+    BLOCK, C_SLEEP, C_WAKE, GATHER, MOMENTS, MOST_THREADS, N_STAGES, WEIGHTS, Batch, Kernels, Layer, Machine, Packed,
+    Source, Unfolded, fold, kernels_at, layer_at, level_of, meet, seconds, team_run, tick, unfold,
 )
-from wakesleep._phases cimport Climb, Learning, Step
+from wakesleep._phases cimport Learning, Step
 
 from wakesleep import optimizers
 from wakesleep._border import check_array, check_bits, check_machine
@@ -29,7 +29,6 @@ RULES = {
     "wake-sleep": WAKE_SLEEP, "reweighted": REWEIGHTED, "vimco": VIMCO, "ovis": OVIS, "leave-one-out": LEAVE_ONE_OUT,
     "bihm": BIHM,
 }
-OPTIMIZERS = {"sgd": C_SGD, "momentum": C_MOMENTUM, "rmsprop": C_RMSPROP, "adam": C_ADAM}
 
 cdef enum:
     MOST_SAMPLES = 0x7fffffff
@@ -188,8 +187,8 @@ def check_rule(rule):
 
 def check_optimizer(optimizer, moments, n_parameters):
     """Refuse an optimizer that is unknown, or whose moments are not those of this one."""
-    if optimizer.name not in OPTIMIZERS:
-        raise ValueError(f"optimizer: want one of {', '.join(OPTIMIZERS)}, got {optimizer.name!r}")
+    if optimizer.name not in optimizers.OPTIMIZERS:
+        raise ValueError(f"optimizer: want one of {', '.join(optimizers.OPTIMIZERS)}, got {optimizer.name!r}")
     if not 0 <= optimizer.weight_decay < HUGE_VAL:
         raise ValueError(f"weight_decay: want a finite number from 0, got {optimizer.weight_decay!r}")
     if optimizer.clip_norm is not None and not optimizer.clip_norm > 0:
@@ -198,7 +197,7 @@ def check_optimizer(optimizer, moments, n_parameters):
 
 
 def train(parameters, moments, sizes, methods, data, position, uint64_t step, uint64_t seed, Py_ssize_t batch_size,
-          rates, rule, optimizer, Py_ssize_t n_threads=1, clock=None, chosen=None):
+          rates, rule, optimizer, Py_ssize_t n_threads=1, clock=None, precision="float32", chosen=None):
     """Learn from the next minibatches, in place: one for each row of `rates`.
 
     moments : (0, 1 or 2, n_parameters), what the optimizer keeps, in the layout of the parameters; moved along.
@@ -210,7 +209,10 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     has been learned.
     chosen : (n,) int64, the rows of data that are trained on, where these are not all.
     clock : (threads, layers + 1, N_STAGES), to which the seconds of each stage of each layer are added.
+    precision : "float32", or "bf16x2" for sums of tables by matrix tiles, from rows that are split into two halves of
+    bfloat16: faster, but not the same bits as on other processors, nor as the twin's.
     """
+    cdef const Kernels *wanted = kernels_at(precision)
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     check_bits("data", data, sizes[:1], 0)
     check_array("position", position, np.int64, (3,))
@@ -246,6 +248,7 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     cdef double[:, :, ::1] booked
     cdef float[::1] flat = parameters
     cdef float[:, ::1] kept = moments
+    unfolded.machine.kernels = wanted
     memset(&training, 0, sizeof(Training))
     training.learning.machine = &unfolded.machine
     training.parameters, training.n_moments = &flat[0], len(moments)
@@ -262,7 +265,7 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     raised = []
     training.own_rule, training.raised = <void *>rule.name, <void *>raised
     set_rule(&training.learning, unfolded, rule, batch_size, n_threads)
-    set_optimizer(&training.learning, unfolded, optimizer, n_threads)
+    set_optimizer(&training.learning.climb, unfolded, optimizer, n_threads)
     if clock is not None:
         booked = clock
         for i in range(min(n_threads, len(clock))):
@@ -299,41 +302,3 @@ cdef set_rule(Learning *job, Unfolded unfolded, rule, Py_ssize_t batch_size, Py_
         layer = layer_at(m, i)
         if (layer.n_source if i <= m.n_hidden else job.wake_q):
             layer.errors = <float *>unfolded.allocate(layer.n_blocks * BLOCK * (job.capacity + 16) * sizeof(float))
-
-
-cdef set_optimizer(Learning *job, Unfolded unfolded, optimizer, Py_ssize_t n_threads):
-    """What an optimizer takes, and room for the gradient: one panel for each thread, or all where it is clipped."""
-    cdef Machine *m = &unfolded.machine
-    cdef Climb *climb = &job.climb
-    cdef Layer *layer
-    cdef Py_ssize_t i, j, n_blocks, most = 0, padded, rows
-    cdef bint averages_squares = optimizer.name != "momentum"
-    climb.plain, climb.weight_decay = optimizer.plain, optimizer.weight_decay
-    climb.clipped = optimizer.clip_norm is not None
-    climb.clip_norm = optimizer.clip_norm if climb.clipped else 0
-    climb.first, climb.second = optimizers.FIRST, optimizers.SECOND if optimizer.name == "adam" else optimizers.SQUARES
-    if optimizer.name == "momentum":
-        climb.first = optimizers.EMA
-    climb.epsilon = optimizers.EPSILON if averages_squares else 0
-    climb.update.optimizer = OPTIMIZERS[optimizer.name]
-    climb.update.old_first, climb.update.new_first = <float>climb.first, <float>(1 - climb.first)
-    climb.update.old_second, climb.update.new_second = <float>climb.second, <float>(1 - climb.second)
-    if climb.plain:
-        return
-    for i in range(2 * m.n_hidden + 1):
-        layer = layer_at(m, i)
-        padded, rows = layer.n_blocks * BLOCK, layer.n_source + 16
-        most = max(most, rows)
-        for j in range(optimizers.MOMENTS[optimizer.name]):
-            layer.moments[j] = <float *>unfolded.allocate(rows * padded * sizeof(float))
-            layer.moment_biases[j] = <float *>unfolded.allocate(padded * sizeof(float))
-        if climb.clipped:
-            layer.goal = <float *>unfolded.allocate(rows * padded * sizeof(float))
-            layer.goal_biases = <float *>unfolded.allocate(padded * sizeof(float))
-    if climb.clipped:
-        n_blocks = m.q[m.n_hidden - 1].first_block + m.q[m.n_hidden - 1].n_blocks
-        job.squares = <double *>unfolded.allocate(n_blocks * sizeof(double))
-        return
-    for i in range(n_threads):
-        m.workers[i].goal = <float *>unfolded.allocate(most * PANEL * sizeof(float))
-        m.workers[i].goal_biases = <float *>unfolded.allocate(PANEL * sizeof(float))

@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """log p(x), compiled: by adding up all hidden states, and by importance sampling.
 
-`_reference` has the same functions in plain NumPy, and says what each computes. Equation numbers are
+`_reference_measures` has the same functions in plain NumPy, and says what each computes. Equation numbers are
 those of docs/MATH.md.
 """
 
@@ -23,6 +23,8 @@ from wakesleep.parameters import Parameters
 cdef enum:
     PARTICLES = 256  # states at a time: memory does not grow with K
     DEAF = 1 << 24   # additions between looks at Ctrl-C
+
+cdef double SAFE = 1e-260  # far above 2²⁴ times the smallest normal number: no sum above it has lost anything
 
 
 cdef inline uint64_t scramble(uint64_t key) noexcept nogil:
@@ -157,8 +159,16 @@ def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_par
 
 # ---- by enumeration ----
 
-cdef inline double softplus(double z) noexcept nogil:
-    return (z if z > 0 else 0) + log1p(exp(-fabs(z)))
+cdef inline double sum_softplus(const double *z, Py_ssize_t n) noexcept nogil:
+    """Σ log(1 + e^z_j): of each 512 units the logarithm of one product, whose factors are between 1 and 2."""
+    cdef double total = 0, product = 1
+    cdef Py_ssize_t j
+    for j in range(n):
+        total += z[j] if z[j] > 0 else 0
+        product *= 1 + exp(-fabs(z[j]))
+        if j & 511 == 511:
+            total, product = total + log(product), 1
+    return total + log(product)
 
 
 cdef void add_subsets(double *sums, const double *terms, Py_ssize_t n_terms) noexcept nogil:
@@ -174,7 +184,7 @@ cdef int subtract_normalizers(double *log_prior, const double[:, ::1] weights, c
     """log_prior[s] −= Σ softplus(z(s)) for every state s of the sources: one bit flips from state to state."""
     cdef Py_ssize_t n_source = weights.shape[0], n_target = weights.shape[1], count, i, j
     cdef Py_ssize_t state = 0
-    cdef double total, sign
+    cdef double sign
     for count in range(<Py_ssize_t>1 << n_source):
         if count & 4095 == 0:  # afresh now and then, so that rounding does not build up, and Ctrl-C is heard
             with gil:
@@ -184,10 +194,7 @@ cdef int subtract_normalizers(double *log_prior, const double[:, ::1] weights, c
                 for i in range(n_source):
                     if state >> i & 1:
                         z[j] += weights[i, j]
-        total = 0
-        for j in range(n_target):
-            total += softplus(z[j])
-        log_prior[state] -= total
+        log_prior[state] -= sum_softplus(z, n_target)
         i = 0
         while i < n_source and (count + 1) >> i & 1 == 0:
             i += 1
@@ -199,16 +206,36 @@ cdef int subtract_normalizers(double *log_prior, const double[:, ::1] weights, c
     return 0
 
 
-cdef double log_sum_exp(const double *x, Py_ssize_t n) noexcept nogil:
-    cdef double top = -INFINITY, total = 0
-    cdef Py_ssize_t i
-    for i in range(n):
-        top = max(top, x[i])
-    if top == -INFINITY:
-        return top
-    for i in range(n):
-        total += exp(x[i] - top)
-    return top + log(total)
+cdef double contract(const double *weights, const double *terms, Py_ssize_t n, double *work) noexcept nogil:
+    """log Σ_s weights[s] exp(Σ terms[i] over the bits i of s): half of the states are folded onto the other half for
+    each bit, 2ⁿ products in place of 2ⁿ exponentials.  work : 2ⁿ⁻¹.  Where the sum is tiny, states may be lost."""
+    cdef Py_ssize_t i, s, half
+    cdef double low, high, offset = 0
+    cdef const double *source = weights
+    for i in range(n - 1, -1, -1):
+        half = <Py_ssize_t>1 << i
+        low, high = exp(min(-terms[i], 0.)), exp(min(terms[i], 0.))
+        offset += max(terms[i], 0.)
+        for s in range(half):
+            work[s] = low * source[s] + high * source[half + s]
+        source = work
+    return offset + log(source[0]) if source[0] > SAFE else -INFINITY
+
+
+cdef inline double log_add(double a, double b) noexcept nogil:
+    return max(a, b) + log1p(exp(-fabs(a - b)))
+
+
+cdef double contract_logs(const double *logs, const double *terms, Py_ssize_t n, double *work) noexcept nogil:
+    """`contract` of weights given by their logarithms: slower, and no state is lost."""
+    cdef Py_ssize_t i, s, half
+    cdef const double *source = logs
+    for i in range(n - 1, -1, -1):
+        half = <Py_ssize_t>1 << i
+        for s in range(half):
+            work[s] = log_add(source[s], terms[i] + source[half + s])
+        source = work
+    return source[0]
 
 
 cdef marginals(const double[:, ::1] weights, const double[::1] biases, double[::1] log_prior,
@@ -216,29 +243,35 @@ cdef marginals(const double[:, ::1] weights, const double[::1] biases, double[::
     """log Σ_s exp(log_prior[s] + log P(target | s)) of every row of target bits; log_prior is used up."""
     cdef Py_ssize_t n_source = weights.shape[0], n_target = weights.shape[1], n_states = log_prior.shape[0]
     cdef Py_ssize_t row, i, j, s, deaf = 0
+    cdef double bias, value, top = -INFINITY
     result = np.empty(targets.shape[0])
-    cdef double[::1] out = result, joint = np.empty(n_states)
+    cdef double[::1] out = result, scaled = np.empty(n_states), work = np.empty(max(n_states // 2, 1))
     cdef double[::1] terms = np.empty(n_source + 1), z = np.empty(n_target + 1)
+    cdef const double[:, ::1] columns = np.ascontiguousarray(np.asarray(weights).T)
     with nogil:
         subtract_normalizers(&log_prior[0], weights, biases, &z[0])
+        for s in range(n_states):
+            top = max(top, log_prior[s])
+        for s in range(n_states):
+            scaled[s] = exp(log_prior[s] - top)
         for row in range(targets.shape[0]):
             deaf += n_states + n_source * n_target
             if deaf > DEAF:
                 deaf = 0
                 with gil:
                     PyErr_CheckSignals()
-            joint[0] = 0
+            bias = 0
             for i in range(n_source):
                 terms[i] = 0
             for j in range(n_target):
                 if targets[row, j >> 6] >> (j & 63) & 1:
-                    joint[0] += biases[j]
+                    bias += biases[j]
                     for i in range(n_source):
-                        terms[i] += weights[i, j]
-            add_subsets(&joint[0], &terms[0], n_source)
-            for s in range(n_states):
-                joint[s] += log_prior[s]
-            out[row] = log_sum_exp(&joint[0], n_states)
+                        terms[i] += columns[j, i]
+            value = top + contract(&scaled[0], &terms[0], n_source, &work[0])
+            if value == -INFINITY:
+                value = contract_logs(&log_prior[0], &terms[0], n_source, &work[0])
+            out[row] = bias + value
     return result
 
 

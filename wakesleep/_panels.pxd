@@ -76,6 +76,7 @@ cdef extern from "_kernels/kernels.h" nogil:
         void (*random_words)(const Source *, Py_ssize_t, Py_ssize_t, uint32_t *) noexcept nogil
 
     const Kernels *kernels_for(const char *)
+    const Kernels *kernels_in_tiles()
     const char *const *kernel_levels()
     void want_large_pages(void *, size_t)
     void fetch(const void *, size_t)
@@ -174,6 +175,7 @@ cdef Layer *layer_at(Machine *m, Py_ssize_t i) noexcept nogil
 cdef void unfold(Machine *m, int me, const float *flat, int part) noexcept nogil
 cdef void fold(Machine *m, int me, float *flat, int part) noexcept nogil
 cdef const Kernels *kernels() noexcept nogil  # those in use
+cdef const Kernels *kernels_at(precision) except NULL
 
 
 cdef inline Py_ssize_t first_block(Py_ssize_t n_blocks, Py_ssize_t n_panels, Py_ssize_t panel) noexcept nogil:

@@ -10,6 +10,8 @@ from libc.stdint cimport int64_t, uint32_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+PRECISIONS = "float32", "bf16x2"
+
 cdef const Kernels *chosen = NULL
 
 
@@ -43,6 +45,25 @@ set_cpu_level(os.environ.get("WAKESLEEP_CPU") or None)
 
 cdef const Kernels *kernels() noexcept nogil:
     return chosen
+
+
+def has_amx():
+    """Whether there are kernels for the precision "bf16x2" here. Linux is asked for its leave to use the tiles."""
+    return cpu_level() == "avx512" and kernels_in_tiles() != NULL
+
+
+def check_precision(precision):
+    """Refuse a precision that is unknown, or that this processor has no kernels for."""
+    if not isinstance(precision, str) or precision not in PRECISIONS:
+        raise ValueError(f"precision: want one of {', '.join(PRECISIONS)}, got {precision!r:.80}")
+    if precision == "bf16x2" and not has_amx():
+        raise ValueError("precision: want float32 on this processor (bf16x2 needs Linux on x86 with AMX), got 'bf16x2'")
+
+
+cdef const Kernels *kernels_at(precision) except NULL:
+    """The kernels of a precision, or a ValueError."""
+    check_precision(precision)
+    return kernels_in_tiles() if precision == "bf16x2" else chosen
 
 
 # ---- memory ----

@@ -2,18 +2,8 @@
 
 from libc.stdint cimport uint64_t
 
-from wakesleep._panels cimport Batch, Machine, Source, Update
-
-
-cdef struct Climb:  # how a gradient is followed
-    bint plain          # errors go to the weights at once
-    Update update       # what does not change from step to step
-    double first
-    double second
-    double epsilon
-    double weight_decay
-    bint clipped
-    double clip_norm
+from wakesleep._climbing cimport Climb
+from wakesleep._panels cimport Batch, Machine, Source
 
 
 cdef struct Learning:  # what the phases share
@@ -31,7 +21,6 @@ cdef struct Learning:  # what the phases share
     float *v                # credits of each state
     float *u
     double *scratch         # two for each particle of each thread
-    double *squares         # of the gradient of each block
 
 
 cdef struct Step:  # of one minibatch

@@ -5,16 +5,15 @@ Each thread has its own panels of the targets, for logits, errors, gradients and
 and credits go from one to another. Equation numbers are those of docs/MATH.md.
 """
 
-from libc.math cimport sqrt
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
+from wakesleep._climbing cimport climb_panel, factor_of, square_panel, update_of
 from wakesleep._credits cimport CALLABLE, WAKE_SLEEP, give_credit
 from wakesleep._layers cimport Panel, columns_of, draw_panel, learn_panel, panel_at, rows_of
 from wakesleep._panels cimport (
-    BITS, BLOCK, C_ADAM, DRAW, GRADIENT, LEARN, RESIDUAL, SAMPLE, Batch, Layer, Machine, Packed, Selection, Source,
-    Update, Worker, level_of, meet, panel_of, tick,
-    units_of,
+    BITS, BLOCK, DRAW, GRADIENT, LEARN, RESIDUAL, SAMPLE, Batch, Layer, Machine, Packed, Selection, Source,
+    Update, Worker, level_of, meet, panel_of, tick, units_of,
 )
 
 # ---- awake: particles, and their log weights ----
@@ -193,58 +192,6 @@ cdef void teach_by_credit(Learning *job, int me, const Layer *layer, const Panel
     tick(m, me, layer.number, GRADIENT)
 
 
-cdef Update update_of(const Climb *climb, double rate, uint64_t number) noexcept nogil:
-    """What the optimizer takes in this step."""
-    cdef Update update = climb.update
-    cdef double scale
-    update.factor, update.rate, update.epsilon = 1, <float>rate, <float>climb.epsilon
-    if update.optimizer == C_ADAM:
-        scale = sqrt(1 - power(climb.second, number))
-        update.rate = <float>(rate * scale / (1 - power(climb.first, number)))
-        update.epsilon = <float>(climb.epsilon * scale)
-    return update
-
-
-cdef double power(double base, uint64_t exponent) noexcept nogil:
-    cdef double result = 1
-    while exponent:
-        if exponent & 1:
-            result *= base
-        base, exponent = base * base, exponent >> 1
-    return result
-
-
-cdef void climb_panel(Learning *job, int me, const Layer *layer, const Panel *panel, const Update *update,
-                      float kept) noexcept nogil:
-    """W and b follow their gradient, which is zero afterwards      (eq. 14)"""
-    cdef Py_ssize_t skipped = panel.column * (layer.n_source + 16), n = panel.blocks * BLOCK
-    cdef float *moments[2]
-    cdef float *of_biases[2]
-    cdef int i
-    for i in range(2):
-        moments[i], of_biases[i] = layer.moments[i], layer.moment_biases[i]
-        if moments[i] != NULL:
-            moments[i], of_biases[i] = moments[i] + skipped, of_biases[i] + panel.column
-    job.machine.kernels.update(update, layer.n_source * n, kept, panel.weights, panel.goal, moments[0], moments[1])
-    job.machine.kernels.update(update, n, 1, layer.biases + panel.column, panel.goal_biases, of_biases[0], of_biases[1])
-    tick(job.machine, me, layer.number, GRADIENT)
-
-
-cdef void square_panel(Learning *job, int me, const Layer *layer, const Panel *panel) noexcept nogil:
-    job.machine.kernels.add_squares(panel.goal, panel.goal_biases, panel.blocks, layer.n_source, panel.n_units,
-                                    job.squares + layer.first_block + panel.column // BLOCK)
-
-
-cdef float factor_of(const Learning *job, const Layer *first, const Layer *last) noexcept nogil:
-    """What makes the norm of the gradient of these layers at most `clip_norm`."""
-    cdef double squares = 0, norm
-    cdef Py_ssize_t block
-    for block in range(first.first_block, last.first_block + last.n_blocks):
-        squares += job.squares[block]
-    norm = sqrt(squares)
-    return <float>(job.climb.clip_norm / norm) if norm > job.climb.clip_norm else 1
-
-
 cdef inline double per_row(const Learning *job, double rate, double weight, Py_ssize_t n) noexcept nogil:
     """What the errors of n rows are multiplied with, for a part of this weight."""
     return (rate * weight if job.climb.plain else weight) / n
@@ -280,7 +227,7 @@ cdef void teach_p_and_dream(Learning *job, int me, const Step *step, Source sour
     if job.climb.clipped:
         gather_gradient_of_p(job, me, step)
         meet(m, me)
-        update.factor = factor_of(job, &m.p[0], &m.p[m.n_hidden])
+        update.factor = factor_of(&job.climb, &m.p[0], &m.p[m.n_hidden])
     for level in range(m.n_hidden, -1, -1):
         if level < m.n_hidden:
             meet(m, me)
@@ -299,7 +246,7 @@ cdef void teach_p_and_dream(Learning *job, int me, const Step *step, Source sour
             if not job.climb.clipped:
                 teach_p_panel(job, me, layer, &panel, &rows, &columns, step)
             if not job.climb.plain:
-                climb_panel(job, me, layer, &panel, &update, kept)
+                climb_panel(m, me, layer, &panel, &update, kept)
             if dreams:
                 draw_panel(m, me, layer, &panel, &dreamt, step.asleep, step.count, &source)
 
@@ -324,7 +271,7 @@ cdef void gather_gradient_of_p(Learning *job, int me, const Step *step) noexcept
         for i in range(first, end):
             panel = panel_to_teach(job, me, layer, i)
             teach_p_panel(job, me, layer, &panel, &rows, &columns, step)
-            square_panel(job, me, layer, &panel)
+            square_panel(m, &job.climb, layer, &panel)
 
 
 # ---- q, asleep and awake ----
@@ -366,14 +313,14 @@ cdef void teach_q(Learning *job, int me, const Step *step, bint awake_too) noexc
             if awake_too:
                 teach_by_credit(job, me, layer, &panel, &awake, &sources, n_awake, n_particles, job.u, of_particles)
             if job.climb.clipped:
-                square_panel(job, me, layer, &panel)
+                square_panel(m, &job.climb, layer, &panel)
             elif not job.climb.plain:
-                climb_panel(job, me, layer, &panel, &update, kept)
+                climb_panel(m, me, layer, &panel, &update, kept)
     if job.climb.clipped:
         meet(m, me)
-        update.factor = factor_of(job, &m.q[0], &m.q[m.n_hidden - 1])
+        update.factor = factor_of(&job.climb, &m.q[0], &m.q[m.n_hidden - 1])
         for level in range(m.n_hidden):
             layer = &m.q[level]
             for i in range(panel_of(m, layer, me), panel_of(m, layer, me + 1)):
                 panel = panel_to_teach(job, me, layer, i)
-                climb_panel(job, me, layer, &panel, &update, kept)
+                climb_panel(m, me, layer, &panel, &update, kept)

@@ -1,6 +1,8 @@
-"""The whole algorithm in plain NumPy: the twin of `_core` and `_likelihood`; `_reference_learning` is that of `train`.
+"""The whole algorithm in plain NumPy: the twin of `_core`.
 
-The functions, their names and their arguments are those of the compiled modules. With float32
+`_reference_learning` is the twin of `_core.train`, `_reference_measures` that of `_likelihood`.
+
+The functions, their names and their arguments are those of the compiled module. With float32
 parameters every operation is the compiled one, in the compiled order, and the results agree in
 every bit; with float64 parameters it is the mathematician's version, for golden values and finite
 differences. Equation numbers are those of docs/MATH.md.
@@ -345,7 +347,7 @@ def _add_gradient(goal: Layer, source: NDArray[np.bool_], error: Floats, method:
         goal.weights[:] += scale * add_rows(source.T, error, method)
 
 
-# ---- mean-field pass and measures ----
+# ---- mean-field pass, and all states ----
 
 
 def propagate(values: Floats, weights: Floats, biases: Floats) -> Floats:
@@ -354,44 +356,6 @@ def propagate(values: Floats, weights: Floats, biases: Floats) -> Floats:
     for i in range(len(weights)):
         z += values[:, i : i + 1] * weights[i]
     return sigmoid(z)
-
-
-def hash_rows(data: Words, seed: int) -> NDArray[np.uint64]:
-    """A 64-bit key of (seed, content of the row) for estimates that do not depend on where a row stands."""
-    key = np.zeros(len(data), np.uint64)
-    for word in [np.uint64(seed), *data.T]:
-        key = (key ^ word) * np.uint64(0x9E3779B97F4A7C15)
-        key = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
-        key ^= key >> np.uint64(32)
-    return key
-
-
-def importance(
-    parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words, seed: int, n_particles: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """log (1/K) Σ_k w_k and the effective sample size (Σ w)² / Σ w² of every row, nats      (eq. 11)"""
-    estimate, size = np.empty(len(data)), np.empty(len(data))
-    for n, key in enumerate(hash_rows(data, seed)):
-        states = np.zeros((n_particles, sum(words_of(s) for s in sizes)), np.uint64)
-        states[:, : data.shape[1]] = data[n]
-        recognise(parameters, sizes, methods, states, int(key), IMPORTANCE)
-        log_p, log_q = log_probabilities(parameters, sizes, methods, states)
-        top = np.max(log_p - log_q)
-        w = np.exp(log_p - log_q - top)
-        estimate[n], size[n] = top + np.log(w.mean()), w.sum() ** 2 / (w * w).sum()
-    return estimate, size
-
-
-def exact(parameters: Floats, sizes: Sequence[int], data: Words) -> NDArray[np.float64]:
-    """log p(x) of every row by adding up all hidden states, float64, nats      (eq. 12)"""
-    p = Parameters(sizes, parameters.astype(np.float64))
-    log_prior = -softplus(np.where(all_states(sizes[-1]), -p.prior_logits, p.prior_logits)).sum(1)
-    for level in range(len(sizes) - 2, -1, -1):
-        targets = unpack(data, sizes[0]) if level == 0 else all_states(sizes[level])
-        z = _logits(p.generative[level], all_states(sizes[level + 1]), TABLES)
-        joint = targets @ z.T - softplus(z).sum(1) + log_prior
-        log_prior = np.logaddexp.reduce(joint, axis=1)
-    return np.asarray(log_prior)
 
 
 def all_states(n_units: int) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import wakesleep
 from wakesleep import hyperparameters, likelihood
+from wakesleep._panels import PRECISIONS
 from wakesleep.commands import N_DRAWN, failed, info, sample, score
 from wakesleep.monitor import SampleSizeWarning
 from wakesleep.optimizers import OPTIMIZERS
@@ -113,6 +114,7 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--schedule", default="constant", metavar="S", help="of the rates, as cosine:warm_up=5")
     fit.add_argument("--patience", type=int, metavar="N", help="stop N epochs after the best one, and keep that")
     fit.add_argument("--seed", type=int, default=0, help="the same seed and rows give the same machine")
+    fit.add_argument("--precision", default="float32", choices=PRECISIONS, help="bf16x2: by AMX, less exact")
     fit.add_argument("--threads", type=int, metavar="N", help="all processors if left out; results are the same")
     fit.add_argument("--resume", action="store_true", help="go on with MODEL; all but --epochs as it was")
     fit.add_argument("--log", metavar="FILE", help="append a line of JSON per epoch")

@@ -46,6 +46,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     platform         ...
     instruction set  ... (of baseline...)
     threads          ... (...)
+    bf16x2           ...
     >>> sorted(wakesleep.show_config(mode="dicts")["threads"])
     ['default', 'forced']
     """
@@ -60,9 +61,8 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         "platform": platform.platform(),
         "instruction_set": {"in_use": level, "available": levels, "forced": level_forced},
         "threads": {"default": n_threads, "forced": n_threads_forced},
+        "bf16x2": _panels.has_amx(),
     }
-    if has_amx := getattr(_panels, "has_amx", None):
-        found["bf16x2"] = has_amx()
     if mode == "dicts":
         return found
     forced = "; forced by WAKESLEEP_CPU" if level_forced else ""
@@ -70,6 +70,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     lines = found | {
         "instruction_set": f"{level} (of {', '.join(levels)}{forced})",
         "threads": f"{n_threads} ({why})",
+        "bf16x2": "available" if found["bf16x2"] else "not here: it needs Linux on x86 with AMX",
     }
     width = max(map(len, lines))
     for name, value in lines.items():

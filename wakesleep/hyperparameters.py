@@ -15,6 +15,7 @@ import numpy as np
 
 from wakesleep import processors
 from wakesleep._packing import as_threshold
+from wakesleep._panels import PRECISIONS
 from wakesleep.optimizers import OPTIMIZERS, Optimizer
 from wakesleep.rules import BASELINES, OWN, RULES, Rule
 from wakesleep.schedules import Schedule, parse
@@ -37,6 +38,7 @@ class Settings:
     n_iter: int
     patience: int | None  # None: train to the end
     initial_biases: str
+    precision: str  # which this processor may not have: `_panels.check_precision`
     n_threads: int | None  # None: what `threads` finds
 
 
@@ -63,6 +65,7 @@ def settings(params: dict[str, Any]) -> Settings:
         n_iter=count("n_iter", params["n_iter"], least=0),
         patience=None if params["patience"] is None else count("patience", params["patience"]),
         initial_biases=choice("initial_biases", params["initial_biases"], INITIAL_BIASES),
+        precision=choice("precision", params["precision"], PRECISIONS),
         n_threads=None if params["n_threads"] is None else count("n_threads", params["n_threads"]),
     )
     samples = checked.batch_size * checked.rule.n_particles

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from wakesleep import hyperparameters, monitor, state, training
+from wakesleep import _panels, hyperparameters, monitor, state, training
 from wakesleep.bits import Bits
 from wakesleep.estimator import Estimator
 from wakesleep.rows import Rows, Selection, as_rows, drawn, drawn_by_content
@@ -76,7 +76,7 @@ class Learner(Estimator):
         SampleSizeWarning
             If the estimates of log p(x) have rested on a single sample for several epochs.
         """
-        settings, n_threads = self._settings(), hyperparameters.threads(self.n_threads)
+        settings, n_threads = self._settings_here()
         each_epoch, each_steps = _sorted_callbacks(callbacks)
         going_on = resume and self._fitted
         data = self._rows(X, fitted=going_on)
@@ -127,7 +127,7 @@ class Learner(Estimator):
         ValueError, TypeError, DivergenceError
             As `fit` does.
         """
-        settings, n_threads = self._settings(), hyperparameters.threads(self.n_threads)
+        settings, n_threads = self._settings_here()
         data = self._rows(X, fitted=self._fitted)
         if self._fitted:
             self._check_sizes(settings)
@@ -139,6 +139,11 @@ class Learner(Estimator):
             self._begin(data, settings, hyperparameters.seed(self.random_state))
         run = _Run(data, None, replace(settings, patience=None), n_threads, [], [])
         return self._train(run, self._state.epoch + 1)
+
+    def _settings_here(self) -> tuple[hyperparameters.Settings, int]:
+        settings = self._settings()
+        _panels.check_precision(settings.precision)
+        return settings, hyperparameters.threads(self.n_threads)
 
     def _begin(self, data: Rows, settings: hyperparameters.Settings, seed: int) -> None:
         self._state = state.start(drawn(data, seed, 0), settings.hidden_layer_sizes, seed, settings.initial_biases)
@@ -163,6 +168,7 @@ class Learner(Estimator):
             batch_size=settings.batch_size, schedule=settings.schedule, n_iter=settings.n_iter,
             stops=[every for _, every in run.each_steps], rule=settings.rule,
             final_sleep_weight=settings.final_sleep_weight, optimizer=settings.optimizer, n_threads=run.n_threads,
+            precision=settings.precision,
         ):  # fmt: skip
             entry = {
                 "epoch": record.epoch, "step": record.state.step, "seconds": record.seconds,

@@ -55,6 +55,7 @@ def train(
     final_sleep_weight: float | None = None,
     optimizer: Optimizer = SGD,
     n_threads: int = 1,
+    precision: str = "float32",
 ) -> Iterator[Record]:
     """Train until `n_epochs` epochs are done in all, and yield a `Record` now and then.
 
@@ -83,6 +84,8 @@ def train(
         What follows the gradient. Where `state` holds the moments of another one, they begin with zero.
     batch_size, n_threads : int
         Rows per step; threads.
+    precision : str
+        Of sums, as `_core.train` has it.
 
     Yields
     ------
@@ -115,8 +118,8 @@ def train(
         moments = state.moments_for(MOMENTS[optimizer.name])
         began = time.perf_counter()
         _core.train(
-            flat, moments, state.parameters.sizes, state.methods, words, position, state.step, state.seed,
-            batch_size, rates, rule._replace(sleep_weight=weight), optimizer, n_threads, chosen=chosen,
+            flat, moments, state.parameters.sizes, state.methods, words, position, state.step, state.seed, batch_size,
+            rates, rule._replace(sleep_weight=weight), optimizer, n_threads, precision=precision, chosen=chosen,
         )  # fmt: skip
         took = time.perf_counter() - began
         if not _finite(flat) or not _finite(moments):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from wakesleep import drawing, hyperparameters, likelihood, monitor
+from wakesleep._panels import check_precision
 from wakesleep.bits import Bits
 from wakesleep.commands import N_DRAWN, check_output, draw, failed, how, mean, read
 from wakesleep.machine import HelmholtzMachine
@@ -40,9 +41,11 @@ def train(args: argparse.Namespace) -> int:
         sleep_steps=args.sleep_steps, gamma=args.gamma, baseline=args.baseline, optimizer=args.optimizer,
         learning_rate=_one_or_pair(args.learning_rate),
         schedule=args.schedule, weight_decay=args.weight_decay, clip_norm=args.clip_norm, batch_size=args.batch_size,
-        n_iter=args.epochs, patience=args.patience, binarize=args.binarize, random_state=args.seed,
+        n_iter=args.epochs, patience=args.patience, binarize=args.binarize, precision=args.precision,
+        random_state=args.seed,
     )  # fmt: skip
     hyperparameters.settings(machine.get_params())
+    check_precision(args.precision)
     if args.resume:
         machine = _resumed(output, machine)
     machine.set_params(n_threads=args.threads, verbose=0 if args.quiet else 1)

@@ -1,4 +1,5 @@
 /* Every kernel for every instruction set, and the only place that asks what the processor can do. */
+#define _DEFAULT_SOURCE /* for syscall */
 #include "kernels.h"
 
 #include <stdlib.h>
@@ -99,6 +100,24 @@ static void fill_in_byte(void) {
 #pragma GCC pop_options
 #endif
 
+#if defined(__linux__) && (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#define TILES
+#if defined(__clang__)
+#pragma clang attribute push(                                                                                        \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512bf16,amx-tile,amx-bf16,avx2,bmi,bmi2,popcnt"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512bf16,amx-tile,amx-bf16,avx2,bmi,bmi2,popcnt")
+#endif
+#include "tiles.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
 static int has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
            __builtin_cpu_supports("popcnt");
@@ -131,4 +150,19 @@ const Kernels *kernels_for(const char *level) {
     if (has_avx2() && (!level || !strcmp(level, "avx2"))) return &kernels_avx2;
 #endif
     return !level || !strcmp(level, "baseline") ? &kernels_baseline : NULL;
+}
+
+const Kernels *kernels_in_tiles(void) {
+#if defined(TILES)
+    static Kernels tiled;
+    static int asked;
+    if (!asked && has_avx512() && has_tiles()) {
+        tiled = kernels_avx512;
+        tiled.add_rows = add_rows_by_tiles;
+        tiled.add_rows_into = add_rows_into_by_tiles;
+    }
+    asked = 1;
+    if (tiled.name) return &tiled;
+#endif
+    return NULL;
 }

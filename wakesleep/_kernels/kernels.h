@@ -118,6 +118,10 @@ typedef struct {
  * Returns NULL where there is no such level here. */
 const Kernels *kernels_for(const char *level);
 
+/* The kernels of "avx512", with sums of tables taken by matrix tiles from rows in two halves of bfloat16 (tiles.h): another
+ * order, and not quite float32. Returns NULL where the processor or the operating system has no tiles. One call at a time. */
+const Kernels *kernels_in_tiles(void);
+
 /* Names of the levels of this processor, weakest first, NULL-terminated. */
 const char *const *kernel_levels(void);
 

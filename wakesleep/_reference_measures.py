@@ -1,0 +1,66 @@
+"""The measures in plain NumPy: the twin of `_likelihood`.
+
+The functions, their names and their arguments are those of the compiled module; what they draw is the
+same to the last bit, and what they add up in float64 agrees to rounding. Equation numbers are those of
+docs/MATH.md. B rows, K particles, L hidden levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wakesleep._reference import (
+    IMPORTANCE,
+    TABLES,
+    Floats,
+    Words,
+    add_rows,
+    all_states,
+    log_probabilities,
+    recognise,
+    softplus,
+    unpack,
+    words_of,
+)  # fmt: skip
+from wakesleep.parameters import Parameters
+
+
+def hash_rows(data: Words, seed: int) -> NDArray[np.uint64]:
+    """A 64-bit key of (seed, content of the row) for estimates that do not depend on where a row stands."""
+    key = np.zeros(len(data), np.uint64)
+    for word in [np.uint64(seed), *data.T]:
+        key = (key ^ word) * np.uint64(0x9E3779B97F4A7C15)
+        key = (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+        key ^= key >> np.uint64(32)
+    return key
+
+
+def importance(
+    parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words, seed: int, n_particles: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """log (1/K) Σ_k w_k and the effective sample size (Σ w)² / Σ w² of every row, nats      (eq. 11)"""
+    estimate, size = np.empty(len(data)), np.empty(len(data))
+    for n, key in enumerate(hash_rows(data, seed)):
+        states = np.zeros((n_particles, sum(words_of(s) for s in sizes)), np.uint64)
+        states[:, : data.shape[1]] = data[n]
+        recognise(parameters, sizes, methods, states, int(key), IMPORTANCE)
+        log_p, log_q = log_probabilities(parameters, sizes, methods, states)
+        top = np.max(log_p - log_q)
+        w = np.exp(log_p - log_q - top)
+        estimate[n], size[n] = top + np.log(w.mean()), w.sum() ** 2 / (w * w).sum()
+    return estimate, size
+
+
+def exact(parameters: Floats, sizes: Sequence[int], data: Words) -> NDArray[np.float64]:
+    """log p(x) of every row by adding up all hidden states, float64, nats      (eq. 12)"""
+    p = Parameters(sizes, parameters.astype(np.float64))
+    log_prior = -softplus(np.where(all_states(sizes[-1]), -p.prior_logits, p.prior_logits)).sum(1)
+    for level in range(len(sizes) - 2, -1, -1):
+        targets = unpack(data, sizes[0]) if level == 0 else all_states(sizes[level])
+        z = add_rows(all_states(sizes[level + 1]), p.generative[level].weights, TABLES, p.generative[level].biases)
+        joint = targets @ z.T - softplus(z).sum(1) + log_prior
+        log_prior = np.logaddexp.reduce(joint, axis=1)
+    return np.asarray(log_prior)
