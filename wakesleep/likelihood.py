@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wakesleep import _core, _likelihood
 from wakesleep.bits import Bits
 from wakesleep.parameters import Parameters, logit_of_mean
+from wakesleep.rows import Selection
 
 MOST_ENUMERATED = 24  # hidden units: 2²⁴ states
 METHODS = ("auto", "exact", "importance")
@@ -114,7 +115,7 @@ def reconstruction_cross_entropy(parameters: Parameters, data: Bits) -> float:
     return total / len(data)
 
 
-def independent_log_likelihood(train: Bits, test: Bits) -> NDArray[np.float64]:
+def independent_log_likelihood(train: Bits | Selection[Bits], test: Bits) -> NDArray[np.float64]:
     """log p(x) of every row of `test`, nats, under independent units with the means of `train`."""
     logits = logit_of_mean(train.counts(), len(train))
     out = np.empty(len(test))
