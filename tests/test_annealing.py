@@ -1,5 +1,7 @@
 """Annealed importance sampling: against enumeration, against the NumPy twin, and its two bounds against each other."""
 
+import signal
+
 import numpy as np
 import pytest
 from checks import Z_MAX, estimate, same_bits
@@ -37,7 +39,7 @@ def exact_of(machine, states):
 
 
 @pytest.mark.parametrize("sizes", MACHINES, ids=str)
-@pytest.mark.parametrize("n_particles, n_steps", [(1, 1), (5, 2), (3, 6)])
+@pytest.mark.parametrize(("n_particles", "n_steps"), [(1, 1), (5, 2), (3, 6)])
 @pytest.mark.parametrize("scale", [0.5, 10])
 def test_both_ways_are_those_of_the_reference(sizes, n_particles, n_steps, scale):
     machine = random_machine(sizes, scale)
@@ -89,7 +91,7 @@ def forward_ratio(module, machine, n_steps, repeats):
     return estimate(ratio, repeats)
 
 
-def backward_ratio(module, machine, n_steps, repeats, n_rows=100):
+def backward_ratio(module, machine, n_steps, repeats, n_rows=50):
     """Mean of p(x) / w over simulated rows, and its standard error: 1 in expectation."""
 
     def ratio(seed):
@@ -116,24 +118,155 @@ def test_inverse_weights_of_simulated_rows_have_the_mean_one_over_p(sizes, n_ste
     assert error < 0.02, "this test has no power"
 
 
-BIASED = {  # a text of the twin, what replaces it, and which way it is wrong
-    "q alone": ("z = beta * (p_on - p_off)", "z = 0 * (p_on - p_off)", "both"),
-    "p alone": ("+ (1 - beta) * (q_on - q_off)", "", "both"),
-    "the next temperature": ("states, t / n_steps, int(key)", "states, (t + 1) / n_steps, int(key)", "forward"),
-    "one step too few": ("range(n_steps):", "range(n_steps - 1):", "forward"),
-    "always forward": ("reversed(order) if back else order", "order", "backward"),
-    "not from the posterior": ("chains = np.repeat(states[n : n + 1]", "chains = np.repeat(states[:1]", "backward"),
-    "a temperature late": ("range(n_steps - 1, -1, -1)", "range(n_steps - 2, -2, -1)", "backward"),
+def test_a_start_from_q_in_place_of_the_posterior_is_caught():
+    machine = random_machine((4, 3, 2), 1.5)
+
+    def ratio(seed, from_q):
+        states = dreamt(machine, 100, seed)
+        if from_q:
+            _core.recognise(*described(machine), states, seed)
+        estimates, _ = _annealing.annealed_back(*described(machine), states, seed, 2, 3)
+        return np.exp(exact_of(machine, states) - estimates).mean()
+
+    for from_q in (False, True):
+        mean, error = estimate(lambda seed, from_q=from_q: ratio(seed, from_q), 100)
+        assert (abs(mean - 1) > Z_MAX * error) == from_q
+
+
+BIASED = {  # a text of the twin, what replaces it, and whose mean is then wrong
+    "q alone": ("z = beta * (p_on - p_off)", "z = 0 * (p_on - p_off)", forward_ratio),
+    "p alone": ("+ (1 - beta) * (q_on - q_off)", "", forward_ratio),
+    "the next temperature": ("states, t / n_steps, int(key)", "states, (t + 1) / n_steps, int(key)", forward_ratio),
+    "one step too few": ("range(n_steps):", "range(n_steps - 1):", forward_ratio),
+    "q alone, back": ("z = beta * (p_on - p_off)", "z = 0 * (p_on - p_off)", backward_ratio),
+    "one step too few, back": ("range(n_steps - 1, -1, -1)", "range(n_steps - 1, 0, -1)", backward_ratio),
 }
 
 
 @pytest.mark.parametrize("name", BIASED)
 def test_biased_variants_are_caught(name):
-    text, replacement, way = BIASED[name]
-    module, caught = mutant(text, replacement), []
-    machine = random_machine((4, 3, 2), 1.5)
-    for ratio, kind in ((forward_ratio, "forward"), (backward_ratio, "backward")):
-        mean, error = ratio(module, machine, 3, 30)
-        caught.append(abs(mean - 1) > Z_MAX * error and way in (kind, "both"))
-    print(name, caught)
-    assert any(caught)
+    text, replacement, ratio = BIASED[name]
+    repeats = 60 if ratio is forward_ratio else 16
+    mean, error = ratio(mutant(text, replacement), random_machine((3, 3, 2), 1.5), 3, repeats)
+    assert abs(mean - 1) > Z_MAX * error
+
+
+def test_the_way_back_is_the_way_there_reversed():
+    """E back of p(x) / (p(x) + w) = E there of w / (p(x) + w): only if units are drawn in the opposite order."""
+    machine = random_machine((2, 3, 3), 2.0)
+    X = every_row(2)
+    exact = machine.score_samples(X, method="exact")
+
+    def there(seed):
+        log_w, _ = _annealing.annealed(*described(machine), X.words, seed, 1, 2)
+        return np.exp(exact) @ (1 / (1 + np.exp(exact - log_w)))
+
+    def back(seed):
+        states = dreamt(machine, 50, seed)
+        log_w, _ = _annealing.annealed_back(*described(machine), states, seed, 1, 2)
+        return (1 / (1 + np.exp(log_w - exact_of(machine, states)))).mean()
+
+    (a, a_error), (b, b_error) = estimate(there, 20000), estimate(back, 5000)
+    assert abs(a - b) < Z_MAX * np.hypot(a_error, b_error)
+
+
+# ---- bounds ----
+
+
+def test_exact_is_between_the_bounds_which_close_with_more_steps():
+    machine = random_machine((12, 6, 4), 1.5)
+    parameters, methods, gaps = machine._state.parameters, machine._state.methods, []
+    for n_steps in (1, 20):
+        rows, lower, upper = likelihood.simulated_bounds(
+            parameters, methods, 1000, n_particles=2, n_steps=n_steps, seed=3
+        )
+        assert same_bits(rows.words, machine.sample(1000, random_state=3, bits=True).words)
+        exact = machine.score_samples(rows, method="exact")
+        for slack in (exact - lower, upper - exact):
+            assert slack.mean() > Z_MAX * likelihood.standard_error(slack)
+        gaps.append(upper - lower)
+    closed = gaps[0] - 2 * gaps[1]
+    assert closed.mean() > Z_MAX * likelihood.standard_error(closed)
+
+
+def test_a_score_is_that_of_the_row_whatever_stands_beside_it_and_whoever_computes_it():
+    def score(X, seed=None, **params):
+        machine = random_machine((64, 7, 4), scale=0.3, **params)
+        return machine.score_samples(X, method="ais", n_particles=5, n_steps=6, random_state=seed)
+
+    X, order = DIGITS[:30], np.random.default_rng(0).permutation(30)
+    log_p = score(X, n_threads=1)
+    for n_threads in (2, 3):
+        assert same_bits(score(X, n_threads=n_threads), log_p)
+    assert same_bits(score(X[order]), log_p[order])
+    assert same_bits(np.concatenate([score(X[row : row + 1]) for row in range(30)]), log_p)
+    assert (score(X, 1) != log_p).all()
+
+
+def test_bounds_do_not_depend_on_threads():
+    machine = random_machine((64, 7, 4), scale=0.3)
+
+    def bounds(n_threads):
+        return likelihood.simulated_bounds(
+            machine._state.parameters, machine._state.methods, 9, n_particles=3, n_steps=4, seed=1, n_threads=n_threads
+        )[1:]
+
+    assert all(map(same_bits, bounds(1), bounds(3)))
+
+
+def test_no_rows_are_no_work():
+    rows, lower, upper = likelihood.simulated_bounds(
+        random_machine((4, 3))._state.parameters, np.zeros(2, np.uint8), 0, n_particles=1, n_steps=1, seed=0
+    )
+    assert len(rows) == len(lower) == len(upper) == 0
+
+
+# ---- refusals, and Ctrl-C ----
+
+
+@pytest.mark.parametrize("name", ["n_particles", "n_steps", "n_threads"])
+def test_counts_below_one_are_refused(name):
+    counts = {"n_particles": 1, "n_steps": 1, "n_threads": 1, name: 0}
+    with pytest.raises(ValueError, match=f"{name}: want 1 or more, below 2\\*\\*32, got 0"):
+        _annealing.annealed(*described(random_machine((4, 3))), every_row(4).words, 0, **counts)
+
+
+def test_n_steps_of_a_score_are_a_whole_number():
+    with pytest.raises(TypeError, match="n_steps: want a whole number, got 1\\.5"):
+        random_machine((4, 3)).score_samples(every_row(4), method="ais", n_steps=1.5)
+
+
+@pytest.mark.parametrize("value", [601, np.nan])
+def test_weights_whose_exponential_has_no_end_are_refused(value):
+    parameters, sizes, methods = described(random_machine((4, 3)))
+    parameters[0] = value
+    with pytest.raises(ValueError, match="parameters: want none beyond ±600 for annealing, got"):
+        _annealing.annealed(parameters, sizes, methods, every_row(4).words, 0, 1, 1)
+
+
+def test_data_that_do_not_fit_are_refused():
+    machine = random_machine((4, 3))
+    with pytest.raises(ValueError, match="data: want zeros beyond unit 3 of level 0"):
+        _annealing.annealed(*described(machine), np.full((1, 1), 16, np.uint64), 0, 1, 1)
+    with pytest.raises(ValueError, match="states: want C-contiguous uint64 of shape"):
+        _annealing.annealed_back(*described(machine), every_row(4).words, 0, 1, 1)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends a signal")
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_signal_stops_it(n_threads):
+    class StopError(Exception):
+        pass
+
+    def stop(*_):
+        raise StopError
+
+    machine = random_machine((64, 7, 4), n_threads=n_threads)
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(StopError):
+            machine.score_samples(DIGITS[:2], method="ais", n_particles=2**20, n_steps=2**20)  # for days
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -143,6 +143,7 @@ def parser() -> argparse.ArgumentParser:
     score.add_argument("--split", metavar="NAME", help="which rows of an .npz")
     score.add_argument("--method", default="auto", choices=likelihood.METHODS, help="auto: exact if that is cheap")
     score.add_argument("--particles", type=int, default=1000, metavar="K", help="samples per row of an estimate")
+    score.add_argument("--steps", type=int, default=likelihood.N_STEPS, metavar="T", help="of annealing, by ais")
     score.add_argument("--seed", type=int, help="the machine's own if left out")
     score.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy file")
 
@@ -347,11 +348,15 @@ def _score(args: argparse.Namespace) -> int:
         _check_output(args.output, args.data, kinds=(".npy",))
     machine = HelmholtzMachine.load(args.model)
     data = _read(args.data, args.split, machine.binarize if args.binarize is None else args.binarize)
-    values = machine.score_samples(data, method=args.method, n_particles=args.particles, random_state=args.seed)
+    values = machine.score_samples(
+        data, method=args.method, n_particles=args.particles, random_state=args.seed, n_steps=args.steps
+    )
+    how = _how(machine, args.method, args.particles)
+    how += f", T = {args.steps:,}" if args.method == "ais" else ""
     if args.output is not None:
         np.save(args.output, values)
     print(f"rows                         {len(data):9,}")
-    print(f"log p(x), nats               {_mean(values)}  ({_how(machine, args.method, args.particles)})")
+    print(f"log p(x), nats               {_mean(values)}  ({how})")
     print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}")
     return 0
 
