@@ -10,7 +10,7 @@ Equation numbers are those of docs/MATH.md.
 import numpy as np
 
 from cpython.exc cimport PyErr_Occurred
-from libc.math cimport INFINITY, exp, fabs, log, log1p
+from libc.math cimport INFINITY, exp, fabs, log
 from libc.stdint cimport uint32_t, uint64_t
 
 from wakesleep._panels cimport (
@@ -59,6 +59,7 @@ cdef struct Annealing:
     Py_ssize_t room         # numbers that a chain keeps
     Py_ssize_t widest       # level
     Py_ssize_t factors      # of a lane, between logarithms
+    bint together           # whether one logarithm does for all lanes
     const uint64_t *rows    # of which the first words are given: x, or x and h
     const uint64_t *keys
     Py_ssize_t n_rows
@@ -121,17 +122,37 @@ cdef void flip(const Link *link, Py_ssize_t i, double sign, double *room) noexce
 
 
 cdef double log_p_of(const Link *link, const double *target, const double *room) noexcept nogil:
-    """log P(target | source)      (eq. 5)"""
+    """log P(target | source) = Σ t z − max(z, 0) + log max(σ(z), σ(−z))      (eq. 5)
+
+    Of each 512 units it is the logarithm of one product, whose factors are between ½ and 1.
+    """
     cdef const double *z = room + link.place
-    cdef double total = 0
+    cdef const double *mean = z + link.width
+    cdef const double *rest = mean + link.width
+    cdef double total = 0, product = 1
     cdef Py_ssize_t j
     for j in range(link.n_target):
-        total += target[j] * z[j] - max(z[j], 0.) - log1p(exp(-fabs(z[j])))
+        total += target[j] * z[j] - max(z[j], 0.)
+        product *= max(mean[j], rest[j])
+        if j & 511 == 511:
+            total, product = total + log(product), 1
+    return total + log(product)
+
+
+cdef inline double log_of(const double *product, bint together) noexcept nogil:
+    """Σ log of the lanes; together, where their product is known to stay within float64."""
+    cdef double total = 0
+    cdef int lane
+    if together:
+        return log((product[0] * product[1]) * (product[2] * product[3])
+                   * ((product[4] * product[5]) * (product[6] * product[7])))
+    for lane in range(LANES):
+        total += log(product[lane])
     return total
 
 
 cdef double gain(const Link *link, Py_ssize_t i, bint on, const double *target, const double *room,
-                 Py_ssize_t most_factors) noexcept nogil:
+                 Py_ssize_t most_factors, bint together) noexcept nogil:
     """log P(target | source) with unit i of the source on, minus that with it off; now it is `on`."""
     cdef Py_ssize_t width = link.width, block, first, lane, factors = 0
     cdef const double *mean = room + link.place + width
@@ -150,11 +171,11 @@ cdef double gain(const Link *link, Py_ssize_t i, bint on, const double *target, 
         factors += 1
         if factors == most_factors:
             factors = 0
+            change += log_of(product, together)
             for lane in range(LANES):
-                change += log(product[lane])
                 product[lane] = 1
+    change += log_of(product, together)
     for lane in range(LANES):
-        change += log(product[lane])
         total += dot[lane]
     return total + change if on else total - change
 
@@ -205,10 +226,10 @@ cdef void draw_level(Chain *chain, int level, double beta, Py_ssize_t t) noexcep
     job.machine.kernels.random_words(&source, 1, n_units, chain.random)
     for n in range(n_units):
         i = n_units - 1 - n if job.back else n
-        z_p = room[job.p[level].place + i] + gain(p_below, i, units[i] != 0, below, room, job.factors)
+        z_p = room[job.p[level].place + i] + gain(p_below, i, units[i] != 0, below, room, job.factors, job.together)
         z_q = room[job.q[level - 1].place + i]
         if not top:
-            z_q += gain(q_above, i, units[i] != 0, room + job.units[level + 1], room, job.factors)
+            z_q += gain(q_above, i, units[i] != 0, room + job.units[level + 1], room, job.factors, job.together)
         odds = min(max(beta * z_p + (1 - beta) * z_q, -700.), 700.)
         bit = (chain.random[i] + 0.5) * 2.0 ** -32 * (1 + exp(-odds)) < 1
         if bit != units[i]:
@@ -343,7 +364,9 @@ cdef anneal(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_partic
     if rows.shape[1]:
         job.rows = &rows[0, 0]
     job.keys, job.n_rows, job.words = &keys[0], rows.shape[0], rows.shape[1]
-    job.factors = max(1, min(<Py_ssize_t>MOST_FACTORS, <Py_ssize_t>(MOST_EXPONENT / max(heaviest, 1))))
+    job.together = LANES * heaviest <= MOST_EXPONENT
+    job.factors = <Py_ssize_t>(MOST_EXPONENT / max(heaviest, 1) / (LANES if job.together else 1))
+    job.factors = max(1, min(<Py_ssize_t>MOST_FACTORS, job.factors))
     job.n_particles, job.most, job.n_steps, job.back = n_particles, most, n_steps, back
     job.chains, job.random, job.log_w = &chains[0], &random[0], &log_w[0]
     job.estimates, job.sizes = &estimates[0], &sizes_[0]
