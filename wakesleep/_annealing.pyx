@@ -43,6 +43,7 @@ cdef struct Link:  # a layer, its targets padded to whole lanes with weights 0
     Py_ssize_t n_source
     Py_ssize_t n_target
     Py_ssize_t width
+    bint bounded            # whether no z can leave ±MOST_EXPONENT
     Py_ssize_t place        # of z, then σ(z), then σ(−z), in the memory of a chain
     double *biases
     double *weights
@@ -99,7 +100,7 @@ cdef inline void set_means(double *z, Py_ssize_t width) noexcept nogil:
 
 
 cdef void set_logits(const Link *link, const double *source, double *room) noexcept nogil:
-    """z = b + source·W, afresh      (eq. 4)"""
+    """z = b + source·W; σ follows in `log_p_of`      (eq. 4)"""
     cdef double *z = room + link.place
     cdef Py_ssize_t i, j
     for j in range(link.width):
@@ -108,29 +109,41 @@ cdef void set_logits(const Link *link, const double *source, double *room) noexc
         if source[i] != 0:
             for j in range(link.width):
                 z[j] += link.weights[i * link.width + j]
-    set_means(z, link.width)
 
 
 cdef void flip(const Link *link, Py_ssize_t i, double sign, double *room) noexcept nogil:
-    """z += ±W_i"""
+    """z += ±W_i,  σ(z) *= e^±W_i / s,  σ(−z) /= s,  s = σ(−z) + σ(z) e^±W_i, where neither can become 0"""
     cdef double *z = room + link.place
+    cdef double *mean = z + link.width
+    cdef double *rest = mean + link.width
     cdef const double *weights = link.weights + i * link.width
+    cdef const double *ratio = (link.on if sign > 0 else link.off) + i * link.width
+    cdef double part, scale
     cdef Py_ssize_t j
     for j in range(link.width):
         z[j] += sign * weights[j]
-    set_means(z, link.width)
+    if not link.bounded:
+        set_means(z, link.width)
+        return
+    for j in range(link.width):
+        part = mean[j] * ratio[j]
+        scale = 1 / (rest[j] + part)
+        mean[j] = part * scale
+        rest[j] *= scale
 
 
-cdef double log_p_of(const Link *link, const double *target, const double *room) noexcept nogil:
+cdef double log_p_of(const Link *link, const double *target, double *room) noexcept nogil:
     """log P(target | source) = Σ t z − max(z, 0) + log max(σ(z), σ(−z))      (eq. 5)
 
-    Of each 512 units it is the logarithm of one product, whose factors are between ½ and 1.
+    Of each 512 units it is the logarithm of one product, whose factors are between ½ and 1. Sets both σ afresh,
+    so that the rounding of flips does not build up.
     """
-    cdef const double *z = room + link.place
+    cdef double *z = room + link.place
     cdef const double *mean = z + link.width
     cdef const double *rest = mean + link.width
     cdef double total = 0, product = 1
     cdef Py_ssize_t j
+    set_means(z, link.width)
     for j in range(link.n_target):
         total += target[j] * z[j] - max(z[j], 0.)
         product *= max(mean[j], rest[j])
@@ -317,6 +330,7 @@ cdef Py_ssize_t place_link(Link *link, layer, Py_ssize_t place, list memory) exc
     np.exp(weights, out=on)
     np.exp(-weights, out=off)
     memory.append(table)
+    link.bounded = np.abs(table[:1 + link.n_source]).sum(axis=0).max(initial=0) <= MOST_EXPONENT
     cdef double[:, ::1] view = table
     if link.width:
         link.biases = &view[0, 0]
