@@ -227,6 +227,15 @@ def test_score_is_the_score_of_the_machine(model, capsys):
     assert f"{values.mean():.3f} +- {values.std(ddof=1) / np.sqrt(1797):.3f}  (K = 50)" in out
 
 
+def test_score_by_annealing(model, capsys):
+    np.save("few.npy", datasets.load_digits().to_dense()[:9])
+    assert main(["score", model, "few.npy", "--method", "ais", "--particles", "3", "--steps", "4"]) == 0
+    out = capsys.readouterr().out
+    machine = HelmholtzMachine.load(model)
+    value = machine.score(datasets.load_digits()[:9], method="ais", n_particles=3, n_steps=4)
+    assert re.search(rf"log p\(x\), nats +{value:.3f} \+- \d+\.\d+  \(K = 3, T = 4\)", out)
+
+
 def test_info_tells_what_a_file_holds_and_what_runs_here(model, capsys):
     assert main(["info", model]) == 0
     assert re.search(r"levels +64-32-16\n", capsys.readouterr().out)
@@ -255,6 +264,7 @@ def test_info_tells_what_a_file_holds_and_what_runs_here(model, capsys):
         (["score", "model.npz", "wrong.csv"], "X has 3 features, but HelmholtzMachine is expecting 64"),
         (["sample", "model.npz", "-o", "f.txt"], "--output: want a .npy or .bits file"),
         (["sample", "model.npz", "-n", "-1"], "n_samples: want a whole number from 0"),
+        (["score", "model.npz", "--method", "ais", "--steps", "0"], "n_steps: want a whole number from 1"),
         (["score", "model.npz", "--method", "exact"], "at most 24 hidden units, this machine has 48"),
     ],
 )

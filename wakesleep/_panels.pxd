@@ -17,6 +17,7 @@ cdef extern from "_kernels/kernels.h" nogil:
         C_FANTASY "FANTASY"
         C_DATASETS "DATASETS"
         C_BINARIZE "BINARIZE"
+        C_ANNEALING "ANNEALING"
 
     ctypedef struct Packed:
         uint32_t *words

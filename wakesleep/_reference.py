@@ -1,6 +1,7 @@
 """The whole algorithm in plain NumPy: the twin of `_core`.
 
-`_reference_learning` is the twin of `_core.train`, `_reference_measures` that of `_likelihood`.
+`_reference_learning` is the twin of `_core.train`, `_reference_measures` that of `_likelihood`,
+and `_reference_annealing` that of `_annealing`.
 
 The functions, their names and their arguments are those of the compiled module. With float32
 parameters every operation is the compiled one, in the compiled order, and the results agree in
@@ -26,7 +27,7 @@ Words = NDArray[np.uint64]
 
 WALK, TABLES = 0, 1
 CHUNK = 256  # rows of a walk that are added to the sum together
-INIT, ORDER, WAKE, SLEEP, IMPORTANCE, FANTASY, DATASETS, BINARIZE = (phase << 24 for phase in range(8))
+INIT, ORDER, WAKE, SLEEP, IMPORTANCE, FANTASY, DATASETS, BINARIZE, ANNEALING = (phase << 24 for phase in range(9))
 REST = 1 << 23  # added to a stream: that of the bits which seldom decide
 
 

@@ -132,6 +132,7 @@ def parser() -> argparse.ArgumentParser:
     scoring.add_argument("--split", metavar="NAME", help="which rows of an .npz")
     scoring.add_argument("--method", default="auto", choices=likelihood.METHODS, help="auto: exact if that is cheap")
     scoring.add_argument("--particles", type=int, default=1000, metavar="K", help="samples per row of an estimate")
+    scoring.add_argument("--steps", type=int, default=likelihood.N_STEPS, metavar="T", help="of annealing, by ais")
     scoring.add_argument("--seed", type=int, help="the machine's own if left out")
     scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy file")
 

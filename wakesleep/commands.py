@@ -102,11 +102,14 @@ def score(args: argparse.Namespace) -> int:
         check_output(args.output, args.data, kinds=(".npy",))
     machine = HelmholtzMachine.load(args.model)
     data = read(args.data, args.split, machine.binarize if args.binarize is None else args.binarize)
-    values = machine.score_samples(data, method=args.method, n_particles=args.particles, random_state=args.seed)
+    values = machine.score_samples(
+        data, method=args.method, n_particles=args.particles, random_state=args.seed, n_steps=args.steps
+    )
+    estimate = how(machine, args.method, args.particles) + (f", T = {args.steps:,}" if args.method == "ais" else "")
     if args.output is not None:
         np.save(args.output, values)
     print(f"rows                         {len(data):9,}")
-    print(f"log p(x), nats               {mean(values)}  ({how(machine, args.method, args.particles)})")
+    print(f"log p(x), nats               {mean(values)}  ({estimate})")
     print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}")
     return 0
 
