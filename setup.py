@@ -35,6 +35,7 @@ MODULES = [
     extension("_learning"),
     extension("_core"),
     extension("_likelihood"),
+    extension("_annealing"),
 ]
 
 setup(ext_modules=cythonize(MODULES))

@@ -182,8 +182,8 @@ def growth(n_rounds):
     rows, details = [], {}
     for name, first, work_of in (
         ("rows of 784-200", 6000, lambda n: Work((784, 200), n)),
-        ("visible units of D-200, 6,000 rows", 400, lambda n: Work((n, 200), 6000)),
-        ("hidden units of 784-H, 12,000 rows", 40, lambda n: Work((784, n), 12_000)),
+        ("visible units of D-200, 20,000 rows", 400, lambda n: Work((n, 200), 20_000)),
+        ("hidden units of 784-H, 60,000 rows", 40, lambda n: Work((784, n), 60_000)),
     ):
         sizes = [round(first * factor) for factor in DECADE]
         measured = alternate({f"{n:,}": (CORE, work_of(n)) for n in sizes}, n_rounds)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pickle
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from wakesleep import Bits, HelmholtzMachine, datasets
@@ -64,3 +66,25 @@ def random_rows(n_rows: int, n_features: int, seed: int = 0) -> Bits:
 def every_row(n_features: int) -> Bits:
     """All 2^D rows."""
     return Bits.from_dense(np.arange(1 << n_features)[:, None] >> np.arange(n_features) & 1)
+
+
+def through_a_file(machine: HelmholtzMachine, path: Path) -> HelmholtzMachine:
+    """The machine, saved and loaded."""
+    machine.save(path)
+    return HelmholtzMachine.load(path)
+
+
+class Stopped(Exception):  # noqa: N818 (as StopIteration, it is no fault)
+    """What a callback of these tests raises."""
+
+
+def stopped(machine: HelmholtzMachine, X: Bits, n_steps: int, **how: Any) -> HelmholtzMachine:
+    """Fit, and be stopped by a callback after so many steps."""
+
+    def stop(entry: dict[str, Any]) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        machine.fit(X, callbacks=[(stop, n_steps)], **how)
+    assert machine.step_ == n_steps
+    return machine

@@ -29,6 +29,10 @@ VERBS = {
         "position": np.zeros(3, np.int64), "step": 0, "seed": 1, "batch_size": 2, "rates": np.full((1, 2), 0.1),
         "rule": Rule(), "optimizer": Optimizer("momentum"),
     },
+    "binarize": {
+        "values": np.zeros((4, 3), np.float32), "one": 1, "words": np.zeros((4, 1), np.uint64), "seed": 1,
+        "keys": np.zeros(4, np.uint64),
+    },
     "epoch_order": {"seed": 1, "epoch": 0, "n_rows": 5},
     "propagate": {
         "values": np.zeros((2, 3), np.float32), "weights": np.zeros((3, 4), np.float32),
@@ -76,7 +80,14 @@ REFUSED = {
         ("rates", np.full((1, 3), 0.1)), ("rates", np.full(2, 0.1)), ("rates", [(0.1, 0.1)]), ("data", None),
         ("moments", np.zeros((0, N), np.float32)), ("moments", np.zeros((2, N), np.float32)),
         ("moments", np.zeros((1, N + 1), np.float32)), ("moments", np.zeros((1, N))), ("moments", None),
+        ("chosen", np.array([0, 4])), ("chosen", np.array([-1, 2])), ("chosen", np.array([[1]])), ("chosen", [0, 1]),
+        ("chosen", np.array([1, 2], np.int32)),
         ("clock", np.zeros((1, 3, 6))), ("clock", np.zeros((1, 4, 6), np.float32)), ("clock", [0.0]),
+    ],
+    "binarize": [
+        ("values", np.zeros((4, 3))), ("values", np.zeros(12, np.float32)), ("values", [[0.0]]), ("values", None),
+        ("one", 0), ("one", 2), ("words", np.zeros((4, 2), np.uint64)), ("words", np.zeros((3, 1), np.uint64)),
+        ("words", np.zeros((4, 1), np.int64)), ("keys", np.zeros(3, np.uint64)), ("keys", np.zeros(4)),
     ],
     "epoch_order": [("first", -1), ("first", 6), ("count", 6), ("count", -1)],
     "propagate": [
@@ -123,6 +134,8 @@ def test_rules_and_optimizers_that_cannot_be_followed_are_refused(argument, name
 
 
 def test_no_rows_to_train_on_are_refused():
+    with pytest.raises(ValueError, match=r"position: .* 0 rows"):
+        _core.train(**VERBS["train"], chosen=np.zeros(0, np.int64))
     with pytest.raises(ValueError, match=r"position: .* 0 rows"):
         _core.train(**{**VERBS["train"], "data": np.zeros((0, 1), np.uint64)})
 

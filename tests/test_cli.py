@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wakesleep import Bits, HelmholtzMachine, cli, datasets, monitor
+from wakesleep import Bits, HelmholtzMachine, datasets, monitor, training_command
 from wakesleep.cli import main
 
 QUICK = ["--epochs", "2"]
@@ -109,7 +109,7 @@ def test_training_on_a_split_measures_on_the_other(capsys):
 
 
 def test_of_many_held_out_rows_the_report_takes_some(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "FINAL_ROWS", 50)
+    monkeypatch.setattr(training_command, "FINAL_ROWS", 50)
     assert main(["train", *QUICK]) == 0
     assert "(K = 1,000, 50 rows)" in capsys.readouterr().out
 
@@ -122,7 +122,7 @@ def test_held_out_rows_are_not_trained_on(monkeypatch, capsys):
     )
     np.save("rows.npy", (np.arange(100)[:, None] >> np.arange(7) & 1).astype(np.uint8))  # all different
     main(["train", "rows.npy", "--held-out", "0.3", *QUICK])
-    rows = [set(map(tuple, bits.to_dense().tolist())) for bits in (seen["X"], seen["validation"])]
+    rows = [set(map(tuple, bits[:].to_dense().tolist())) for bits in (seen["X"], seen["validation"])]
     assert [len(part) for part in rows] == [70, 30]
     assert not rows[0] & rows[1]
 
@@ -235,6 +235,15 @@ def test_score_calls_the_elbo_by_its_name(model, capsys):
     assert "log p(x)" not in out
 
 
+def test_score_by_annealing(model, capsys):
+    np.save("few.npy", datasets.load_digits().to_dense()[:9])
+    assert main(["score", model, "few.npy", "--method", "ais", "--particles", "3", "--steps", "4"]) == 0
+    out = capsys.readouterr().out
+    machine = HelmholtzMachine.load(model)
+    value = machine.score(datasets.load_digits()[:9], method="ais", n_particles=3, n_steps=4)
+    assert re.search(rf"log p\(x\), nats +{value:.3f} \+- \d+\.\d+  \(K = 3, T = 4\)", out)
+
+
 def test_info_tells_what_a_file_holds_and_what_runs_here(model, capsys):
     assert main(["info", model]) == 0
     assert re.search(r"levels +64-32-16\n", capsys.readouterr().out)
@@ -263,6 +272,7 @@ def test_info_tells_what_a_file_holds_and_what_runs_here(model, capsys):
         (["score", "model.npz", "wrong.csv"], "X has 3 features, but HelmholtzMachine is expecting 64"),
         (["sample", "model.npz", "-o", "f.txt"], "--output: want a .npy or .bits file"),
         (["sample", "model.npz", "-n", "-1"], "n_samples: want a whole number from 0"),
+        (["score", "model.npz", "--method", "ais", "--steps", "0"], "n_steps: want a whole number from 1"),
         (["score", "model.npz", "--method", "exact"], "at most 24 hidden units, this machine has 48"),
     ],
 )

@@ -69,6 +69,26 @@ def test_random_words_equal_the_twin(cpu_level, seed, stream, first, n_samples, 
     assert_same(lambda m: [m.random_words(seed, stream, n_samples, n_units, first)])
 
 
+@given(seed=SEEDS, first=st.integers(0, (1 << 64) - 40), n_rows=st.integers(0, 35), n_units=SIZES,
+       one=st.integers(1, 255), whole=st.booleans(), keyed=st.booleans())  # fmt: skip
+@example(seed=1, first=(1 << 34) - 2, n_rows=35, n_units=65, one=255, whole=True, keyed=False)
+@example(seed=1, first=0, n_rows=17, n_units=64, one=255, whole=False, keyed=True)
+def test_probabilities_are_drawn_as_the_twin_draws_them(cpu_level, seed, first, n_rows, n_units, one, whole, keyed):
+    rng = np.random.default_rng(0)
+    if whole:
+        values = rng.integers(0, one, (n_rows, n_units), np.uint8, endpoint=True)
+    else:
+        one, values = 1, rng.choice(np.float32([0, 2.0**-40, 0.3, 0.5, 1 - 2.0**-24, 1]), (n_rows, n_units))
+    keys = rng.integers(0, 2**64, n_rows, np.uint64) if keyed else None
+
+    def drawn(module):
+        words = np.full((n_rows, (n_units + 63) // 64), 12345, np.uint64)
+        module.binarize(values, one, words, seed, first, keys)
+        return [words]
+
+    assert_same(drawn)
+
+
 def test_uniform_numbers_are_inside_zero_and_one():
     ends = _reference.uniform(np.array([0, (1 << 23) - 1], np.uint32))
     assert ends.tolist() == [2.0**-24, 1 - 2.0**-24]

@@ -75,6 +75,8 @@ def refuses(machine, name, data, error, fault):
 @takes_x
 @pytest.mark.parametrize("wrong", NO_DATA.values(), ids=NO_DATA.keys())
 def test_what_is_no_matrix_of_numbers_is_refused(fitted, name, wrong):
+    if name == "validation" and wrong is NO_DATA["a number"]:
+        wrong = 5, ValueError, "want a share of the rows between 0 and 1, got 5"
     refuses(fitted, name, *wrong)
 
 
@@ -163,7 +165,7 @@ NO_PARAMETERS = {
     ],
     "rule": ["sleep-wake", "Wake-Sleep", "", None, 5, ["wake-sleep"], b"wake-sleep"],
     "n_particles": [0, *NO_COUNT],
-    "sleep_weight": [-0.1, 1.1, 0, np.nan, "1", True, [0.5], 1j],
+    "sleep_weight": [-0.1, 1.1, 0, np.nan, "1", True, [0.5], 1j, (1, 0), (0, 1), (1, 1.1), (1, 1, 1), (1, "1"), "1,1"],
     "sleep_steps": [0, None, *NO_COUNT],
     "gamma": [-0.1, 1.1, np.nan, None, "1", True],
     "baseline": ["mean", "", None, 0, ["geometric"]],
@@ -171,10 +173,12 @@ NO_PARAMETERS = {
     "clip_norm": [0, -1, np.inf, np.nan, "1", True, [1.0]],
     "optimizer": ["adam?", "", None, 5, ("sgd",)],
     "learning_rate": [*NO_RATE, (True, 0.1), np.array(["a"]), {0.1, 0.2}],
+    "schedule": ["", "exponential", "decay", "linear:final=2", "cosine:5", None, 0.9, ("decay", 0.9)],
     "batch_size": [0, None, *NO_COUNT],
     "n_iter": [None, *NO_COUNT],
+    "patience": [0, *NO_COUNT],
     "initial_biases": ["mean", "", None, 0, ["data"]],
-    "binarize": [np.nan, np.inf, "0.5", True, [0.5], 1j, 10**400],
+    "binarize": [np.nan, np.inf, "0.5", "samples", True, [0.5], 1j, 10**400],
     "n_threads": [0, *NO_COUNT],
     "verbose": [None, *(value for value in NO_COUNT if value is not True)],
     "random_state": [-1, 2**64, 1.0, True, "7", [7], np.random, np.random.PCG64(0), np.nan],

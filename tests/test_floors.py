@@ -11,16 +11,17 @@ import wakesleep
 # Lowest floor first; rooms of a floor know nothing of each other; a folder is one room, and so are modules joined by +.
 FLOORS = [
     "elementary",
-    "parameters rules optimizers checkpoint drawing plotting",
+    "parameters rules optimizers schedules processors checkpoint drawing plotting",
     "_panels+_order+_layers+_border+_verbs+_credits+_climbing+_phases+_learning+_core",
-    "_reference+_reference_learning+_reference_measures _likelihood",
-    "bits+_packing+_bits_file",
+    "_reference+_reference_learning+_reference_measures+_reference_annealing _likelihood+_annealing",
+    "bits+_packing+_bits_file+probabilities+rows",
     "state hyperparameters",
     "datasets likelihood training",
     "estimator monitor configuration",
+    "learner",
     "machine",
     "__init__",
-    "cli+__main__ sklearn",
+    "cli+__main__+commands+training_command sklearn",
 ]
 PLACE = {
     module: (number, room)

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from machines import DIGITS, ROWS, everything, learned, measured, random_machine, random_rows, small
+from machines import DIGITS, ROWS, everything, learned, measured, random_machine, random_rows, small, through_a_file
 
 from wakesleep import HelmholtzMachine, checkpoint, monitor, training
 
@@ -12,11 +12,6 @@ from wakesleep import HelmholtzMachine, checkpoint, monitor, training
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "machine.npz"
-
-
-def through_a_file(machine, path):
-    machine.save(path)
-    return HelmholtzMachine.load(path)
 
 
 # ---- what goes in comes out ----
@@ -93,6 +88,26 @@ def test_what_load_would_refuse_is_not_saved(path, params):
     with pytest.raises(ValueError, match=f"^{name}: want"):
         machine.set_params(**params).save(path)
     assert path.read_bytes() == before
+
+
+def test_arguments_newer_than_the_file_take_their_defaults(path):
+    machine = small(patience=None, gamma=0.5, schedule="linear").fit(ROWS)
+    machine.save(path)
+    arrays, manifest = checkpoint.load(path)
+    del manifest["params"]["gamma"], manifest["params"]["schedule"]
+    checkpoint.save(path, arrays, manifest)
+    loaded = HelmholtzMachine.load(path)
+    assert loaded.get_params() == machine.get_params() | {"gamma": 1.0, "schedule": "constant"}
+    assert learned(loaded) == learned(machine)
+
+
+def test_arguments_that_there_are_not_are_refused(path):
+    small().fit(ROWS).save(path)
+    arrays, manifest = checkpoint.load(path)
+    manifest["params"]["temperature"] = 1.0
+    checkpoint.save(path, arrays, manifest)
+    with pytest.raises(checkpoint.CheckpointError, match=r"params: want .* got also \['temperature'\]"):
+        HelmholtzMachine.load(path)
 
 
 def test_a_subclass_loads_as_itself(path):

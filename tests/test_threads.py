@@ -35,6 +35,21 @@ def test_any_number_of_threads_learns_the_bits_of_the_twin(cpu_level):
     assert not same_bits(learned(2, seed=2), alone)
 
 
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_chosen_rows_are_learned_as_a_copy_of_them_is(n_threads):
+    chosen = np.arange(3, 80, 7)[::-1].copy()
+
+    def rows_learned(module, data, **how):
+        parameters, position = random_parameters(SIZES, scale=0.1), np.zeros(3, np.int64)
+        train(module, parameters, SIZES, METHODS, data, position, 1, 4, 7, (0.1, 0.2), n_threads=n_threads, **how)
+        return parameters
+
+    copied = rows_learned(_core, DATA[chosen])
+    assert same_bits(rows_learned(_core, DATA, chosen=chosen), copied)
+    assert same_bits(rows_learned(twin, DATA, chosen=chosen), copied)
+    assert not same_bits(rows_learned(_core, DATA[:11]), copied)
+
+
 @pytest.mark.parametrize("optimizer", [*map(Optimizer, OPTIMIZERS), Optimizer("adam", 0.1, 0.1)], ids=str)
 @pytest.mark.parametrize("name", RULES)
 def test_any_number_of_threads_learns_the_bits_of_the_twin_by_every_rule(cpu_level, name, optimizer):

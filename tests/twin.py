@@ -7,9 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
-from wakesleep import _reference, _reference_learning, _reference_measures
+from wakesleep import _reference, _reference_annealing, _reference_learning, _reference_measures
 
-PARTS = _reference, _reference_learning, _reference_measures  # each imports from those before it
+PARTS = _reference, _reference_learning, _reference_measures, _reference_annealing  # each imports from those before it
 SOURCES = {part.__name__: Path(str(part.__file__)).read_text(encoding="utf-8") for part in PARTS}
 
 

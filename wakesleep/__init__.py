@@ -25,9 +25,12 @@ from wakesleep.checkpoint import CheckpointError
 from wakesleep.configuration import show_config
 from wakesleep.estimator import NotFittedError
 from wakesleep.machine import HelmholtzMachine
+from wakesleep.monitor import SampleSizeWarning
+from wakesleep.probabilities import Probabilities
 from wakesleep.training import DivergenceError
 
 __version__ = _version("wakesleep")
 __all__ = [
-    "Bits", "CheckpointError", "DivergenceError", "HelmholtzMachine", "NotFittedError", "datasets", "show_config",
+    "Bits", "CheckpointError", "DivergenceError", "HelmholtzMachine", "NotFittedError", "Probabilities",
+    "SampleSizeWarning", "datasets", "show_config",
 ]  # fmt: skip

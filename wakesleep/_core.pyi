@@ -19,12 +19,21 @@ SLEEP: Final[int]
 IMPORTANCE: Final[int]
 FANTASY: Final[int]
 DATASETS: Final[int]
+BINARIZE: Final[int]
 
 __test__: dict[str, str]  # put there by Cython
 
 def random_words(
     seed: int, stream: int, n_samples: int, n_units: int, first_sample: int = 0
 ) -> NDArray[np.uint32]: ...
+def binarize(
+    values: NDArray[np.uint8] | NDArray[np.float32],
+    one: int,
+    words: NDArray[np.uint64],
+    seed: int,
+    first_sample: int = 0,
+    keys: NDArray[np.uint64] | None = None,
+) -> None: ...
 def epoch_order(
     seed: int, epoch: int, n_rows: int, first: int = 0, count: int | None = None
 ) -> NDArray[np.int64]: ...

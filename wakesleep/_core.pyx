@@ -8,14 +8,14 @@ those of docs/MATH.md.
 
 import numpy as np
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from wakesleep cimport _verbs
 from wakesleep._order cimport Order, make_order, row_at
 from wakesleep._panels cimport (
-    BLOCK, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, GOAL, PANEL,
-    Batch, Machine, Packed, Source, Unfolded, fold, kernels,
+    BLOCK, C_BINARIZE, C_DATASETS, C_FANTASY, C_IMPORTANCE, C_INIT, C_ORDER, C_SLEEP, C_TABLES, C_WAKE, C_WALK, GOAL,
+    PANEL, Batch, Machine, Packed, Source, Unfolded, fold, kernels,
 )
 from wakesleep._verbs cimport teach_p, teach_q, weigh
 
@@ -24,7 +24,7 @@ from wakesleep._border import check_array, check_bits, check_flat, check_machine
 
 WALK, TABLES = C_WALK, C_TABLES
 INIT, ORDER, WAKE, SLEEP = C_INIT, C_ORDER, C_WAKE, C_SLEEP
-IMPORTANCE, FANTASY, DATASETS = C_IMPORTANCE, C_FANTASY, C_DATASETS
+IMPORTANCE, FANTASY, DATASETS, BINARIZE = C_IMPORTANCE, C_FANTASY, C_DATASETS, C_BINARIZE
 STAGES, train = _learning.STAGES, _learning.train
 
 
@@ -44,6 +44,64 @@ def random_words(uint64_t seed, uint32_t stream, Py_ssize_t n_samples, Py_ssize_
     if n_samples and n_units:
         kernels().random_words(&source, n_samples, n_units, &out[0, 0])
     return words
+
+
+def binarize(values, uint64_t one, words, uint64_t seed, uint64_t first_sample=0, keys=None):
+    """words[r, u] = [word · one < values[r, u] · 2³²]: bits that are 1 with probability values / one      (eq. 9b)
+
+    values : (B, D), uint8 from 0 to one, or float32 from 0 to 1, with one = 1.  words : (B, ⌈D/64⌉), overwritten.
+    Row r is sample first_sample + r; but with keys, (B,), sample first_sample of its own key instead of the seed.
+    """
+    cdef bint whole = isinstance(values, np.ndarray) and values.dtype == np.uint8
+    check_array("values", values, np.uint8 if whole else np.float32, (None, None))
+    cdef Py_ssize_t n_rows = values.shape[0], n_units = values.shape[1], n_words = (n_units + 63) // 64
+    if not 1 <= one <= (255 if whole else 1):
+        raise ValueError(f"one: want 1, or with uint8 at most 255, got {one}")
+    check_array("words", words, np.uint64, (n_rows, n_words))
+    if keys is not None:
+        check_array("keys", keys, np.uint64, (n_rows,))
+    if not n_rows or not n_units:
+        return
+    cdef Py_ssize_t row, i, unit, n, together = 1 if keys is not None else 16
+    drawn = np.empty((together, n_units), np.uint32)
+    cells = np.zeros(64 * n_words, np.uint8)  # those beyond the last unit stay 0
+    cdef const uint8_t[:, ::1] bytes_
+    cdef const float[:, ::1] floats
+    cdef const uint64_t[::1] own
+    cdef uint32_t[:, ::1] word = drawn
+    cdef uint8_t[::1] on = cells
+    cdef uint64_t[:, ::1] out = words
+    cdef uint64_t eight, packed
+    cdef Source source = Source(seed, C_BINARIZE, first_sample)
+    cdef double scale = one     # all products are exact
+    if whole:
+        bytes_ = values
+    else:
+        floats = values
+    if keys is not None:
+        own = keys
+    with nogil:
+        for row in range(n_rows):
+            i = row % together
+            if i == 0:
+                n = min(together, n_rows - row)
+                if together == 1:
+                    source.seed = own[row]
+                else:
+                    source.first_sample = <uint64_t>row + first_sample
+                kernels().random_words(&source, n, n_units, &word[0, 0])
+            if whole:
+                for unit in range(n_units):
+                    on[unit] = <double>word[i, unit] * scale < <double>bytes_[row, unit] * 4294967296.0
+            else:
+                for unit in range(n_units):
+                    on[unit] = <double>word[i, unit] < <double>floats[row, unit] * 4294967296.0
+            for unit in range(n_words):
+                packed = 0
+                for n in range(8):
+                    memcpy(&eight, &on[64 * unit + 8 * n], 8)
+                    packed |= ((eight * <uint64_t>0x0102040810204080) >> 56) << (8 * n)
+                out[row, unit] = packed
 
 
 def epoch_order(uint64_t seed, uint64_t epoch, Py_ssize_t n_rows, Py_ssize_t first=0, count=None):

@@ -30,4 +30,5 @@ def train(
     n_threads: int = 1,
     clock: NDArray[np.float64] | None = None,
     precision: str = "float32",
+    chosen: NDArray[np.int64] | None = None,
 ) -> None: ...

@@ -42,6 +42,7 @@ cdef struct Training:
     Py_ssize_t n_parameters
     int n_moments
     const uint64_t *data
+    const int64_t *chosen   # or NULL; rows of the data, of which n_rows are meant
     Py_ssize_t n_rows
     uint64_t seed
     Py_ssize_t batch_size
@@ -120,7 +121,7 @@ cdef void train_batches(void *training, int me) noexcept nogil:
     cdef Step now
     cdef int64_t epoch = t.position[0], row = t.position[1], seen = t.position[2]
     cdef Py_ssize_t words = (m.levels[0].n_units + 63) // 64
-    cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words)
+    cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
     cdef Py_ssize_t step, count = min(t.batch_size, t.n_rows - row)
     cdef int again, sleep_steps = t.sleep_steps if job.sleep_weight > 0 else 1
     cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
@@ -152,7 +153,7 @@ cdef void train_batches(void *training, int me) noexcept nogil:
         row, seen = row + count, seen + count
         if row == t.n_rows:
             epoch, row = epoch + 1, 0
-            order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words)
+            order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
         count = min(t.batch_size, t.n_rows - row)
         if step + 1 < t.n_batches:  # the next rows, while this step's are still in use elsewhere
             gather(t, me, &order, row, count, &t.awake[(step + 1) & 1])
@@ -196,7 +197,7 @@ def check_optimizer(optimizer, moments, n_parameters):
 
 
 def train(parameters, moments, sizes, methods, data, position, uint64_t step, uint64_t seed, Py_ssize_t batch_size,
-          rates, rule, optimizer, Py_ssize_t n_threads=1, clock=None, precision="float32"):
+          rates, rule, optimizer, Py_ssize_t n_threads=1, clock=None, precision="float32", chosen=None):
     """Learn from the next minibatches, in place: one for each row of `rates`.
 
     moments : (0, 1 or 2, n_parameters), what the optimizer keeps, in the layout of the parameters; moved along.
@@ -206,6 +207,7 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     The result does not depend on the number of threads, which is also the most that are used: small steps
     are not shared. Bits beyond the last unit are ignored. What a callable raises is raised; then, nothing
     has been learned.
+    chosen : (n,) int64, the rows of data that are trained on, where these are not all.
     clock : (threads, layers + 1, N_STAGES), to which the seconds of each stage of each layer are added.
     precision : "float32", or "bf16x2" for sums of tables by matrix tiles, from rows that are split into two halves of
     bfloat16: faster, but not the same bits as on other processors, nor as the twin's.
@@ -219,7 +221,13 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     check_optimizer(optimizer, moments, len(parameters))
     cdef const uint64_t[:, ::1] rows = data
     cdef const double[:, ::1] all_rates = rates
+    cdef const int64_t[::1] indices = None
     cdef Py_ssize_t words = rows.shape[1], n_rows = rows.shape[0]
+    if chosen is not None:
+        check_array("chosen", chosen, np.int64, (None,))
+        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < n_rows:
+            raise ValueError(f"chosen: want rows of 0 to {n_rows - 1}, got {chosen.min()} to {chosen.max()}")
+        indices, n_rows = chosen, len(chosen)
     for name, value in (("batch_size", batch_size), ("n_threads", n_threads)):
         if value < 1:
             raise ValueError(f"{name}: want 1 or more, got {value}")
@@ -247,6 +255,7 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     training.n_parameters = len(parameters)
     training.moments = &kept[0, 0] if len(moments) else NULL
     training.data = &rows[0, 0] if words else NULL
+    training.chosen = &indices[0] if chosen is not None else NULL
     training.n_rows, training.seed, training.number = n_rows, seed, step
     training.batch_size, training.n_batches, training.rates = batch_size, len(rates), &all_rates[0, 0]
     training.position[0], training.position[1], training.position[2] = position[0], position[1], position[2]

@@ -1,6 +1,6 @@
 """The order of an epoch: a keyed permutation in constant memory      (eq. 10)"""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from wakesleep._panels cimport C_ORDER, Kernels, Source, fetch
 
@@ -21,6 +21,7 @@ cdef struct Order:  # the keyed permutation of one epoch      (eq. 10)
     uint64_t left_mask
     uint64_t right_mask
     uint32_t[16] keys
+    const int64_t *chosen       # or NULL; rows of the data, of which n_rows are meant
     const uint64_t *data        # or NULL, and words in a row of it
     Py_ssize_t words
     uint64_t first_ahead
@@ -28,13 +29,14 @@ cdef struct Order:  # the keyed permutation of one epoch      (eq. 10)
 
 
 cdef inline Order make_order(const Kernels *these, uint64_t seed, uint64_t epoch, uint64_t n_rows,
-                             const uint64_t *data=NULL, Py_ssize_t words=0) noexcept nogil:
+                             const uint64_t *data=NULL, Py_ssize_t words=0,
+                             const int64_t *chosen=NULL) noexcept nogil:
     cdef Order order
     cdef Source source = Source(seed, C_ORDER, 8 * epoch)
     cdef int width = 6
     while width < 64 and (<uint64_t>1 << width) < n_rows:
         width += 1
-    order.n_rows, order.data, order.words = n_rows, data, words
+    order.n_rows, order.chosen, order.data, order.words = n_rows, chosen, data, words
     order.right = width // 2
     order.left_mask = (<uint64_t>1 << (width - order.right)) - 1
     order.right_mask = (<uint64_t>1 << order.right) - 1
@@ -62,5 +64,7 @@ cdef inline Py_ssize_t row_at(Order *order, uint64_t index) noexcept nogil:
         order.first_ahead = index
         for i in range(AHEAD):
             order.ahead[i] = encrypted(order, index + i) if index + i < order.n_rows else 0
+            if order.chosen != NULL:
+                order.ahead[i] = order.chosen[order.ahead[i]]
             fetch(order.data + order.ahead[i] * order.words, order.words * sizeof(uint64_t))
     return order.ahead[index - order.first_ahead]

@@ -80,8 +80,8 @@ def pack(matrix: Any, threshold: float | None, name: str) -> NDArray[np.uint64]:
     words = np.zeros((n_rows, words_of(n_features)), WORD)
     packed = words.view(np.uint8)[:, : (n_features + 7) // 8]
     for rows in row_blocks(n_rows, n_features * matrix.dtype.itemsize):
-        block = matrix[rows].toarray() if hasattr(matrix, "tocsr") else matrix[rows]
-        packed[rows] = np.packbits(_ones(block, threshold, name, rows.start), axis=1, bitorder="little")
+        ones = _ones(dense(matrix, rows), threshold, name, rows.start)
+        packed[rows] = np.packbits(ones, axis=1, bitorder="little")
     return words
 
 
@@ -89,8 +89,8 @@ def repack(packed: NDArray[np.uint8], n_features: int, bitorder: Literal["little
     """Rows of packed bytes (N, ⌈D/8⌉), in either order of bits, as words."""
     words = np.zeros((len(packed), words_of(n_features)), WORD)
     for rows in row_blocks(len(packed), n_features):
-        dense = np.unpackbits(packed[rows], axis=1, count=n_features, bitorder=bitorder)
-        words.view(np.uint8)[rows, : packed.shape[1]] = np.packbits(dense, axis=1, bitorder="little")
+        cells = np.unpackbits(packed[rows], axis=1, count=n_features, bitorder=bitorder)
+        words.view(np.uint8)[rows, : packed.shape[1]] = np.packbits(cells, axis=1, bitorder="little")
     return words
 
 
@@ -99,21 +99,36 @@ def unpack(words: NDArray[np.uint64], n_features: int) -> NDArray[np.uint8]:
     return np.unpackbits(words.view(np.uint8), axis=-1, count=n_features, bitorder="little")
 
 
+def dense(matrix: Any, rows: slice) -> NDArray[Any]:
+    """Rows of what `as_matrix` returns, as an ordinary array."""
+    return np.asarray(matrix[rows].toarray() if hasattr(matrix, "tocsr") else matrix[rows])
+
+
+def as_floats(block: NDArray[Any], name: str) -> NDArray[np.float64]:
+    """Objects as float64."""
+    try:
+        return block.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: want numbers, got objects that do not convert to float ({error})") from error
+
+
+def refuse_cell(block: NDArray[Any], wrong: NDArray[np.bool_], fault: str, name: str, first_row: int) -> NoReturn:
+    """Name the first wrong cell of a block of rows, of which the first is number first_row of the matrix."""
+    row, column = (int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))
+    raise ValueError(f"{name} {fault.format(block[row, column])} at row {first_row + row}, column {column}")
+
+
 def _ones(block: NDArray[Any], threshold: float | None, name: str, first_row: int) -> NDArray[np.bool_]:
     """Where a block, whose first row is number first_row of the matrix, holds a one."""
 
     def refuse(wrong: NDArray[np.bool_], fault: str) -> NoReturn:
-        row, column = (int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))
-        raise ValueError(f"{name} {fault.format(block[row, column])} at row {first_row + row}, column {column}")
+        refuse_cell(block, wrong, fault, name, first_row)
 
     if block.dtype.kind == "b":
         block = block.view(np.uint8)
     elif block.dtype.kind == "O":
-        try:
-            block = block.astype(np.float64)
-        except (TypeError, ValueError, OverflowError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{name}: want numbers, got objects that do not convert to float ({error})") from error
+        block = as_floats(block, name)
     if block.dtype.kind == "f" and not np.isfinite(block).all():
         wrong = ~np.isfinite(block)
         refuse(wrong, "contains NaN" if np.isnan(block[wrong][0]) else "contains infinity")

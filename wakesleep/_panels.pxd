@@ -16,6 +16,8 @@ cdef extern from "_kernels/kernels.h" nogil:
         C_IMPORTANCE "IMPORTANCE"
         C_FANTASY "FANTASY"
         C_DATASETS "DATASETS"
+        C_BINARIZE "BINARIZE"
+        C_ANNEALING "ANNEALING"
 
     ctypedef struct Packed:
         uint32_t *words

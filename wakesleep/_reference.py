@@ -1,6 +1,7 @@
 """The whole algorithm in plain NumPy: the twin of `_core`.
 
-`_reference_learning` is the twin of `_core.train`, `_reference_measures` that of `_likelihood`.
+`_reference_learning` is the twin of `_core.train`, `_reference_measures` that of `_likelihood`,
+and `_reference_annealing` that of `_annealing`.
 
 The functions, their names and their arguments are those of the compiled module. With float32
 parameters every operation is the compiled one, in the compiled order, and the results agree in
@@ -26,7 +27,7 @@ Words = NDArray[np.uint64]
 
 WALK, TABLES = 0, 1
 CHUNK = 256  # rows of a walk that are added to the sum together
-INIT, ORDER, WAKE, SLEEP, IMPORTANCE, FANTASY, DATASETS = (phase << 24 for phase in range(7))
+INIT, ORDER, WAKE, SLEEP, IMPORTANCE, FANTASY, DATASETS, BINARIZE, ANNEALING = (phase << 24 for phase in range(9))
 REST = 1 << 23  # added to a stream: that of the bits which seldom decide
 
 
@@ -82,6 +83,22 @@ def random_bits(seed: int, stream: int, n_samples: int, n_units: int, first_samp
 def uniform(bits: NDArray[np.uint32], dtype: Any = np.float32) -> Floats:
     """u = (bits + ½) · 2⁻²³, exact in float32 and never 0 or 1      (eq. 9)"""
     return np.asarray(bits.astype(dtype) * dtype(2.0**-23) + dtype(2.0**-24))
+
+
+def binarize(
+    values: NDArray[Any], one: int, words: Words, seed: int, first_sample: int = 0, keys: Words | None = None
+) -> None:
+    """words[r, u] = [word · one < values[r, u] · 2³²]: bits that are 1 with probability values / one      (eq. 9b)"""
+    n_rows, n_units = values.shape
+    if keys is None:
+        drawn = random_words(seed, BINARIZE, n_rows, n_units, first_sample)
+    else:
+        rows = [random_words(int(key), BINARIZE, 1, n_units, first_sample) for key in keys]
+        drawn = np.concatenate([np.empty((0, n_units), np.uint32), *rows])
+    if values.dtype == np.uint8:
+        words[:] = pack(drawn * np.uint64(one) < values.astype(np.uint64) << np.uint64(32))
+    else:
+        words[:] = pack(drawn < values * 2.0**32)
 
 
 def epoch_order(seed: int, epoch: int, n_rows: int, first: int = 0, count: int | None = None) -> NDArray[np.int64]:

@@ -41,14 +41,16 @@ Example = tuple[Layer, NDArray[np.bool_], NDArray[np.bool_], int]  # layer, sour
 def train(
     parameters: Floats, moments: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words,
     position: NDArray[np.int64], step: int, seed: int, batch_size: int, rates: Doubles, rule: Rule,
-    optimizer: Optimizer, n_threads: int = 1,
+    optimizer: Optimizer, n_threads: int = 1, chosen: NDArray[np.int64] | None = None,
 ) -> None:  # fmt: skip
     """Learn from the next minibatches, in place: one for each row of `rates`, which holds the rates of p and of q.
 
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     moments : (0, 1 or 2, ...), what the optimizer keeps, in the layout of the parameters; moved along.
     step : minibatches since training began. The rates are per mean gradient.
+    chosen : (n,) int64, the rows of data that are trained on, where these are not all.
     """
+    data = data if chosen is None else data[chosen]
     if len(rates):
         parameters += 0  # no −0: so a row that nothing is added to may be left alone
     p = Parameters(sizes, parameters)

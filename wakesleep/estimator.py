@@ -15,6 +15,9 @@ from wakesleep import checkpoint, hyperparameters
 from wakesleep.parameters import Layer
 from wakesleep.state import State, restored
 
+MANIFEST = {"package_version", "params", "state", "aside", "history"}
+ASIDE = "aside."  # what begins the names of the second state's arrays in a file
+
 
 class NotFittedError(ValueError, AttributeError):
     """The machine has no parameters yet: call `fit` first."""
@@ -23,7 +26,8 @@ class NotFittedError(ValueError, AttributeError):
 class Estimator:
     """Constructor arguments by name, and fitted attributes that look into the training's `State`."""
 
-    _state: State
+    _state: State  # whose parameters are in use
+    _aside: State | None = None  # with patience: the best one while training goes on, the last one afterwards
     rule: Any
     history_: list[dict[str, Any]]
 
@@ -93,12 +97,29 @@ class Estimator:
     @property
     def n_iter_(self) -> int:
         """Epochs done."""
-        return self._fitted_state().epoch
+        self._check_fitted()
+        return self._frontier.epoch
 
     @property
     def step_(self) -> int:
         """Minibatches done."""
-        return self._fitted_state().step
+        self._check_fitted()
+        return self._frontier.step
+
+    @property
+    def best_epoch_(self) -> int:
+        """The epoch whose parameters these are."""
+        return self._fitted_state().epoch
+
+    @property
+    def _frontier(self) -> State:
+        """Where training stands."""
+        return self._state if self._aside is None or self._aside.step < self._state.step else self._aside
+
+    @property
+    def _best(self) -> State | None:
+        """The state of the best epoch so far, if it was kept."""
+        return self._state if self._aside is not None and self._frontier is self._aside else self._aside
 
     # ---- keeping it ----
 
@@ -123,13 +144,17 @@ class Estimator:
             params["random_state"] = self._state.seed
         manifest = {
             "package_version": version("wakesleep"), "params": params,
-            "state": self._state.manifest(), "history": self.history_,
+            "state": self._state.manifest(), "history": self.history_, "aside": None,
         }  # fmt: skip
-        checkpoint.save(path, self._state.arrays(), manifest)
+        arrays = self._state.arrays()
+        if self._aside is not None:
+            manifest["aside"] = self._aside.manifest()
+            arrays |= {f"{ASIDE}{name}": array for name, array in self._aside.arrays().items()}
+        checkpoint.save(path, arrays, manifest)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a machine that `save` wrote.
+        """Read a machine that `save` wrote; arguments that are newer than the file take their defaults.
 
         Raises
         ------
@@ -140,14 +165,21 @@ class Estimator:
         """
         arrays, manifest = checkpoint.load(path)
         try:
-            if set(manifest) != {"package_version", "params", "state", "history"}:
-                raise ValueError(f"want package_version, params, state and history, got {sorted(manifest)!r:.200}")
-            if not set(manifest["params"]) <= set(cls().get_params()):  # older versions had fewer
-                raise ValueError(f"params: want those of this version, got {sorted(manifest['params'])!r:.200}")
+            if set(manifest) != MANIFEST:
+                raise ValueError(f"want {', '.join(sorted(MANIFEST))}, got {sorted(manifest)!r:.200}")
+            if unknown := set(manifest["params"]) - set(cls().get_params()):
+                raise ValueError(f"params: want those of this version, got also {sorted(unknown)!r:.200}")
             params = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["params"].items()}
             machine = cls().set_params(**params)
+            aside = {name.removeprefix(ASIDE): arrays.pop(name) for name in list(arrays) if name.startswith(ASIDE)}
             machine._state = restored(arrays, manifest["state"])
             machine._check_sizes(machine._settings())
+            if manifest["aside"] is not None:
+                machine._aside = restored(aside, manifest["aside"])
+                if machine._aside.parameters.sizes != machine._state.parameters.sizes:
+                    raise ValueError(f"aside: want the sizes of state, got {machine._aside.parameters.sizes!r:.80}")
+            elif aside:
+                raise ValueError(f"aside: want no arrays, got {sorted(aside)!r:.200}")
             machine.history_ = manifest["history"]
             if type(machine.history_) is not list or not all(type(entry) is dict for entry in machine.history_):
                 raise ValueError(f"history: want a list of records, got {machine.history_!r:.80}")

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from wakesleep import processors
 from wakesleep._packing import as_threshold
 from wakesleep._panels import PRECISIONS
 from wakesleep.optimizers import OPTIMIZERS, Optimizer
 from wakesleep.rules import BASELINES, OWN, RULES, Rule
+from wakesleep.schedules import Schedule, parse
 
 MOST = 2**31 - 1  # of anything that is counted
 INITIAL_BIASES = ("data", "zero")
@@ -27,11 +29,14 @@ class Settings:
     """Checked hyper-parameters of a training."""
 
     hidden_layer_sizes: tuple[int, ...]
-    rule: Rule
+    rule: Rule  # with the sleep weight of the first epoch;
+    final_sleep_weight: float  # and this is that of the last one
     optimizer: Optimizer
     learning_rates: tuple[float, float]
+    schedule: Schedule
     batch_size: int
     n_iter: int
+    patience: int | None  # None: train to the end
     initial_biases: str
     precision: str  # which this processor may not have: `_panels.check_precision`
     n_threads: int | None  # None: what `threads` finds
@@ -47,15 +52,18 @@ def settings(params: dict[str, Any]) -> Settings:
     """
     if not isinstance(params["verbose"], bool):
         count("verbose", params["verbose"], least=0)
-    as_threshold(params["binarize"])
+    check_binarize(params["binarize"])
     check_random_state(params["random_state"])
     checked = Settings(
         hidden_layer_sizes=layer_sizes(params["hidden_layer_sizes"]),
         rule=rule(params),
+        final_sleep_weight=sleep_weights(params)[1],
         optimizer=optimizer(params),
         learning_rates=rates(params["learning_rate"]),
+        schedule=parse(params["schedule"]),
         batch_size=count("batch_size", params["batch_size"]),
         n_iter=count("n_iter", params["n_iter"], least=0),
+        patience=None if params["patience"] is None else count("patience", params["patience"]),
         initial_biases=choice("initial_biases", params["initial_biases"], INITIAL_BIASES),
         precision=choice("precision", params["precision"], PRECISIONS),
         n_threads=None if params["n_threads"] is None else count("n_threads", params["n_threads"]),
@@ -72,14 +80,28 @@ def rule(params: dict[str, Any]) -> Rule:
     if not callable(name) and (not isinstance(name, str) or name not in RULES):
         raise ValueError(f"rule: want one of {', '.join(RULES)}, or a function (log_w) -> (v, u), got {name!r:.80}")
     kind = OWN if callable(name) else RULES[name]
-    given, weight = params["n_particles"], params["sleep_weight"]
+    given = params["n_particles"]
     n_particles = kind.n_particles if given is None else count("n_particles", given, least=kind.fewest_particles)
-    sleep_weight = kind.sleep_weight if weight is None else number("sleep_weight", weight, 0, 1)
-    if name == "wake-sleep" and not sleep_weight:
-        raise ValueError("sleep_weight: want more than 0 with rule 'wake-sleep', whose q learns asleep only, got 0")
+    sleep_weight, _ = sleep_weights(params)
     sleep_steps = count("sleep_steps", params["sleep_steps"])
     gamma, baseline = number("gamma", params["gamma"], 0, 1), choice("baseline", params["baseline"], BASELINES)
     return Rule(name, n_particles, sleep_weight, sleep_steps, gamma, baseline)
+
+
+def sleep_weights(params: dict[str, Any]) -> tuple[float, float]:
+    """The sleep weights of the first and of the last epoch, from one number, a pair, or what the rule wants."""
+    name, value = params["rule"], params["sleep_weight"]
+    if value is None:
+        value = OWN.sleep_weight if callable(name) else RULES[name].sleep_weight
+    pair = value if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f"sleep_weight: want a number or a pair (first, last) of numbers, got {value!r:.80}")
+    first, last = (number("sleep_weight", part, 0, 1) for part in pair)
+    if name == "wake-sleep" and not (first and last):
+        raise ValueError(
+            f"sleep_weight: want more than 0 with rule 'wake-sleep', whose q learns asleep only, got {value!r:.80}"
+        )
+    return first, last
 
 
 def optimizer(params: dict[str, Any]) -> Optimizer:
@@ -116,6 +138,14 @@ def choice(name: str, value: Any, known: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name}: want one of {', '.join(known)}, got {value!r:.80}")
     return value
+
+
+def check_binarize(value: Any) -> None:
+    """Refuse what is neither None, nor a finite number, nor "sample"."""
+    if not isinstance(value, str):
+        as_threshold(value)
+    elif value != "sample":
+        raise ValueError(f'binarize: want None, "sample" or a finite number, got {value!r:.80}')
 
 
 def layer_sizes(value: Any) -> tuple[int, ...]:
@@ -158,7 +188,7 @@ def threads(value: int | None) -> int:
         return count("n_threads", value)
     wanted = os.environ.get("WAKESLEEP_NUM_THREADS", "")
     if not wanted:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return processors.count()
     if not wanted.isdecimal() or len(wanted) > len(str(MOST)) or not 1 <= int(wanted) <= MOST:
         raise ValueError(f"WAKESLEEP_NUM_THREADS: want a whole number from 1 to {MOST}, got {wanted!r:.80}")
     return int(wanted)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wakesleep import _core, _panels, hyperparameters, likelihood, monitor, state, training
-from wakesleep.bits import Bits, as_bits
-from wakesleep.estimator import Estimator
+from wakesleep import _core, hyperparameters, likelihood, state
+from wakesleep.bits import Bits
+from wakesleep.learner import Learner
 from wakesleep.parameters import finite_floats
+from wakesleep.rows import drawn_by_content
 from wakesleep.rules import Function
 
-Callback = Callable[[dict[str, Any]], object]
 Floats = NDArray[np.floating[Any]]
 Dense = NDArray[np.uint8]
 
 
-class HelmholtzMachine(Estimator):
+class HelmholtzMachine(Learner):
     """A deep Helmholtz machine: a sigmoid belief network p with a recognition network q.
 
     Parameters
@@ -33,9 +33,10 @@ class HelmholtzMachine(Estimator):
     n_particles : int, optional
         Samples of the hidden units per row in the wake phase; None: 1 for "wake-sleep", else 5. Rules that
         weigh particles want 2 or more.
-    sleep_weight : float, optional
-        Share of the sleep phase in what q learns, from 0 to 1; the rest is the rule's. None: 1 for "wake-sleep",
-        1/2 for "reweighted", else 0.
+    sleep_weight : float or (float, float), optional
+        Share of the sleep phase in what q learns, from 0 to 1; the rest is the rule's. A pair is that of the first
+        and of the last of `n_iter` epochs, with a straight line between them, epoch by epoch. None: 1 for
+        "wake-sleep", 1/2 for "reweighted", else 0.
     sleep_steps : int, default=1
         Dreams, and updates of q by them, for each minibatch; all but the first without the rule's part.
     gamma : float, default=1.0
@@ -50,18 +51,29 @@ class HelmholtzMachine(Estimator):
         Largest norm of the mean gradient of p, and of that of q.
     learning_rate : float or (float, float), default=0.1
         Per mean gradient, for both models or for (p, q).
+    schedule : str, default="constant"
+        By what the rates are multiplied as training goes on: "constant", "linear", "cosine" (both fall to
+        `final`, 0 by default, when `n_iter` epochs are done), or "decay" (by `factor`, after every epoch).
+        Options follow a colon; `warm_up` is the number of epochs over which the rates first rise from 0. Thus
+        "decay:factor=0.99", "cosine:warm_up=5,final=0.1".
     batch_size : int, default=100
     n_iter : int, default=20
         Epochs.
+    patience : int, optional
+        Stop when the held-out log p(x) has not risen for so many epochs; `fit` then needs `validation`. At its end
+        `fit` brings back the parameters of the best epoch, also if it comes to `n_iter`.
     initial_biases : {"data", "zero"}, default="data"
         Where the visible units of p begin: at the logits of the data's mean, or at 0.
-    binarize : float or None, default=0.5
-        A cell is 1 where its value is greater than this; None: X must be binary already.
+    binarize : float, None or "sample", default=0.5
+        A cell is 1 where its value is greater than this; None: X must be binary already. "sample": values are
+        probabilities from 0 to 1, of which bits are drawn anew for every epoch, a function of (seed, epoch, row,
+        unit); where rows are measured or transformed, they are drawn once, a function of the seed and the row.
     precision : {"float32", "bf16x2"}, default="float32"
         Of the sums in training. "bf16x2", faster, needs Linux on x86 with AMX, and is an error elsewhere. A logit loses
         up to 2**-15 of the sum of its weights' absolute values, and results are not the same on all processors.
     n_threads : int, optional
-        None: ``WAKESLEEP_NUM_THREADS``, or the processors there are. Results do not depend on it.
+        None: ``WAKESLEEP_NUM_THREADS``, or the processors there are, within a container's quota. Results do not
+        depend on it.
     verbose : int, default=0
         1 prints a line per epoch.
     random_state : int, NumPy generator or None
@@ -73,9 +85,11 @@ class HelmholtzMachine(Estimator):
         Bottom level first, with ``.weights`` (n_source, n_target) and ``.biases`` (n_target,): float32.
     prior_logits_ : ndarray of shape (n_top_units,)
     n_features_in_, n_iter_, step_ : int
-        Visible units; epochs and minibatches done.
+        Visible units; epochs and minibatches done, with `patience` also those after the best epoch.
+    best_epoch_ : int
+        The epoch whose parameters these are: the last one that was done, or with `patience` the best.
     history_ : list of dict
-        A record per epoch: epoch, step, seconds, rows_per_second, and what was measured.
+        A record per epoch: epoch, step, seconds, rows_per_second, and what was measured; all that is printed.
 
     References
     ----------
@@ -93,10 +107,11 @@ class HelmholtzMachine(Estimator):
 
     def __init__(
         self, hidden_layer_sizes: Sequence[int] = (32, 16), rule: str | Function = "wake-sleep",
-        n_particles: int | None = None, sleep_weight: float | None = None, sleep_steps: int = 1, gamma: float = 1.0,
-        baseline: str = "geometric", optimizer: str = "sgd", learning_rate: float | tuple[float, float] = 0.1,
-        weight_decay: float = 0.0, clip_norm: float | None = None, batch_size: int = 100, n_iter: int = 20,
-        initial_biases: str = "data", binarize: float | None = 0.5, precision: str = "float32",
+        n_particles: int | None = None, sleep_weight: float | tuple[float, float] | None = None, sleep_steps: int = 1,
+        gamma: float = 1.0, baseline: str = "geometric", optimizer: str = "sgd",
+        learning_rate: float | tuple[float, float] = 0.1, schedule: str = "constant", weight_decay: float = 0.0,
+        clip_norm: float | None = None, batch_size: int = 100, n_iter: int = 20, patience: int | None = None,
+        initial_biases: str = "data", binarize: float | str | None = 0.5, precision: str = "float32",
         n_threads: int | None = None, verbose: int = 0, random_state: Any = None,
     ) -> None:  # fmt: skip
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -108,131 +123,18 @@ class HelmholtzMachine(Estimator):
         self.baseline = baseline
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.schedule = schedule
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
         self.batch_size = batch_size
         self.n_iter = n_iter
+        self.patience = patience
         self.initial_biases = initial_biases
         self.binarize = binarize
         self.precision = precision
         self.n_threads = n_threads
         self.verbose = verbose
         self.random_state = random_state
-
-    # ---- learning ----
-
-    def fit(
-        self, X: Any, y: None = None, *, validation: Any = None, callbacks: Iterable[Callback] = (),
-        resume: bool = False,
-    ) -> Self:  # fmt: skip
-        """Train until `n_iter` epochs are done.
-
-        Parameters
-        ----------
-        X : array-like, SciPy sparse matrix or Bits of shape (n, D)
-        y : ignored
-        validation : like X, optional
-            Held-out rows; up to 1,000 of them, chosen by the seed, are measured after every epoch:
-            `history_` gets their reconstruction cross-entropy and log p(x), in nats.
-        callbacks : iterable of callable
-            Each is called with the record of every epoch, a dict as in `history_`.
-        resume : bool, default=False
-            Go on where an earlier call, or the machine that was loaded, stopped, instead of
-            beginning anew. What comes out is what one uninterrupted call would have learned.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError
-            For an argument, or a parameter of the machine, that is not what it should be. Nothing is changed.
-        DivergenceError
-            If parameters become NaN or infinite; the machine keeps those from before.
-        """
-        settings, n_threads = self._settings_here()
-        if not isinstance(callbacks, Iterable) or not all(map(callable, callbacks := list(callbacks))):
-            raise TypeError(f"callbacks: want an iterable of callables, got {callbacks!r}")
-        going_on = resume and self._fitted
-        data = self._bits(X, fitted=going_on)
-        held_out = None if validation is None else as_bits(
-            validation, binarize=self.binarize, n_features=data.n_features, name="validation")  # fmt: skip
-        if going_on:
-            self._check_sizes(settings)
-            if self._state.position[1] >= len(data):
-                raise ValueError(
-                    f"X: want the rows of the epoch to resume, of which {self._state.position[1]} are done, "
-                    f"got only {len(data)}"
-                )
-        else:
-            self._begin(data, settings)
-        return self._train(data, settings, n_threads, settings.n_iter, held_out, callbacks)
-
-    def partial_fit(self, X: Any, y: None = None) -> Self:
-        """Make one more pass, over these rows. n calls on the same X are ``fit(X)`` with ``n_iter=n``.
-
-        Parameters
-        ----------
-        X : array-like, SciPy sparse matrix or Bits of shape (n, D)
-            The first call fixes D, the initial biases, and the order of sums.
-        y : ignored
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError, TypeError, DivergenceError
-            As `fit` does.
-        """
-        settings, n_threads = self._settings_here()
-        data = self._bits(X, fitted=self._fitted)
-        if self._fitted:
-            self._check_sizes(settings)
-            epoch, row, seen = self._state.position
-            self._state = replace(self._state, position=np.array([epoch + (row > 0), 0, seen], np.int64))
-        else:
-            self._begin(data, settings)
-        return self._train(data, settings, n_threads, self._state.epoch + 1, None, ())
-
-    def _settings_here(self) -> tuple[hyperparameters.Settings, int]:
-        settings = self._settings()
-        _panels.check_precision(settings.precision)
-        return settings, hyperparameters.threads(self.n_threads)
-
-    def _begin(self, data: Bits, settings: hyperparameters.Settings) -> None:
-        hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
-        seed = hyperparameters.seed(self.random_state)
-        self._state = state.start(data, settings.hidden_layer_sizes, seed, settings.initial_biases)
-        self.history_ = []
-
-    def _train(
-        self, data: Bits, settings: hyperparameters.Settings, n_threads: int, n_epochs: int, held_out: Bits | None,
-        callbacks: Iterable[Callback],
-    ) -> Self:  # fmt: skip
-        if self.verbose and self._state.epoch < n_epochs:
-            print(monitor.HEADER if held_out is None else monitor.HELD_OUT_HEADER, flush=True)
-        for record in training.train(
-            self._state, data, n_epochs=n_epochs, learning_rates=settings.learning_rates,
-            batch_size=settings.batch_size, rule=settings.rule, optimizer=settings.optimizer, n_threads=n_threads,
-            precision=settings.precision,
-        ):  # fmt: skip
-            self._state = record.state
-            if record.epoch_done:
-                entry = {
-                    "epoch": record.epoch, "step": record.state.step, "seconds": record.seconds,
-                    "rows_per_second": record.rows / max(record.seconds, 1e-9),
-                }  # fmt: skip
-                self.history_.append(entry)  # before measuring, which can be interrupted
-                if held_out is not None or self.verbose:
-                    entry |= monitor.measure(self._state, data, held_out, n_threads)
-                if self.verbose:
-                    print(monitor.line(entry), flush=True)
-                for callback in callbacks:
-                    callback(entry)
-        return self
 
     # ---- using what was learned ----
 
@@ -241,7 +143,7 @@ class HelmholtzMachine(Estimator):
 
         Parameters
         ----------
-        X : array-like, SciPy sparse matrix or Bits of shape (n, D)
+        X : array-like, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
         layer : int, default=-1
             Hidden level, 0 at the bottom; negative numbers count from the top.
 
@@ -254,7 +156,7 @@ class HelmholtzMachine(Estimator):
         ------
         NotFittedError, ValueError, TypeError
         """
-        data = self._bits(X, fitted=True)
+        data = self._bits(X)
         return likelihood.encode(self._state.parameters, data, self._level(layer)).astype(_float_of(X), copy=False)
 
     def fit_transform(self, X: Any, y: None = None) -> Floats:
@@ -326,24 +228,28 @@ class HelmholtzMachine(Estimator):
     # ---- measuring it ----
 
     def score_samples(
-        self, X: Any, y: None = None, *, method: str = "auto", n_particles: int = 1000, random_state: Any = None
+        self, X: Any, y: None = None, *, method: str = "auto", n_particles: int = 1000, random_state: Any = None,
+        n_steps: int = likelihood.N_STEPS,
     ) -> NDArray[np.float64]:
         """log p(x) of every row, or its bound, nats.
 
         Parameters
         ----------
-        X : array-like, SciPy sparse matrix or Bits of shape (n, D)
+        X : array-like, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
         y : ignored
-        method : {"auto", "exact", "importance", "elbo"}, default="auto"
+        method : {"auto", "exact", "importance", "elbo", "ais"}, default="auto"
             "exact" adds up all hidden states, of at most 24 units; "importance" estimates with
             `n_particles` samples from q, on average too low: its expectation is the bound IWAE_K with
             K = `n_particles`, which therefore is no method of its own. "elbo" is the mean of log w over
-            the same samples: an unbiased estimate of the ELBO. "auto" is exact where that takes no more
-            states than particles.
+            the same samples: an unbiased estimate of the ELBO. "ais" anneals `n_particles` chains from q
+            to the posterior in `n_steps` steps (Neal 2001), on average too low as well, less so with more
+            steps. "auto" is exact where that takes no more states than particles, else importance.
         n_particles : int, default=1000
         random_state : int, NumPy generator or None
             None repeats the same estimates. An estimate depends on the seed and the row's content
             only, so equal rows share their noise; use several seeds to see it.
+        n_steps : int, default=100
+            Of "ais", where 1 step is "importance" with the same particles.
 
         Returns
         -------
@@ -354,10 +260,13 @@ class HelmholtzMachine(Estimator):
         NotFittedError, ValueError, TypeError
         """
         n_particles = hyperparameters.count("n_particles", n_particles)
-        data = self._bits(X, fitted=True)
+        rows = self._rows(X, fitted=True)
+        seed = self._seed(random_state)
+        data = drawn_by_content(rows, seed)
         values, _ = likelihood.log_likelihood(
             self._state.parameters, self._state.methods, data, method=method, n_particles=n_particles,
-            seed=self._seed(random_state), n_threads=hyperparameters.threads(self.n_threads),
+            seed=seed, n_threads=hyperparameters.threads(self.n_threads),
+            n_steps=hyperparameters.count("n_steps", n_steps),
         )  # fmt: skip
         return values
 
@@ -367,7 +276,7 @@ class HelmholtzMachine(Estimator):
 
     def reconstruction_cross_entropy(self, X: Any) -> float:
         """Mean cross-entropy of the rows and their `reconstruct`, nats (probabilities clipped by 1e-7)."""
-        data = self._bits(X, fitted=True)
+        data = self._bits(X)
         return likelihood.reconstruction_cross_entropy(self._state.parameters, data)
 
     # ---- weights from elsewhere ----
@@ -415,8 +324,8 @@ class HelmholtzMachine(Estimator):
 
     # ---- arguments ----
 
-    def _bits(self, X: Any, *, fitted: bool) -> Bits:
-        return as_bits(X, binarize=self.binarize, n_features=self.n_features_in_ if fitted else None)
+    def _bits(self, X: Any) -> Bits:
+        return drawn_by_content(self._rows(X, fitted=True), self._state.seed)
 
     def _level(self, layer: int) -> int:
         n_hidden = len(self._state.parameters.sizes) - 1

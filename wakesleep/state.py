@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from wakesleep import _core
 from wakesleep.bits import Bits
 from wakesleep.parameters import Layer, Parameters, finite_floats, logit_of_mean
+from wakesleep.rows import Selection
 
 WALK_BELOW, WALK_ABOVE = 0.25, 64  # share of ones, and units: there, walking over set bits was measured to be faster
 
@@ -78,7 +79,9 @@ def methods_for(sizes: Sequence[int], density: float) -> NDArray[np.uint8]:
     return methods
 
 
-def start(data: Bits, hidden_layer_sizes: Sequence[int], seed: int, initial_biases: str = "data") -> State:
+def start(
+    data: Bits | Selection[Bits], hidden_layer_sizes: Sequence[int], seed: int, initial_biases: str = "data"
+) -> State:
     """Draw the initial parameters.
 
     Weights are uniform, a tenth of Glorot and Bengio's (2010) range; biases are zero, but with

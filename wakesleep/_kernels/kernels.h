@@ -19,7 +19,7 @@ enum { BLOCK = 16, PANEL = 64 }; /* columns */
 enum { CHUNK = 256 };            /* rows that a walk adds to the sum together, and that the nearest caches hold */
 enum { WALK = 0, TABLES = 1 };   /* methods, and orders, of a sum of selected rows */
 enum { INIT = 0 << 24, ORDER = 1 << 24, WAKE = 2 << 24, SLEEP = 3 << 24, IMPORTANCE = 4 << 24, FANTASY = 5 << 24,
-       DATASETS = 6 << 24 };     /* streams of random numbers; a level is added to them */
+       DATASETS = 6 << 24, BINARIZE = 7 << 24, ANNEALING = 8 << 24 }; /* streams; a level is added to them */
 
 /* A matrix of packed bits: word w of row r, bits 32 w ... 32 w + 31, is words[r * row + w * word]. */
 typedef struct {

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from wakesleep._packing import BLOCK_BYTES, as_threshold
 from wakesleep.bits import Bits, as_bits
+from wakesleep.probabilities import Probabilities
+from wakesleep.rows import Rows, as_rows
 
 SUFFIXES = (".bits", ".npy", ".npz", ".csv", ".idx", "-ubyte", ".gz")
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -60,7 +62,9 @@ def load_digits() -> Bits:
     return Bits(np.array(bits.words), bits.n_features)
 
 
-def read(path: str | os.PathLike[str], *, split: str | None = None, binarize: float | None = 0.5) -> Bits:
+def read(
+    path: str | os.PathLike[str], *, split: str | None = None, binarize: float | str | None = 0.5
+) -> Rows:
     """Read a file of binary data, whose kind follows from its name.
 
     =============================  ================================================================
@@ -79,14 +83,15 @@ def read(path: str | os.PathLike[str], *, split: str | None = None, binarize: fl
     path : str or path-like
     split : str, optional
         The array of an ``.npz`` file; needed where it has several.
-    binarize : float or None, default=0.5
-        A cell is 1 where its value is greater than this; None: all values must be 0 or 1. The
-        bytes of an IDX file are grey levels of the value byte/255, so that a file of the bytes
-        0 and 1 wants ``binarize=None``.
+    binarize : float, None or "sample", default=0.5
+        A cell is 1 where its value is greater than this; None: all values must be 0 or 1; "sample":
+        values are probabilities, of which bits are drawn when they are needed. The bytes of an IDX
+        file are grey levels of the value byte/255, so that a file of the bytes 0 and 1 wants
+        ``binarize=None``; as probabilities they take a byte each.
 
     Returns
     -------
-    Bits of shape (N, D)
+    Bits of shape (N, D), or with "sample" Probabilities, where there are others than 0 and 1
 
     Raises
     ------
@@ -109,7 +114,7 @@ def read(path: str | os.PathLike[str], *, split: str | None = None, binarize: fl
     <Bits: 2 x 3, 66.7% ones>
     """
     path = Path(path)
-    as_threshold(binarize)
+    threshold = None if binarize == "sample" else as_threshold(binarize)
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
     if suffix is None:
         raise ValueError(f"{path}: want a file whose name ends in {', '.join(SUFFIXES)}")
@@ -117,7 +122,7 @@ def read(path: str | os.PathLike[str], *, split: str | None = None, binarize: fl
         raise ValueError(f"split: want None for {path}, because only .npz files have splits; got {split!r}")
     if suffix == ".bits":
         return as_bits(Bits.open(path), name=str(path))
-    array: NDArray[Any] | Bits
+    array: NDArray[Any] | Bits | Probabilities
     with _damage_named(path):
         match suffix:
             case ".csv":
@@ -128,9 +133,11 @@ def read(path: str | os.PathLike[str], *, split: str | None = None, binarize: fl
                 array = _read_npz(path, split)
             case _:
                 array = _read_idx(path)
-                if array.dtype == np.uint8 and binarize is not None:
-                    binarize = int(np.sum(np.arange(256) / 255 <= binarize)) - 1  # the same cut, in bytes
-    return as_bits(array, binarize=binarize, name=str(path))
+                if array.dtype == np.uint8 and binarize == "sample":
+                    array = Probabilities(array, one=255, name=str(path))
+                elif array.dtype == np.uint8 and threshold is not None:
+                    binarize = int(np.sum(np.arange(256) / 255 <= threshold)) - 1  # the same cut, in bytes
+    return as_rows(array, binarize=binarize, name=str(path))
 
 
 @contextmanager
@@ -221,7 +228,7 @@ def _read_idx(path: Path) -> NDArray[Any]:
         return _flat_rows(np.frombuffer(data, dtype).reshape(shape))
 
 
-def _read_csv(path: Path, binarize: float | None) -> Bits:
+def _read_csv(path: Path, binarize: float | str | None) -> Rows:
     with open(path, encoding="utf-8-sig") as file:
         lines = ((number, text) for number, text in enumerate(file, 1) if text.strip())
         first = next(lines, None)
@@ -232,19 +239,22 @@ def _read_csv(path: Path, binarize: float | None) -> Bits:
         rows = lines if has_names else chain([first], lines)
         blocks = []
         while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
-            blocks.append(_csv_block(block, len(cells), binarize).words)
+            blocks.append(_csv_block(block, len(cells), binarize))
     if not blocks:
         raise ValueError("want lines of numbers below the names, got none")
-    return Bits(np.concatenate(blocks), len(cells))
+    packed = [block.words for block in blocks if isinstance(block, Bits)]
+    if packed:
+        return Bits(np.concatenate(packed), len(cells))
+    return Probabilities(np.concatenate([block.values for block in blocks if isinstance(block, Probabilities)]))
 
 
-def _csv_block(lines: list[tuple[int, str]], n_features: int, binarize: float | None) -> Bits:
+def _csv_block(lines: list[tuple[int, str]], n_features: int, binarize: float | str | None) -> Rows:
     rows = [_csv_row(number, text, n_features) for number, text in lines]
     try:
-        return as_bits(rows, binarize=binarize)
+        return as_rows(rows, binarize=binarize)
     except ValueError:
         for (number, _), row in zip(lines, rows, strict=True):  # one of them is refused: name its line
-            as_bits([row], binarize=binarize, name=f"line {number}")
+            as_rows([row], binarize=binarize, name=f"line {number}")
         raise
 
 

@@ -1,0 +1,143 @@
+"""`python -m bench.likelihood TASK ...`: train a machine by its recipe, measure it, and keep what came out.
+
+A card (JSON: recipe, seeds, figures, times, machine) and the curves (CSV) of each task go to `bench/results/`, and the
+table of all cards to `bench/RESULTS.md`. Checkpoints go beside the cards, but not into git; with `--resume`, a run
+that was stopped goes on from the last one, and comes to the same bits.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import statistics
+from datetime import date
+from pathlib import Path
+
+from bench.report import processor, table, write_section
+from bench.tasks import TASKS
+from wakesleep import HelmholtzMachine, __version__
+
+FOLDER = Path(__file__).with_name("results")
+HEAD = ["task", "measured", "s.e.", "K", "published", "must", "goal", "seeds", "training, s", "epochs", "date"]
+
+
+def rates(task, epoch):
+    """The learning rates of the epochs until the next change or measurement, and the last of these epochs."""
+    until, factor = next(stage for stage in task.stages if epoch < stage[0])
+    rate = task.params["learning_rate"]
+    scaled = tuple(r * factor for r in rate) if isinstance(rate, tuple) else rate * factor
+    return scaled, min(until, epoch - epoch % task.watched_every + task.watched_every)
+
+
+def train(task, seed, n_threads, file, resume):
+    """Train to the end of the recipe, saving the machine after every measurement; the best one beside the last.
+
+    Returns the last machine, whose `history_` has the measurements, and the one that is to be reported.
+    """
+    best_file = file.with_name(f"{file.stem}-best.npz")
+    machine = HelmholtzMachine.load(file) if resume and file.is_file() else task.machine(seed)
+    machine.set_params(n_threads=n_threads)
+    n_done = len(machine.history_) if hasattr(machine, "history_") else 0
+    rows, n_epochs = task.data.rows(seed), task.stages[-1][0]
+    while n_done < n_epochs:
+        scaled, until = rates(task, n_done)
+        machine.set_params(learning_rate=scaled, n_iter=until).fit(rows, resume=True)
+        n_done = machine.n_iter_
+        found = task.data.watch(machine)
+        best = min((entry["nll"] for entry in machine.history_ if "nll" in entry), default=float("inf"))
+        machine.history_[-1] |= found
+        if task.data.selects and found["nll"] < best:
+            machine.save(best_file)
+        machine.save(file)
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
+        print(f"{file.stem}  epoch {n_done}  {figures}", flush=True)
+    return machine, HelmholtzMachine.load(best_file).set_params(n_threads=n_threads) if task.data.selects else machine
+
+
+def run(name, task, seed, n_threads, particles, resume):
+    """Train and measure one machine.  Returns what the card tells of it, and its curve."""
+    last, reported = train(task, seed, n_threads, FOLDER / f"{name}-{seed}.npz", resume)
+    digest = hashlib.sha256()
+    for layer in (*reported.generative_, *reported.recognition_):
+        digest.update(layer.weights.tobytes() + layer.biases.tobytes())
+    facts = {
+        "seed": seed, "epochs": last.n_iter_, "steps": last.step_, "reported_epoch": reported.n_iter_,
+        "training_seconds": sum(entry["seconds"] for entry in last.history_), "threads": n_threads,
+        "sha256_of_layers": digest.hexdigest(), **task.data.measure(reported, particles),
+    }  # fmt: skip
+    return facts, [{"seed": seed, **entry} for entry in last.history_ if "nll" in entry]
+
+
+def keep(name, task, runs, curve):
+    """Write the card and the curves."""
+    values = [facts[task.key] for facts in runs]
+    card = {
+        "command": f"python -m bench.likelihood {name}", "task": name, "hidden_layer_sizes": task.sizes,
+        "params": task.params, "stages": task.stages, "biases": task.biases, "unit": task.data.unit,
+        "figure": task.key, "median": statistics.median(values), "published": task.published,
+        "must": task.must, "goal": task.goal, "runs": runs, "version": __version__,
+        "processor": processor(), "date": f"{date.today():%Y-%m-%d}",
+    }  # fmt: skip
+    (FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(curve[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(curve)
+
+
+def line(card):
+    """A card as a line of the table, as `HEAD` names its columns."""
+    runs, measured = card["runs"], f"{card['figure'].upper()} {card['median']:.3f} {card['unit']}"
+    if len(runs) > 1:
+        values = [facts[card["figure"]] for facts in runs]
+        measured += f" ({min(values):.3f} … {max(values):.3f})"
+    if "direction" in runs[0]:
+        measured += f", direction {statistics.median(facts['direction'] for facts in runs):.3f}"
+    others = runs[0].get("by_particles", {})
+    k = ", ".join(f"{int(k):,}: {value:.2f}" for k, value in others.items()) or "exact"
+    error = f"{runs[0]['standard_error']:.2f}" if others else "-"
+    seeds = ", ".join(str(facts["seed"]) for facts in runs)
+    seconds = statistics.median(facts["training_seconds"] for facts in runs)
+    return [
+        card["task"], measured, error, k, card["published"], card["must"], card["goal"], seeds,
+        f"{seconds:.1f} ({runs[0]['threads']} threads)", str(runs[0]["epochs"]), card["date"],
+    ]  # fmt: skip
+
+
+def report():
+    """The table of all cards, into `RESULTS.md`."""
+    cards = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(FOLDER.glob("*.json"))]
+    versions = sorted({f"{card['processor']}, wakesleep {card['version']}" for card in cards})
+    text = "\n\n".join(
+        [
+            "One row per card of `bench/results/`, which has the recipe, all seeds and the curves. Toys: exact, the "
+            "median of the seeds, in brackets the range. Data sets: the test split, at the epoch that was best "
+            "on the validation split; s.e. is the standard error over rows. Training is the median of the seeds, while "
+            "other programs ran.",
+            "\n".join(f"- {version}" for version in versions),
+            table(HEAD, [line(card) for card in cards]),
+        ]
+    )
+    write_section("bench.likelihood", text)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m bench.likelihood", description=__doc__)
+    parser.add_argument("tasks", nargs="+", choices=TASKS, metavar="TASK", help=f"of {', '.join(TASKS)}")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoints that there are")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--particles", type=int, nargs="+", help="K, one or several; by default those of the task")
+    options = parser.parse_args()
+    FOLDER.mkdir(exist_ok=True)
+    for name in options.tasks:
+        task, runs, curve = TASKS[name], [], []
+        for seed in task.seeds:
+            particles = options.particles or task.particles
+            facts, points = run(name, task, seed, options.threads, particles, options.resume)
+            runs, curve = [*runs, facts], [*curve, *points]
+            keep(name, task, runs, curve)
+        report()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Of `bench.likelihood`: stages, a run that is stopped and resumed, the epoch that is reported, the direction."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench import likelihood
+from bench.tasks import SHIFTER, TASKS, Toy, direction, falling
+from wakesleep import HelmholtzMachine, datasets
+
+PARAMS = {"batch_size": 50, "learning_rate": (0.4, 0.2)}
+STAGES = ((3, 1.0), (4, 0.5), (6, 0.1))
+TINY = replace(
+    TASKS["bars-wake-sleep"], data=Toy(datasets.make_bars, 500), params=PARAMS, stages=STAGES, watched_every=2
+)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "factor", "until"), [(0, 1, 2), (1, 1, 2), (2, 1, 3), (3, 0.5, 4), (4, 0.1, 6), (5, 0.1, 6)]
+)
+def test_rates_change_where_the_stages_say(epoch, factor, until):
+    assert likelihood.rates(TINY, epoch) == ((0.4 * factor, 0.2 * factor), until)
+
+
+def test_falling_rates_end_with_the_last_epoch():
+    assert [until for until, _ in falling(40)] == [20, 25, 30, 35, 40]
+    assert [factor for _, factor in falling(40)] == pytest.approx([1, 1 / 3, 1 / 9, 1 / 27, 1 / 81])
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, capsys):
+    file = tmp_path / "stopped.npz"
+    whole, _ = likelihood.train(TINY, 3, 1, tmp_path / "whole.npz", resume=False)
+    likelihood.train(replace(TINY, stages=STAGES[:2]), 3, 1, file, resume=False)
+    capsys.readouterr()
+    stopped, _ = likelihood.train(TINY, 3, 1, file, resume=True)
+    assert capsys.readouterr().out.count("epoch") == 1, "it began anew"
+    assert stopped.step_ == whole.step_ == 60
+    assert [entry["epoch"] for entry in stopped.history_ if "nll" in entry] == [2, 3, 4, 6]
+    for one, other in zip(stopped.generative_, whole.generative_, strict=True):
+        np.testing.assert_array_equal(one.weights, other.weights)
+
+
+def test_the_epoch_that_is_best_on_the_validation_split_is_reported(tmp_path, monkeypatch):
+    scores = iter([3.0, 1.0, 2.0, 4.0])
+    monkeypatch.setattr(Toy, "selects", True)
+    monkeypatch.setattr(Toy, "watch", lambda self, machine: {"nll": next(scores)})
+    last, reported = likelihood.train(TINY, 0, 1, tmp_path / "run.npz", resume=False)
+    assert (last.n_iter_, reported.n_iter_) == (6, 3)
+
+
+def test_units_begin_where_the_recipe_says():
+    machine = replace(TINY, biases=(-4.0, -3.0)).machine(1)
+    as_ever = replace(TINY, biases=None).machine(1).set_params(n_iter=0).fit(TINY.data.rows(1))
+    assert [set(layer.biases.tolist()) for layer in machine.generative_] == [{-4}, {-3}]
+    assert [set(layer.biases.tolist()) for layer in machine.recognition_] == [{-3}, {0}]
+    for one, other in zip(machine.generative_, as_ever.generative_, strict=True):
+        np.testing.assert_array_equal(one.weights, other.weights)
+
+
+def test_a_card_and_curves_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(likelihood, "FOLDER", tmp_path)
+    facts, curve = likelihood.run("tiny", TINY, 0, 1, (10,), resume=False)
+    likelihood.keep("tiny", TINY, [facts], curve)
+    card = json.loads((tmp_path / "tiny.json").read_text())
+    assert card["median"] == facts["kl"] == curve[-1]["kl"] > 0
+    assert card["runs"][0]["steps"] == 60
+    assert len((tmp_path / "tiny.csv").read_text().splitlines()) == 1 + len(curve)
+    assert len(likelihood.line(card)) == len(likelihood.HEAD)
+
+
+@pytest.mark.parametrize(("sign", "share"), [(1, 1.0), (-1, 1.0), (0, 0.5)])
+def test_direction_is_what_a_unit_tells_of_the_shift(monkeypatch, sign, share):
+    """A unit that knows the shift, with either sign, and one that is always off."""
+    images, _ = datasets.make_shifter(return_distribution=True)
+    dense = images.to_dense()
+    left = (np.roll(dense[:, :8], -1, 1) == dense[:, 16:24]).all(1)
+    monkeypatch.setattr(HelmholtzMachine, "transform", lambda self, X: 0.5 + sign * (left[:, None] - 0.5))
+    assert direction(HelmholtzMachine()) == pytest.approx(share)
+
+
+def test_an_untrained_machine_is_far_from_the_shifter():
+    machine = HelmholtzMachine((16, 4), n_iter=0, random_state=0, initial_biases="zero").fit(SHIFTER.rows(0)[:10])
+    found = SHIFTER.watch(machine)
+    assert 31 < found["nll"] < 33  # bits, of 32 units
+    assert found["kl"] == pytest.approx(found["nll"] - 7.98872, abs=1e-5)

@@ -1,0 +1,27 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__test__: dict[str, str]  # put there by Cython
+
+def annealed(
+    parameters: NDArray[np.float32],
+    sizes: Sequence[int],
+    methods: NDArray[np.uint8],
+    data: NDArray[np.uint64],
+    seed: int,
+    n_particles: int,
+    n_steps: int,
+    n_threads: int = 1,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def annealed_back(
+    parameters: NDArray[np.float32],
+    sizes: Sequence[int],
+    methods: NDArray[np.uint8],
+    states: NDArray[np.uint64],
+    seed: int,
+    n_particles: int,
+    n_steps: int,
+    n_threads: int = 1,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...

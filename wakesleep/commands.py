@@ -1,0 +1,136 @@
+"""What the command line does, save training: sample, score, info; and what all commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import wakesleep
+from wakesleep import datasets, drawing, likelihood
+from wakesleep.machine import HelmholtzMachine
+from wakesleep.rows import Rows, as_rows
+
+N_DRAWN = 8  # images in a row
+
+
+def failed(error: BaseException, status: int = 1, more: str = "") -> int:
+    """Tell an error in one line, and return the exit status."""
+    message = str(error)
+    if isinstance(error, MemoryError):
+        message = f"out of memory: {error}" if message else "out of memory"
+    elif isinstance(error, OSError) and error.filename and error.strerror:
+        message = f"{error.filename}: {error.strerror}"
+    print("wakesleep: error:", " ".join(f"{message}{more}".split()), file=sys.stderr)
+    return status
+
+
+def check_output(path: str, data: str | None = None, kinds: Sequence[str] = ()) -> None:
+    """Refuse to begin work whose result could not be written to `path` afterwards, or would overwrite the data."""
+    if kinds and Path(path).suffix not in kinds:
+        raise ValueError(f"--output: want a {' or '.join(kinds)} file, got {path}")
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise ValueError(f"{path}: want a file in a folder that exists")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{path}: want a file in a folder that can be written to")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path}: want a regular file to write to")
+    if data is not None and os.path.exists(path) and os.path.exists(data) and os.path.samefile(data, path):
+        raise ValueError(f"{path}: want another file to write to than the data")
+
+
+def read(path: str | None, split: str | None, binarize: float | str | None) -> Rows:
+    """The rows of a file, or the digits in the package."""
+    if path is None and split is not None:
+        raise ValueError("--split, --held-out-split: want DATA, since the digits in the package have no splits")
+    data = datasets.load_digits() if path is None else datasets.read(path, split=split, binarize=binarize)
+    return as_rows(data, binarize=binarize, name=path or "data")
+
+
+def how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:
+    """How log p(x) was found, for a line of a report."""
+    n_hidden = sum(machine.hidden_layer_sizes)
+    return "exact" if likelihood.chosen(method, n_hidden, n_particles) == "exact" else f"K = {n_particles:,}"
+
+
+def mean(values: NDArray[np.float64]) -> str:
+    """A mean and its standard error, nats."""
+    return f"{values.mean():9.3f} +- {likelihood.standard_error(values):.3f}"
+
+
+def draw(title: str, rows: NDArray[Any], shape: tuple[int, int]) -> None:
+    """Print rows as images of this shape, as many as the terminal has columns for."""
+    print(f"\n{title}:")
+    columns = shutil.get_terminal_size().columns
+    unicode = drawing.supports_unicode(sys.stdout)
+    print(drawing.draw([rows], height=shape[0], width=shape[1], unicode=unicode, max_columns=columns))
+
+
+def sample(args: argparse.Namespace) -> int:
+    """Draw fantasies: onto the terminal, or into a file."""
+    if args.output is not None:
+        check_output(args.output, kinds=(".npy", ".bits"))
+    machine = HelmholtzMachine.load(args.model)
+    fantasies = machine.sample(args.n, random_state=args.seed, bits=True)
+    shape = drawing.image_shape(fantasies.n_features, args.shape)
+    if args.output is not None:
+        if args.output.endswith(".bits"):
+            fantasies.save(args.output)
+        else:
+            np.save(args.output, fantasies.to_dense())
+    elif shape is None:
+        for row in fantasies.to_dense():
+            print("".join(map(str, row)))
+    else:
+        fitting = max(1, (shutil.get_terminal_size().columns + 2) // (shape[1] + 2))
+        for first in range(0, args.n, fitting):
+            draw("fantasies" if first == 0 else "more", fantasies[first : first + fitting].to_dense(), shape)
+    return 0
+
+
+def score(args: argparse.Namespace) -> int:
+    """Tell how probable rows are."""
+    if args.output is not None:
+        check_output(args.output, args.data, kinds=(".npy",))
+    machine = HelmholtzMachine.load(args.model)
+    data = read(args.data, args.split, machine.binarize if args.binarize is None else args.binarize)
+    values = machine.score_samples(
+        data, method=args.method, n_particles=args.particles, random_state=args.seed, n_steps=args.steps
+    )
+    estimate = how(machine, args.method, args.particles) + (f", T = {args.steps:,}" if args.method == "ais" else "")
+    if args.output is not None:
+        np.save(args.output, values)
+    print(f"rows                         {len(data):9,}")
+    measure = "ELBO" if args.method == "elbo" else "log p(x)"
+    print(f"{measure + ', nats':28} {mean(values)}  ({estimate})")
+    print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}")
+    return 0
+
+
+def info(args: argparse.Namespace) -> int:
+    """Tell what a file holds, or without one, what runs here."""
+    if args.model is None:
+        wakesleep.show_config()
+        return 0
+    machine = HelmholtzMachine.load(args.model)
+    sizes = (machine.n_features_in_, *machine.hidden_layer_sizes)
+    rows = [
+        ("file", args.model), ("levels", "-".join(map(str, sizes))), ("epochs", machine.n_iter_),
+        ("steps", machine.step_), ("best epoch", machine.best_epoch_),
+        *((k, v) for k, v in machine.get_params().items() if k != "hidden_layer_sizes"),
+    ]  # fmt: skip
+    for name, value in (machine.history_[-1] if machine.history_ else {}).items():
+        if name not in ("epoch", "step"):
+            rows.append((f"last {name.replace('_', ' ')}", f"{value:.6g}" if isinstance(value, float) else value))
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name.replace('_', ' ').ljust(width)}  {value}")
+    return 0

@@ -1,0 +1,242 @@
+"""`Learner`: how a machine is trained. It consumes the one loop: records, measures, prints, stops, keeps the best."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from wakesleep import _panels, hyperparameters, monitor, state, training
+from wakesleep.bits import Bits
+from wakesleep.estimator import Estimator
+from wakesleep.rows import Rows, Selection, as_rows, drawn, drawn_by_content
+
+Callback = Callable[[dict[str, Any]], object]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What one call trains with."""
+
+    data: Rows
+    held_out: Bits | None
+    settings: hyperparameters.Settings
+    n_threads: int
+    each_epoch: list[Callback]
+    each_steps: list[tuple[Callback, int]]
+
+
+class Learner(Estimator):
+    """`fit` and `partial_fit`."""
+
+    binarize: Any
+    n_threads: Any
+    random_state: Any
+    verbose: Any
+
+    def fit(
+        self, X: Any, y: None = None, *, validation: Any = None,
+        callbacks: Iterable[Callback | tuple[Callback, int]] = (), resume: bool = False,
+    ) -> Self:  # fmt: skip
+        """Train until `n_iter` epochs are done, or fewer with `patience` or if a callback says so.
+
+        Parameters
+        ----------
+        X : array-like, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
+        y : ignored
+        validation : like X, or float, optional
+            Held-out rows, or the share of X, between 0 and 1, that is held out, chosen by the seed. Up to 1,000 of
+            them, chosen by the seed, are measured after every epoch: `history_` gets their reconstruction
+            cross-entropy and log p(x), in nats. `patience` needs them.
+        callbacks : iterable of callable, or of (callable, int)
+            A callable is called with the record of every epoch, a dict as in `history_`; with a number n, after every
+            n-th minibatch, counted since training began, with epoch, step, seconds and rows_per_second of the epoch
+            under way. Training ends as if `n_iter` were reached if one returns True; if one raises, the machine stays
+            where it is, and can resume. Callbacks do not change what is learned.
+        resume : bool, default=False
+            Go on where an earlier call, or the machine that was loaded, stopped, instead of
+            beginning anew. What comes out is what one uninterrupted call would have learned.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For an argument, or a parameter of the machine, that is not what it should be. Nothing is changed.
+        DivergenceError
+            If parameters become NaN or infinite; the machine keeps those from before.
+
+        Warns
+        -----
+        SampleSizeWarning
+            If the estimates of log p(x) have rested on a single sample for several epochs.
+        """
+        settings, n_threads = self._settings_here()
+        each_epoch, each_steps = _sorted_callbacks(callbacks)
+        going_on = resume and self._fitted
+        data = self._rows(X, fitted=going_on)
+        if validation is None and settings.patience is not None:
+            raise ValueError("validation: want held-out rows, or a share of X, because patience needs them, got None")
+        n_held_out, rows = 0, None
+        if isinstance(validation, numbers.Real):
+            n_held_out = monitor.n_held_out("validation", float(validation), len(data))
+        elif validation is not None:
+            rows = as_rows(validation, binarize=self.binarize, n_features=data.n_features, name="validation")
+        if going_on:
+            self._check_sizes(settings)
+            done = int(self._frontier.position[1])
+            if done >= len(data) - n_held_out:
+                raise ValueError(
+                    f"X: want the rows of the epoch to resume, of which {done} are done, "
+                    f"got only {len(data) - n_held_out}"
+                )
+            seed = self._state.seed
+        else:
+            hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
+            seed = hyperparameters.seed(self.random_state)
+        held_out = None if rows is None else drawn_by_content(rows, seed)
+        if n_held_out:
+            data, held_out = monitor.split(data, n_held_out, seed)
+        if not going_on:
+            self._begin(data, settings, seed)
+        return self._train(_Run(data, held_out, settings, n_threads, each_epoch, each_steps), settings.n_iter)
+
+    def partial_fit(self, X: Any, y: None = None) -> Self:
+        """Make one more pass, over these rows. n calls on the same X are ``fit(X)`` with ``n_iter=n``.
+
+        (That takes the same `n_iter` for both where `schedule` is a curve that ends with it.) `patience` plays no
+        part: after early stopping, it goes on from the best parameters.
+
+        Parameters
+        ----------
+        X : array-like, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
+            The first call fixes D, the initial biases, and the order of sums.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError, DivergenceError
+            As `fit` does.
+        """
+        settings, n_threads = self._settings_here()
+        data = self._rows(X, fitted=self._fitted)
+        if self._fitted:
+            self._check_sizes(settings)
+            epoch, row, seen = self._frontier.position
+            position = np.array([epoch + (row > 0), 0, seen], np.int64)
+            self._state, self._aside = replace(self._state, position=position, step=self._frontier.step), None
+        else:
+            hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
+            self._begin(data, settings, hyperparameters.seed(self.random_state))
+        run = _Run(data, None, replace(settings, patience=None), n_threads, [], [])
+        return self._train(run, self._state.epoch + 1)
+
+    def _settings_here(self) -> tuple[hyperparameters.Settings, int]:
+        settings = self._settings()
+        _panels.check_precision(settings.precision)
+        return settings, hyperparameters.threads(self.n_threads)
+
+    def _begin(self, data: Rows, settings: hyperparameters.Settings, seed: int) -> None:
+        self._state = state.start(drawn(data, seed, 0), settings.hidden_layer_sizes, seed, settings.initial_biases)
+        self._aside = None
+        self.history_ = []
+
+    def _train(self, run: _Run, n_epochs: int) -> Self:
+        settings = run.settings
+        self._state, self._aside = self._frontier, self._best if settings.patience is not None else None
+        if self.verbose and self._state.epoch < n_epochs:
+            print(monitor.HEADER if run.held_out is None else monitor.HELD_OUT_HEADER, flush=True)
+        if not (self._catch_up(run) or self._exhausted(settings)):
+            self._loop(run, n_epochs)
+        if self._aside is not None:
+            self._state, self._aside = self._aside, self._state
+        return self
+
+    def _loop(self, run: _Run, n_epochs: int) -> None:
+        settings, stop = run.settings, False
+        for record in training.train(
+            self._state, run.data, n_epochs=n_epochs, learning_rates=settings.learning_rates,
+            batch_size=settings.batch_size, schedule=settings.schedule, n_iter=settings.n_iter,
+            stops=[every for _, every in run.each_steps], rule=settings.rule,
+            final_sleep_weight=settings.final_sleep_weight, optimizer=settings.optimizer, n_threads=run.n_threads,
+            precision=settings.precision,
+        ):  # fmt: skip
+            entry = {
+                "epoch": record.epoch, "step": record.state.step, "seconds": record.seconds,
+                "rows_per_second": record.rows / max(record.seconds, 1e-9),
+            }  # fmt: skip
+            self._state = record.state
+            if record.epoch_done:
+                self.history_.append(entry)  # at once: whatever comes now can be interrupted
+            for callback, every in run.each_steps:
+                if record.state.step % every == 0:
+                    stop |= _says_stop(callback(dict(entry)))
+            if record.epoch_done:
+                stop |= self._close_epoch(run, record.data) or self._exhausted(settings)
+            if stop:
+                break
+
+    def _catch_up(self, run: _Run) -> bool:
+        """Measure the last epoch, if an earlier call was stopped before it had; whether that says to stop."""
+        if run.held_out is None or not self.history_ or "log_likelihood" in self.history_[-1]:
+            return False
+        if self.history_[-1]["step"] != self._state.step:
+            return False
+        return self._close_epoch(run, run.held_out)
+
+    def _close_epoch(self, run: _Run, rows: Bits | Selection[Bits]) -> bool:
+        """Measure, print and tell the callbacks; keep the best; whether a callback says to stop."""
+        entry = self.history_[-1]
+        if run.held_out is not None or self.verbose:
+            measured = monitor.measure(self._state, rows, run.held_out, run.n_threads)
+            if run.settings.patience is not None and measured["log_likelihood"] > self._best_so_far():
+                self._aside = self._state
+            entry |= measured  # last: an entry that has this needs nothing more when training is resumed
+            monitor.warn_of_few(self.history_)
+        if self.verbose:
+            print(monitor.line(entry), flush=True)
+        answers = [_says_stop(callback(entry)) for callback in run.each_epoch]  # of all, also where one says to stop
+        return any(answers)
+
+    def _best_so_far(self) -> float:
+        """Held-out log p(x) of the best epoch."""
+        if self._aside is None:
+            return -np.inf
+        entries = [entry for entry in self.history_ if entry.get("step") == self._aside.step]
+        return float(entries[-1].get("log_likelihood", -np.inf)) if entries else -np.inf
+
+    def _exhausted(self, settings: hyperparameters.Settings) -> bool:
+        if settings.patience is None or self._aside is None:
+            return False
+        return self._state.epoch - self._aside.epoch >= settings.patience
+
+    def _rows(self, X: Any, *, fitted: bool) -> Rows:
+        return as_rows(X, binarize=self.binarize, n_features=self.n_features_in_ if fitted else None)
+
+
+def _says_stop(answer: object) -> bool:
+    return isinstance(answer, bool | np.bool_) and bool(answer)
+
+
+def _sorted_callbacks(callbacks: Any) -> tuple[list[Callback], list[tuple[Callback, int]]]:
+    """Those of epochs, and those of every so many steps."""
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks: want an iterable of callables or (callable, steps), got {callbacks!r:.80}")
+    of_epochs, of_steps = [], []
+    for callback in callbacks:
+        if isinstance(callback, tuple) and len(callback) == 2 and callable(callback[0]):
+            of_steps.append((callback[0], hyperparameters.count("callbacks", callback[1])))
+        elif callable(callback):
+            of_epochs.append(callback)
+        else:
+            raise TypeError(f"callbacks: want an iterable of callables or (callable, steps), got {callback!r:.80}")
+    return of_epochs, of_steps

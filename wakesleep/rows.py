@@ -1,0 +1,104 @@
+"""What training takes: `Bits`, `Probabilities`, or some rows of either, chosen without a copy."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wakesleep._packing import as_matrix, check_shape, dense, pack, row_blocks
+from wakesleep.bits import Bits, as_bits
+from wakesleep.probabilities import Probabilities, checked
+
+Matrix = TypeVar("Matrix", Bits, Probabilities)
+
+
+class Selection(Generic[Matrix]):
+    """Some rows of a matrix, by their numbers: eight bytes for each, and no copy, so that a mapped file stays on disk.
+
+    Parameters
+    ----------
+    rows : Bits or Probabilities of shape (N, D)
+    chosen : ndarray of shape (n,), int64
+        From 0 to N − 1, C-contiguous.
+    """
+
+    def __init__(self, rows: Matrix, chosen: NDArray[np.int64]) -> None:
+        self.rows: Matrix = rows
+        self.chosen = chosen
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, D)."""
+        return len(self.chosen), self.n_features
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return self.rows.n_features
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Matrix:
+        """A copy of several of the rows."""
+        return self.rows[self.chosen[rows]]
+
+    def counts(self: Selection[Bits]) -> NDArray[np.int64]:
+        """Ones per feature: an array of shape (D,)."""
+        blocks = row_blocks(len(self), self.n_features)
+        return np.asarray(sum(self[block].counts() for block in blocks), np.int64)
+
+    @property
+    def density(self: Selection[Bits]) -> float:
+        """The share of ones among the cells."""
+        return int(self.counts().sum()) / (len(self) * self.n_features)
+
+
+Rows = Bits | Probabilities | Selection[Bits] | Selection[Probabilities]
+
+
+def select(rows: Rows, chosen: NDArray[np.int64]) -> Rows:
+    """Rows by their numbers, without a copy."""
+    if isinstance(rows, Bits):
+        return Selection(rows, chosen)
+    if isinstance(rows, Probabilities):
+        return Selection(rows, chosen)
+    return select(rows.rows, rows.chosen[chosen])
+
+
+def drawn(rows: Rows, seed: int, epoch: int) -> Bits | Selection[Bits]:
+    """The rows of an epoch: drawn, where they are probabilities."""
+    if isinstance(rows, Bits):
+        return rows
+    if isinstance(rows, Probabilities):
+        return rows.draw(seed, epoch)
+    return Selection(rows.rows if isinstance(rows.rows, Bits) else rows.rows.draw(seed, epoch), rows.chosen)
+
+
+def drawn_by_content(rows: Rows, seed: int) -> Bits:
+    """Every row drawn once, where they are probabilities: a function of the seed and of the row."""
+    matrix = rows[slice(None)] if isinstance(rows, Selection) else rows
+    return matrix if isinstance(matrix, Bits) else matrix.draw_by_content(seed)
+
+
+def as_rows(
+    X: Any, *, binarize: float | str | None, n_features: int | None = None, name: str = "X"
+) -> Rows:
+    """X as what training takes: `Bits`, or with ``binarize="sample"`` `Probabilities` where cells lie between 0 and 1.
+
+    Parameters and errors are those of `as_bits`. Booleans and whole numbers must be 0 or 1, and become `Bits`.
+    """
+    if isinstance(X, Selection) or (isinstance(X, Bits | Probabilities) and binarize == "sample"):
+        check_shape(X.shape, n_features, name)
+        return X
+    if not isinstance(binarize, str):
+        return as_bits(X, binarize=binarize, n_features=n_features, name=name)
+    matrix = as_matrix(X, name)
+    check_shape(matrix.shape, n_features, name)
+    if matrix.dtype.kind not in "biu":
+        return Probabilities(matrix, name=name)
+    for rows in row_blocks(matrix.shape[0], matrix.shape[1] * matrix.dtype.itemsize):
+        checked(dense(matrix, rows), 1, name, rows.start)
+    return Bits(pack(matrix, 0.5, name), matrix.shape[1])

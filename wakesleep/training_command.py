@@ -1,0 +1,182 @@
+"""The command that trains: it holds rows out, saves now and then, keeps a log, and reports what came out."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from io import RawIOBase
+from pathlib import Path
+from typing import Any
+
+from wakesleep import drawing, hyperparameters, likelihood, monitor
+from wakesleep._panels import check_precision
+from wakesleep.bits import Bits
+from wakesleep.commands import N_DRAWN, check_output, draw, failed, how, mean, read
+from wakesleep.machine import HelmholtzMachine
+from wakesleep.rows import Rows, drawn
+from wakesleep.training import DivergenceError
+
+FINAL_ROWS, FINAL_PARTICLES = 10_000, 1000  # what the report after training takes: half a minute, not hours
+SECONDS_BETWEEN_SAVES = 30.0
+STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+
+
+def train(args: argparse.Namespace) -> int:
+    """Learn from data, measure on held-out rows, and save the machine, whatever stops it."""
+    output = args.output or f"{Path(args.data).name.split('.')[0] if args.data else 'digits'}-model.npz"
+    check_output(output, args.data)
+    if args.log is not None:
+        check_output(args.log, args.data)
+        if os.path.realpath(args.log) == os.path.realpath(output):
+            raise ValueError(f"--log: want another file than the machine's, got {args.log}")
+    machine = HelmholtzMachine(
+        args.hidden, args.rule, n_particles=args.particles, sleep_weight=_one_or_pair(args.sleep_weight),
+        sleep_steps=args.sleep_steps, gamma=args.gamma, baseline=args.baseline, optimizer=args.optimizer,
+        learning_rate=_one_or_pair(args.learning_rate),
+        schedule=args.schedule, weight_decay=args.weight_decay, clip_norm=args.clip_norm, batch_size=args.batch_size,
+        n_iter=args.epochs, patience=args.patience, binarize=args.binarize, precision=args.precision,
+        random_state=args.seed,
+    )  # fmt: skip
+    hyperparameters.settings(machine.get_params())
+    check_precision(args.precision)
+    if args.resume:
+        machine = _resumed(output, machine)
+    machine.set_params(n_threads=args.threads, verbose=0 if args.quiet else 1)
+    rows, held_out = _split(args)
+    shape = drawing.image_shape(rows.n_features, args.shape)
+    if not args.quiet:
+        levels = "-".join(map(str, (rows.n_features, *args.hidden)))
+        measured = f"{min(len(held_out), monitor.MOST_ROWS):,} of {len(held_out):,}"
+        print(f"{len(rows):,} rows to learn from; {measured} held-out rows measured after each epoch; levels {levels}")
+    log = None if args.log is None else open_log(args.log, machine.history_ if args.resume else None)
+    begun, saved = getattr(machine, "step_", 0), time.monotonic()
+
+    def keep(entry: dict[str, Any]) -> None:
+        nonlocal saved
+        if log is not None:
+            log.write(_line(entry))
+        if time.monotonic() > saved + SECONDS_BETWEEN_SAVES:
+            _save(machine, output)
+            saved = time.monotonic()
+
+    alone = threading.current_thread() is threading.main_thread()  # the only one that is told of signals
+    stopping = [number for number in STOPPING if alone and signal.getsignal(number) == signal.SIG_DFL]  # not nohup's
+    for number in stopping:
+        signal.signal(number, signal.default_int_handler)  # as Ctrl-C
+    try:
+        machine.fit(rows, validation=held_out, callbacks=[keep], resume=args.resume)
+    except (KeyboardInterrupt, OSError, MemoryError, DivergenceError) as stopped:
+        if getattr(machine, "step_", 0) == begun:
+            raise
+        _save(machine, output)
+        done = f"{machine.n_iter_} epochs and {machine.step_} steps are in {output}"
+        if not isinstance(stopped, KeyboardInterrupt | BrokenPipeError):
+            return failed(stopped, more=f"; {done}")
+        print(f"wakesleep: interrupted; {done}; the same command with --resume goes on", file=sys.stderr)
+        if isinstance(stopped, BrokenPipeError):
+            raise
+        return INTERRUPTED
+    finally:
+        for number in stopping:
+            signal.signal(number, signal.SIG_DFL)
+        if log is not None:
+            log.close()
+    _save(machine, output)
+    if not args.quiet:
+        if args.patience is not None:
+            print(f"\nthe parameters are those of epoch {machine.best_epoch_} of {machine.n_iter_}")
+        _report(machine, rows, held_out)
+        if shape is not None:
+            draw("fantasies", machine.sample(N_DRAWN), shape)
+            draw("held-out rows", held_out[:N_DRAWN].to_dense(), shape)
+            draw("their reconstructions", machine.reconstruct(held_out[:N_DRAWN]) > 0.5, shape)
+        print(f"\nsaved to {output}")
+    return 0
+
+
+def _one_or_pair(values: tuple[float, ...] | None) -> Any:
+    """One number stands for both."""
+    return values[0] if values is not None and len(values) == 1 else values
+
+
+def _resumed(path: str, wanted: HelmholtzMachine) -> HelmholtzMachine:
+    """The machine of a file, if it is being trained in the way that is wanted; more epochs may be."""
+    machine = HelmholtzMachine.load(path)
+    found = machine.get_params() | {"hidden_layer_sizes": tuple(machine.hidden_layer_sizes)}
+    for name, value in wanted.get_params().items():
+        if name not in ("n_iter", "patience", "n_threads", "verbose") and found[name] != value:
+            raise ValueError(f"--resume: want the {name} of {path}, which is {found[name]!r}, got {value!r}")
+    if machine.n_iter_ >= wanted.n_iter:
+        raise ValueError(f"--resume: {path} has {machine.n_iter_} epochs already, want more --epochs than that")
+    return machine.set_params(n_iter=wanted.n_iter, patience=wanted.patience)
+
+
+def _save(machine: HelmholtzMachine, path: str) -> None:
+    copy.copy(machine).set_params(n_threads=None, verbose=0).save(path)  # which are of this run, not of the machine
+
+
+def open_log(path: str, history: list[dict[str, Any]] | None) -> RawIOBase:
+    """A file of JSON lines, to append to; with a history, so that its last lines are those of that history.
+
+    Nothing that stands in it is lost, save when training goes on: then lines of later epochs than the machine has
+    done, and half a line at the end, are cut off, and what is missing is written.
+    """
+    lines = Path(path).read_bytes().splitlines(keepends=True) if os.path.exists(path) else []
+    log = open(path, "ab", buffering=0)  # noqa: SIM115 (the caller closes it; every line is written at once)
+    if history is not None:
+        last = history[-1]["epoch"] if history else 0
+        while lines and not 0 < _epoch(lines[-1]) <= last:
+            lines.pop()
+        log.truncate(sum(map(len, lines)))
+        logged = _epoch(lines[-1]) if lines else 0
+        log.write(b"".join(_line(entry) for entry in history if entry["epoch"] > logged and "log_likelihood" in entry))
+    elif lines and not lines[-1].endswith(b"\n"):
+        log.write(b"\n")
+    return log
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    """A record as a line of JSON, which has null for what is not finite."""
+    return json.dumps(json.loads(json.dumps(entry), parse_constant=lambda _: None)).encode() + b"\n"
+
+
+def _epoch(line: bytes) -> int:
+    """The epoch that a line of the log tells of; 0 if it is none, or half of one."""
+    try:
+        entry = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return 0
+    epoch = entry.get("epoch") if isinstance(entry, dict) else None
+    return epoch if isinstance(epoch, int) else 0
+
+
+def _split(args: argparse.Namespace) -> tuple[Rows, Bits]:
+    """Rows to learn from, and rows held out, those of probabilities drawn once for all."""
+    data, seed = read(args.data, args.split, args.binarize), hyperparameters.seed(args.seed)
+    if args.held_out_split is not None:
+        held_out = read(args.data, args.held_out_split, args.binarize)
+        return data, monitor.split(held_out, len(held_out), seed)[1]
+    if len(data) < 2:
+        raise ValueError(f"{args.data}: want 2 rows or more, to hold some out, got {len(data)}")
+    return monitor.split(data, monitor.n_held_out("--held-out", args.held_out, len(data)), seed)
+
+
+def _report(machine: HelmholtzMachine, rows: Rows, held_out: Bits) -> None:
+    """log p(x) of the held-out rows, beside that of independent units; of many, the first: they are in keyed order."""
+    held_out = held_out[:FINAL_ROWS]
+    values = machine.score_samples(held_out, n_particles=FINAL_PARTICLES)
+    independent = likelihood.independent_log_likelihood(drawn(rows, machine._state.seed, 0), held_out)
+    samples = how(machine, "auto", FINAL_PARTICLES)
+    print(f"\nheld-out log p(x), nats  {mean(values)}  ({samples}, {len(held_out):,} rows)")
+    print(f"independent units        {mean(independent)}")
+    better = values - independent
+    print(f"better by                {mean(better)}")
+    if better.mean() < 0:
+        print("worse than independent units: try a smaller --learning-rate, a larger --batch-size or more --epochs")
