@@ -15,6 +15,7 @@ from wakesleep.estimator import Estimator
 from wakesleep.rows import Rows, Selection, as_rows, drawn, drawn_by_content
 
 Callback = Callable[[dict[str, Any]], object]
+FITTED = ("_state", "_aside", "history_")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Learner(Estimator):
         ValueError, TypeError
             For an argument, or a parameter of the machine, that is not what it should be. Nothing is changed.
         DivergenceError
-            If parameters become NaN or infinite; the machine keeps those from before.
+            If parameters become NaN or infinite; the machine keeps the last ones from before that.
 
         Warns
         -----
@@ -102,9 +103,17 @@ class Learner(Estimator):
         held_out = None if rows is None else drawn_by_content(rows, seed)
         if n_held_out:
             data, held_out = monitor.split(data, n_held_out, seed)
-        if not going_on:
-            self._begin(data, settings, seed)
-        return self._train(_Run(data, held_out, settings, n_threads, each_epoch, each_steps), settings.n_iter)
+        run = _Run(data, held_out, settings, n_threads, each_epoch, each_steps)
+        if going_on:
+            return self._train(run, settings.n_iter)
+        before = {name: value for name, value in vars(self).items() if name in FITTED}
+        self._begin(data, settings, seed)
+        try:
+            return self._train(run, settings.n_iter)
+        except (ValueError, TypeError, MemoryError):
+            if before and not self._frontier.step:  # nothing has been learned: what was fitted before is as good as ever
+                vars(self).update(before)
+            raise
 
     def partial_fit(self, X: Any, y: None = None) -> Self:
         """Make one more pass, over these rows. n calls on the same X are ``fit(X)`` with ``n_iter=n``.
@@ -204,7 +213,7 @@ class Learner(Estimator):
             monitor.warn_of_few(self.history_)
         if self.verbose:
             print(monitor.line(entry), flush=True)
-        answers = [_says_stop(callback(entry)) for callback in run.each_epoch]  # of all, also where one says to stop
+        answers = [_says_stop(callback(dict(entry))) for callback in run.each_epoch]  # of all, also where one says to stop
         return any(answers)
 
     def _best_so_far(self) -> float:
