@@ -169,6 +169,25 @@ def test_the_log_goes_on_where_the_machine_does(tail):
 
 
 @pytest.mark.usefixtures("_folder")
+def test_the_log_keeps_the_lines_of_another_training():
+    other = [*TRAIN[:2], "-o", "other.npz", "--log", "log.jsonl", "--hidden", "8"]
+    assert main([*other, "--epochs", "5"]) == 0
+    before = logged()
+    assert main(["train", "-q", "-o", "m.npz", "--hidden", "8", "--seed", "7", "--epochs", "2"]) == 0
+    assert main([*TRAIN, "--seed", "7", "--epochs", "3", "--resume"]) == 0
+    assert logged() == before + HelmholtzMachine.load("m.npz").history_
+
+
+@pytest.mark.usefixtures("_folder")
+@pytest.mark.parametrize("text", ["name,score\nx,1\n", "a line\n", "half", "[1]\n", "PK\x03\x04"])
+def test_a_file_that_is_no_log_is_left_alone(text, capsys):
+    Path("log.jsonl").write_text(text)
+    assert main([*TRAIN, "--epochs", "2"]) == 1
+    assert "--log: want a new file, or one of JSON lines to append to, got log.jsonl" in capsys.readouterr().err
+    assert Path("log.jsonl").read_text() == text
+
+
+@pytest.mark.usefixtures("_folder")
 def test_a_line_of_the_log_is_written_when_its_epoch_ends(monkeypatch):
     fit, seen = HelmholtzMachine.fit, []
     monkeypatch.setattr(

@@ -123,22 +123,36 @@ def _save(machine: HelmholtzMachine, path: str) -> None:
 
 
 def open_log(path: str, history: list[dict[str, Any]] | None) -> RawIOBase:
-    """A file of JSON lines, to append to; with a history, so that its last lines are those of that history.
+    """A file of JSON lines, to append to; with a history, so that the last lines of this training are its entries.
 
-    Nothing that stands in it is lost, save when training goes on: then lines of later epochs than the machine has
-    done, and half a line at the end, are cut off, and what is missing is written.
+    Nothing that stands in it is lost, save half a line at the end and, when training goes on, the lines that come after
+    the last one of this history: of epochs that were done, but not saved.
+
+    Raises
+    ------
+    ValueError
+        If the file holds anything but lines of JSON objects.
     """
     lines = Path(path).read_bytes().splitlines(keepends=True) if os.path.exists(path) else []
+    if lines and not lines[-1].endswith(b"\n") and lines[-1].startswith(b"{"):
+        torn = lines.pop()
+        lines += [] if _entry(torn) is None else [torn + b"\n"]
+    entries = [_entry(line) for line in lines]
+    if None in entries:
+        raise ValueError(f"--log: want a new file, or one of JSON lines to append to, got {path}")
+    logged = 0
+    if history:
+        known = {_identity(json.loads(_line(entry))): entry["epoch"] for entry in history}
+        mine = [i for i, entry in enumerate(entries) if _identity(entry) in known]
+        if mine:
+            logged, beyond = known[_identity(entries[mine[-1]])], entries[mine[-1] + 1 :]
+            if all(isinstance(e.get("epoch"), int) and e["epoch"] > history[-1]["epoch"] for e in beyond):
+                del lines[mine[-1] + 1 :]
+    missing = [_line(e) for e in history or () if e["epoch"] > logged and "log_likelihood" in e]
     log = open(path, "ab", buffering=0)  # noqa: SIM115 (the caller closes it; every line is written at once)
-    if history is not None:
-        last = history[-1]["epoch"] if history else 0
-        while lines and not 0 < _epoch(lines[-1]) <= last:
-            lines.pop()
-        log.truncate(sum(map(len, lines)))
-        logged = _epoch(lines[-1]) if lines else 0
-        log.write(b"".join(_line(entry) for entry in history if entry["epoch"] > logged and "log_likelihood" in entry))
-    elif lines and not lines[-1].endswith(b"\n"):
-        log.write(b"\n")
+    kept = sum(map(len, lines))
+    log.truncate(min(kept, os.path.getsize(path)))
+    log.write(b"\n" * (kept - os.path.getsize(path)) + b"".join(missing))
     return log
 
 
@@ -147,14 +161,18 @@ def _line(entry: dict[str, Any]) -> bytes:
     return json.dumps(json.loads(json.dumps(entry), parse_constant=lambda _: None)).encode() + b"\n"
 
 
-def _epoch(line: bytes) -> int:
-    """The epoch that a line of the log tells of; 0 if it is none, or half of one."""
+def _entry(line: bytes) -> Any:
+    """The record that a line holds, or None if it holds none."""
     try:
-        entry = json.loads(line) if line.endswith(b"\n") else None
+        entry = json.loads(line)
     except ValueError:
-        return 0
-    epoch = entry.get("epoch") if isinstance(entry, dict) else None
-    return epoch if isinstance(epoch, int) else 0
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _identity(entry: dict[str, Any]) -> tuple[Any, ...]:
+    """What no two trainings have in common: how long it took, to the last digit."""
+    return tuple(entry.get(name) for name in ("epoch", "step", "seconds"))
 
 
 def _split(args: argparse.Namespace) -> tuple[Rows, Bits]:
