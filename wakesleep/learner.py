@@ -111,7 +111,7 @@ class Learner(Estimator):
         try:
             return self._train(run, settings.n_iter)
         except (ValueError, TypeError, MemoryError):
-            if before and not self._frontier.step:  # nothing has been learned: what was fitted before is as good as ever
+            if before and not self._frontier.step:  # nothing learned: what was fitted before is back
                 vars(self).update(before)
             raise
 
@@ -213,7 +213,7 @@ class Learner(Estimator):
             monitor.warn_of_few(self.history_)
         if self.verbose:
             print(monitor.line(entry), flush=True)
-        answers = [_says_stop(callback(dict(entry))) for callback in run.each_epoch]  # of all, also where one says to stop
+        answers = [_says_stop(callback(dict(entry))) for callback in run.each_epoch]  # of all of them
         return any(answers)
 
     def _best_so_far(self) -> float:
