@@ -273,10 +273,15 @@ def test_a_share_that_holds_out_none_or_all_is_refused(share, fault):
     assert vars(machine) == small().get_params()
 
 
-def test_a_fit_that_learns_nothing_leaves_a_fitted_machine_as_it_was():
+def _broken_rule(log_w):
+    raise RuntimeError("a rule of its own")
+
+
+@pytest.mark.parametrize(("rule", "error"), [(lambda log_w: None, ValueError), (_broken_rule, RuntimeError)])
+def test_a_fit_that_learns_nothing_leaves_a_fitted_machine_as_it_was(rule, error):
     machine = HelmholtzMachine((3,), n_iter=2, batch_size=5, random_state=0).fit(ROWS)
     before, history = learned(machine), list(machine.history_)
-    with pytest.raises(ValueError, match="rule"):
-        machine.set_params(rule=lambda log_w: None).fit(ROWS)
+    with pytest.raises(error, match="rule"):
+        machine.set_params(rule=rule).fit(ROWS)
     assert learned(machine) == before
     assert (machine.n_iter_, machine.history_) == (2, history)

@@ -110,7 +110,7 @@ class Learner(Estimator):
         self._begin(data, settings, seed)
         try:
             return self._train(run, settings.n_iter)
-        except (ValueError, TypeError, MemoryError):
+        except Exception:  # whatever a rule raises, too
             if before and not self._frontier.step:  # nothing learned: what was fitted before is back
                 vars(self).update(before)
             raise
