@@ -156,7 +156,7 @@ REWEIGHTED = {"rule": "reweighted", "n_particles": 10, "optimizer": "adam"}
 SMALL = REWEIGHTED | {"batch_size": 20}
 TOY = SMALL | {"n_particles": 20, "learning_rate": 0.01}
 SLEEPY = {"optimizer": "adam", "batch_size": 20, "learning_rate": 0.01}
-MNIST_200 = REWEIGHTED | {"learning_rate": 0.004}
+PATIENT = REWEIGHTED | {"learning_rate": 0.002}
 
 TASKS = {
     "bars-wake-sleep": Task(
@@ -175,15 +175,13 @@ TASKS = {
         MNIST, (200, 200, 200), WAKE_SLEEP, falling(200), "101.3", "101.3", watched_every=5
     ),
     "mnist-200-reweighted": Task(
-        MNIST, (200,), MNIST_200, falling(130), "103.1 (VIMCO 98.8)", "103.1", "98.5", watched_every=5
+        MNIST, (200,), PATIENT, falling(600), "103.1 (VIMCO 98.8)", "103.1", "98.5", watched_every=15
     ),
     "mnist-200-200-reweighted": Task(
-        MNIST, (200, 200), REWEIGHTED | {"learning_rate": 0.003}, falling(120), "93.4 (VIMCO 90.7)", "93.4", "90.5",
-        watched_every=5,
+        MNIST, (200, 200), PATIENT, falling(800), "93.4 (VIMCO 90.7)", "93.4", "90.5", watched_every=20
     ),
     "mnist-200-200-200-reweighted": Task(
-        MNIST, (200, 200, 200), REWEIGHTED | {"learning_rate": 0.003}, falling(120), "90.1 (VIMCO 91.9)", "90.1", "89",
-        watched_every=5,
+        MNIST, (200, 200, 200), PATIENT, falling(1200), "90.1 (VIMCO 91.9)", "90.1", "89", watched_every=20
     ),
     "dna-reweighted": Task(
         DNA, (200,), SMALL | {"learning_rate": 0.008, "weight_decay": 0.03}, falling(80), "90.63 (BiHM 86.49)", "90.6",
