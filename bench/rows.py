@@ -181,7 +181,7 @@ def pure_python(n_rounds):
 def growth(n_rounds):
     rows, details = [], {}
     for name, first, work_of in (
-        ("rows of 784-200", 6000, lambda n: Work((784, 200), n)),
+        ("rows of 784-200", 24_000, lambda n: Work((784, 200), n)),
         ("visible units of D-200, 20,000 rows", 400, lambda n: Work((n, 200), 20_000)),
         ("hidden units of 784-H, 60,000 rows", 40, lambda n: Work((784, n), 60_000)),
     ):
