@@ -175,10 +175,12 @@ TASKS = {
         MNIST, (200, 200, 200), WAKE_SLEEP, falling(200), "101.3", "101.3", watched_every=5
     ),
     "mnist-200-reweighted": Task(
-        MNIST, (200,), PATIENT, falling(400), "103.1 (VIMCO 98.8)", "103.1", "98.5", watched_every=20
+        MNIST, (200,), PATIENT | {"weight_decay": 0.003}, falling(400), "103.1 (VIMCO 98.8)", "103.1", "98.5",
+        watched_every=20,
     ),
     "mnist-200-200-reweighted": Task(
-        MNIST, (200, 200), PATIENT, falling(600), "93.4 (VIMCO 90.7)", "93.4", "90.5", watched_every=20
+        MNIST, (200, 200), PATIENT | {"weight_decay": 0.003}, falling(600), "93.4 (VIMCO 90.7)", "93.4", "90.5",
+        watched_every=20,
     ),
     "mnist-200-200-200-reweighted": Task(
         MNIST, (200, 200, 200), PATIENT, falling(900), "90.1 (VIMCO 91.9)", "90.1", "89", watched_every=20
