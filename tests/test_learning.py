@@ -162,9 +162,9 @@ def test_a_rule_that_raises_ends_training_and_loses_nothing(monkeypatch, n_threa
 @pytest.mark.parametrize(
     ("returned", "fault"),
     [
-        (lambda w: w, "want a pair (v, u) of arrays of shape (32, 5), got array"),
+        (lambda w: w, "want a pair (v, u) of arrays of shape (32, 5), got one array of shape (32, 5)"),
         (lambda w: None, "want a pair (v, u) of arrays of shape (32, 5), got None"),
-        (lambda w: (w, w, w), "want a pair (v, u)"),
+        (lambda w: (w, w, w), "want a pair (v, u) of arrays of shape (32, 5), got 3 parts"),
         (lambda w: (w, w[:, :1]), "want u of real numbers and shape (32, 5), got float64 of (32, 1)"),
         (lambda w: (w.T, w), "want v of real numbers and shape (32, 5), got float64 of (5, 32)"),
         (lambda w: (w, None), "want u of real numbers and shape (32, 5), got object of ()"),

@@ -78,6 +78,7 @@ class Learner(Estimator):
             If the estimates of log p(x) have rested on a single sample for several epochs.
         """
         settings, n_threads = self._settings_here()
+        resume = hyperparameters.flag("resume", resume)
         each_epoch, each_steps = _sorted_callbacks(callbacks)
         going_on = resume and self._fitted
         data = self._rows(X, fitted=going_on)
@@ -85,7 +86,7 @@ class Learner(Estimator):
             raise ValueError("validation: want held-out rows, or a share of X, because patience needs them, got None")
         n_held_out, rows = 0, None
         if isinstance(validation, numbers.Real):
-            n_held_out = monitor.n_held_out("validation", float(validation), len(data))
+            n_held_out = monitor.n_held_out("validation", validation, len(data))
         elif validation is not None:
             rows = as_rows(validation, binarize=self.binarize, n_features=data.n_features, name="validation")
         if going_on:
