@@ -253,14 +253,6 @@ def test_with_a_share_stopped_and_resumed_is_never_having_stopped(path):
     assert measured(machine) == measured(whole)
 
 
-def test_a_larger_share_that_leaves_less_than_what_is_done_of_the_epoch_is_refused():
-    machine = stopped(small(), ROWS, 7, validation=0.2)
-    before = everything(machine)
-    with pytest.raises(ValueError, match="X: want the rows of the epoch to resume, of which 96 are done, got only 65"):
-        machine.fit(ROWS, validation=0.5, resume=True)
-    assert everything(machine) == before
-
-
 @pytest.mark.parametrize(
     ("share", "fault"),
     [(0.0, "between 0 and 1, got 0"), (1.0, "got 1"), (-0.5, "got -0.5"), (np.nan, "got nan"), (True, "got True"),

@@ -83,6 +83,7 @@ WRONG = {
     ("state", "position"): [ABSENT, None, 0, "", [], [0, 0], [0, 0, 0, 0], [-1, 0, 0], [0.0, 0, 0], *HUGE_POSITIONS],
     ("state", "seed"): [ABSENT, None, -1, 2**64, 7.0, "7", True, [7]],
     ("state", "step"): [ABSENT, None, -1, 2**64, 7.0, "7", True, []],
+    ("data",): [5, "", [], {}, [1, 2], [[1, 2]], [None, [1, 2]], [[1, 2], [3]], [["1", 2], None], [[1, 2.5], None]],
     ("history",): [ABSENT, None, 5, "", "history", {}, {"epoch": 1}, [5], ["ab"], [None], [[]], [[["epoch", 1]]]],
 }
 
