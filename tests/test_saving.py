@@ -17,8 +17,8 @@ from machines import (
     through_a_file,
 )
 
-from wakesleep import HelmholtzMachine, checkpoint, monitor, training
-from wakesleep.rows import Selection
+from wakesleep import HelmholtzMachine, _packing, checkpoint, monitor, training
+from wakesleep.rows import Selection, fingerprint
 
 
 @pytest.fixture
@@ -268,6 +268,12 @@ def test_probabilities_are_told_apart_too():
     with pytest.raises(ValueError, match=r"^validation: want the 5 rows that have been held out, got 6 others"):
         machine.fit(grey, validation=grey[:6], resume=True)
     machine.fit(grey.tolist(), validation=grey[:5].tolist(), resume=True)
+
+
+def test_a_fingerprint_is_that_of_all_rows_however_many_are_read_at_a_time(monkeypatch):
+    whole = fingerprint(ROWS)
+    monkeypatch.setattr(_packing, "BLOCK_BYTES", 2000)
+    assert fingerprint(ROWS) == whole
 
 
 def test_the_same_rows_in_another_form_are_the_same(path):
