@@ -74,7 +74,7 @@ WRONG = {
     ("params", "n_iter"): [-1, 1.5, None, True, 2**31, {}],
     ("params", "n_threads"): [0, -1, 2.0, "2", 10**12],
     ("params", "verbose"): [-1, None, 0.5, "yes"],
-    ("params", "learning_rate"): [0, -0.1, None, "0.1", [0.1], [0.1, 0.1, 0.1], [0.1, None], [0.1, -1], True, 10**400],
+    ("params", "learning_rate"): [0, -0.1, "0.1", [0.1], [0.1, 0.1, 0.1], [0.1, None], [0.1, -1], True, 10**400],
     ("params", "binarize"): ["0.5", True, [], 10**400],
     ("params", "random_state"): ["7", -1, 1.5, 2**64, True, [7]],
     ("state",): [ABSENT, None, 5, "", [], "sizes", {}],

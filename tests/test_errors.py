@@ -148,7 +148,7 @@ def test_a_level_that_is_not_there_is_refused(fitted, layer):
 # ---- hyper-parameters ----
 
 NO_COUNT = [-1, 2**31, 10**30, 1.0, 1.5, True, np.True_, "1", [1], np.nan, 1j]
-NO_RATE = [0, -0.1, np.nan, np.inf, "0.1", None, [], [0.1], (0.1, 0.1, 0.1), (0.1, 0), (0.1, None), 0.1j, True, 10**400]
+NO_RATE = [0, -0.1, np.nan, np.inf, "0.1", [], [0.1], (0.1, 0.1, 0.1), (0.1, 0), (0.1, None), 0.1j, True, 10**400]
 NO_PARAMETERS = {
     "hidden_layer_sizes": [
         0,

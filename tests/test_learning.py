@@ -147,6 +147,16 @@ def breaking_after(n_calls, error=BrokenError):
     return rule
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "rate"), [("sgd", 0.1), ("momentum", 0.1), ("rmsprop", 0.003), ("adam", 0.003)]
+)
+def test_the_learning_rate_that_is_left_out_is_that_of_the_optimizer(optimizer, rate, tmp_path):
+    machine, given = small(optimizer=optimizer).fit(ROWS), small(optimizer=optimizer, learning_rate=rate).fit(ROWS)
+    assert learned(machine) == learned(given)
+    machine.save(tmp_path / "machine.npz")
+    assert HelmholtzMachine.load(tmp_path / "machine.npz").learning_rate is None
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
 @pytest.mark.parametrize("error", [BrokenError, KeyboardInterrupt])
 def test_a_rule_that_raises_ends_training_and_loses_nothing(monkeypatch, n_threads, error):

@@ -16,7 +16,7 @@ import numpy as np
 from wakesleep import processors
 from wakesleep._packing import as_threshold
 from wakesleep._panels import PRECISIONS
-from wakesleep.optimizers import OPTIMIZERS, Optimizer
+from wakesleep.optimizers import OPTIMIZERS, RATES, Optimizer
 from wakesleep.rules import BASELINES, OWN, RULES, Rule
 from wakesleep.schedules import Schedule, parse
 
@@ -54,12 +54,13 @@ def settings(params: dict[str, Any]) -> Settings:
         count("verbose", params["verbose"], least=0)
     check_binarize(params["binarize"])
     check_random_state(params["random_state"])
+    kind = optimizer(params)
     checked = Settings(
         hidden_layer_sizes=layer_sizes(params["hidden_layer_sizes"]),
         rule=rule(params),
         final_sleep_weight=sleep_weights(params)[1],
-        optimizer=optimizer(params),
-        learning_rates=rates(params["learning_rate"]),
+        optimizer=kind,
+        learning_rates=rates(RATES[kind.name] if params["learning_rate"] is None else params["learning_rate"]),
         schedule=parse(params["schedule"]),
         batch_size=count("batch_size", params["batch_size"]),
         n_iter=count("n_iter", params["n_iter"], least=0),

@@ -51,8 +51,8 @@ class HelmholtzMachine(Learner):
         In each step, weights (not biases) shrink by this share of the learning rate.
     clip_norm : float, optional
         Largest norm of the mean gradient of p, and of that of q.
-    learning_rate : float or (float, float), default=0.1
-        Per mean gradient, for both models or for (p, q).
+    learning_rate : float or (float, float), optional
+        Per mean gradient, for both models or for (p, q). None: 0.1, or 0.003 with "rmsprop" and "adam".
     schedule : str, default="constant"
         By what the rates are multiplied as training goes on: "constant", "linear", "cosine" (both fall to
         `final`, 0 by default, when `n_iter` epochs are done), or "decay" (by `factor`, after every epoch).
@@ -111,7 +111,7 @@ class HelmholtzMachine(Learner):
         self, hidden_layer_sizes: Sequence[int] = (32, 16), rule: str | Function = "wake-sleep",
         n_particles: int | None = None, sleep_weight: float | tuple[float, float] | None = None, sleep_steps: int = 1,
         gamma: float = 1.0, baseline: str = "geometric", optimizer: str = "sgd",
-        learning_rate: float | tuple[float, float] = 0.1, schedule: str = "constant", weight_decay: float = 0.0,
+        learning_rate: float | tuple[float, float] | None = None, schedule: str = "constant", weight_decay: float = 0.0,
         clip_norm: float | None = None, batch_size: int = 100, n_iter: int = 20, patience: int | None = None,
         initial_biases: str = "data", binarize: float | str | None = 0.5, precision: str = "float32",
         n_threads: int | None = None, verbose: int = 0, random_state: Any = None,
