@@ -299,4 +299,5 @@ def test_help_shows_examples_and_defaults(capsys):
         main(["train", "--help"])
     out = capsys.readouterr().out
     assert "(default: 40)" in out
+    assert "--seed N the same seed and rows give the same machine (default: 0)" in " ".join(out.split())
     assert "None" not in out

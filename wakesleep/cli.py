@@ -71,7 +71,8 @@ class _Help(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
-        return text if action.default in (None, False, argparse.SUPPRESS) else f"{text} (default: %(default)s)"
+        untold = action.default is None or isinstance(action.default, bool) or action.default == argparse.SUPPRESS
+        return text if untold else f"{text} (default: %(default)s)"
 
 
 def parser() -> argparse.ArgumentParser:
