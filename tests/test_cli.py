@@ -196,6 +196,12 @@ def test_score_is_the_score_of_the_machine(model, capsys):
     assert f"{values.mean():.3f} +- {values.std(ddof=1) / np.sqrt(1797):.3f}  (K = 50)" in out
 
 
+def test_of_one_row_there_is_no_standard_error(model, capsys):
+    np.save("one.npy", datasets.load_digits().to_dense()[:1])
+    assert main(["score", model, "one.npy"]) == 0
+    assert re.search(r"log p\(x\), nats +-\d+\.\d{3}  \(K = 1,000\)", capsys.readouterr().out)
+
+
 def test_score_calls_the_elbo_by_its_name(model, capsys):
     assert main(["score", model, "--particles", "5", "--method", "elbo"]) == 0
     mean = HelmholtzMachine.load(model).score(datasets.load_digits(), method="elbo", n_particles=5)

@@ -91,8 +91,9 @@ def how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:
 
 
 def mean(values: NDArray[np.float64]) -> str:
-    """A mean and its standard error, nats."""
-    return f"{values.mean():9.3f} +- {likelihood.standard_error(values):.3f}"
+    """A mean and its standard error, which a single row does not have, nats."""
+    error = f" +- {likelihood.standard_error(values):.3f}" if len(values) > 1 else ""
+    return f"{values.mean():9.3f}{error}"
 
 
 def draw(title: str, rows: NDArray[Any], shape: tuple[int, int]) -> None:
