@@ -304,6 +304,16 @@ def test_a_fit_that_begins_anew_and_partial_fit_take_other_rows():
         machine.fit(OTHER[:50], validation=0.2, resume=True)
 
 
+def test_a_fit_that_learned_nothing_was_given_nothing():
+    def broken(log_w):
+        raise ArithmeticError
+
+    machine = random_machine((64, 5, 3))
+    with pytest.raises(ArithmeticError):
+        machine.set_params(rule=broken).fit(ROWS)
+    assert machine.set_params(rule="wake-sleep", n_iter=1).fit(OTHER, resume=True).n_iter_ == 1
+
+
 def test_where_it_is_not_known_what_training_began_with_rows_must_be_enough_for_the_epoch(path):
     stopped(small(), ROWS, 7).save(path)
     arrays, manifest = checkpoint.load(path)

@@ -104,7 +104,7 @@ class Learner(Estimator):
         if going_on:
             self._given = self._checked(now, n_held_out)
             return self._train(run, settings.n_iter)
-        before = {name: value for name, value in vars(self).items() if name in FITTED}
+        before = {name: getattr(self, name) for name in FITTED} if self._fitted else {}
         self._begin(data, settings, seed)
         self._given = now
         try:
