@@ -273,8 +273,9 @@ def test_ctrl_c_while_the_machine_is_saved_loses_nothing(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(HelmholtzMachine, "save", interrupted)
-    assert main(["train", *QUICK]) == 130
-    assert "interrupted; 2 epochs and 144 steps are in digits-model.npz" in capsys.readouterr().err
+    assert main(["train", *QUICK, "--overwrite"]) == 130
+    told = "interrupted; 2 epochs and 144 steps are in digits-model.npz; the same command with --resume instead of"
+    assert told in capsys.readouterr().err
     assert HelmholtzMachine.load("digits-model.npz").n_iter_ == 2
 
 

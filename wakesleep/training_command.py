@@ -78,7 +78,8 @@ def train(args: argparse.Namespace) -> int:
         done = f"{machine.n_iter_} epochs and {machine.step_} steps are in {output}"
         if not isinstance(stopped, KeyboardInterrupt | BrokenPipeError):
             return failed(stopped, more=f"; {done}")
-        print(f"wakesleep: interrupted; {done}; the same command with --resume goes on", file=sys.stderr)
+        how = "--resume instead of --overwrite" if args.overwrite else "--resume"
+        print(f"wakesleep: interrupted; {done}; the same command with {how} goes on", file=sys.stderr)
         if isinstance(stopped, BrokenPipeError):
             raise
         return INTERRUPTED
