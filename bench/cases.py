@@ -63,7 +63,7 @@ def mnist_rows(split):
     folder = Path(os.environ.get("WAKESLEEP_DATA", Path(__file__).parents[1] / "../shared/data"))
     path = folder / "mnist_binarized_fixed.npz"
     if not path.is_file():
-        raise FileNotFoundError("no binarised MNIST here (WAKESLEEP_DATA names its folder)")
+        raise FileNotFoundError("no binarised MNIST here: WAKESLEEP_DATA names its folder, bench/README.md its source")
     return datasets.read(path, split=split)
 
 

@@ -21,7 +21,7 @@ def read(file, split):
     """A split of a data set in the folder that WAKESLEEP_DATA names."""
     path = Path(os.environ.get("WAKESLEEP_DATA", Path(__file__).parents[1] / "../shared/data")) / file
     if not path.is_file():
-        raise FileNotFoundError(f"no {file} here (WAKESLEEP_DATA names its folder)")
+        raise FileNotFoundError(f"no {file} here: WAKESLEEP_DATA names its folder, bench/README.md its source")
     return datasets.read(path, split=split)
 
 

@@ -31,7 +31,7 @@ def data_folder() -> Path:
     """The folder of the data sets that are too large for the wheel."""
     folder = Path(os.environ.get("WAKESLEEP_DATA", Path(__file__).parents[1] / "../shared/data"))
     if not folder.is_dir():
-        pytest.skip("no data sets here (WAKESLEEP_DATA names their folder)")
+        pytest.skip("no data sets here: WAKESLEEP_DATA names their folder, bench/README.md their sources")
     return folder
 
 

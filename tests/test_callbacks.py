@@ -147,7 +147,7 @@ def logged():
 def test_the_log_is_the_history_and_is_appended_to():
     Path("log.jsonl").write_text('{"mine": 1}')  # without the end of its line
     for _ in range(2):
-        assert main([*TRAIN, "--epochs", "3"]) == 0
+        assert main([*TRAIN, "--epochs", "3", "--overwrite"]) == 0
     records = HelmholtzMachine.load("m.npz").history_
     mine, *lines = logged()
     assert mine == {"mine": 1}
@@ -221,7 +221,7 @@ def test_schedule_and_patience_on_the_command_line(capsys):
     out = capsys.readouterr().out
     assert f"the parameters are those of epoch {machine.best_epoch_} of {machine.n_iter_}" in out
     assert main(["train", "--schedule", "sometimes"]) == 1
-    assert "schedule: want one of constant, linear, cosine, decay, got 'sometimes'" in capsys.readouterr().err
+    assert "error: --schedule: want one of constant, linear, cosine, decay, got 'sometimes'" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_folder")
@@ -260,7 +260,7 @@ def test_ctrl_c_loses_neither_the_best_machine_nor_a_line_of_the_log():
 def test_a_warning_is_one_line(capsys, monkeypatch):
     monkeypatch.setattr(monitor, "FEWEST_EFFECTIVE", 1000)
     for _ in range(2):
-        assert main(["train", "-q", "-o", "m.npz", "--epochs", "20"]) == 0
+        assert main(["train", "-q", "-o", "m.npz", "--epochs", "20", "--overwrite"]) == 0
         err = capsys.readouterr().err
         assert err.startswith("wakesleep: warning: of 100 samples per row")
         assert err.count("\n") == 1

@@ -253,24 +253,22 @@ def test_with_a_share_stopped_and_resumed_is_never_having_stopped(path):
     assert measured(machine) == measured(whole)
 
 
-def test_a_larger_share_that_leaves_less_than_what_is_done_of_the_epoch_is_refused():
-    machine = stopped(small(), ROWS, 7, validation=0.2)
-    before = everything(machine)
-    with pytest.raises(ValueError, match="X: want the rows of the epoch to resume, of which 96 are done, got only 65"):
-        machine.fit(ROWS, validation=0.5, resume=True)
-    assert everything(machine) == before
-
-
 @pytest.mark.parametrize(
     ("share", "fault"),
-    [(0.0, "between 0 and 1, got 0"), (1.0, "got 1"), (-0.5, "got -0.5"), (np.nan, "got nan"), (True, "got 1"),
-     (0.001, "want 1 to 129 of 130 rows, got 0"), (0.999, "want 1 to 129 of 130 rows, got 130")],
+    [(0.0, "between 0 and 1, got 0"), (1.0, "got 1"), (-0.5, "got -0.5"), (np.nan, "got nan"), (True, "got True"),
+     (10**400, "got 1000"), (0.001, "want a share that is 1 to 129 of the 130 rows, got 0.001, which is 0"),
+     (0.999, "got 0.999, which is 130")],
 )  # fmt: skip
 def test_a_share_that_holds_out_none_or_all_is_refused(share, fault):
     machine = small()
     with pytest.raises(ValueError, match=f"^validation: .*{fault}"):
         machine.fit(ROWS, validation=share)
     assert vars(machine) == small().get_params()
+
+
+def test_of_one_row_none_is_held_out():
+    with pytest.raises(ValueError, match=r"^validation: want 2 rows or more to hold some of them out, got 1$"):
+        small().fit(ROWS[:1], validation=0.5)
 
 
 def _broken_rule(log_w):

@@ -74,7 +74,7 @@ WRONG = {
     ("params", "n_iter"): [-1, 1.5, None, True, 2**31, {}],
     ("params", "n_threads"): [0, -1, 2.0, "2", 10**12],
     ("params", "verbose"): [-1, None, 0.5, "yes"],
-    ("params", "learning_rate"): [0, -0.1, None, "0.1", [0.1], [0.1, 0.1, 0.1], [0.1, None], [0.1, -1], True, 10**400],
+    ("params", "learning_rate"): [0, -0.1, "0.1", [0.1], [0.1, 0.1, 0.1], [0.1, None], [0.1, -1], True, 10**400],
     ("params", "binarize"): ["0.5", True, [], 10**400],
     ("params", "random_state"): ["7", -1, 1.5, 2**64, True, [7]],
     ("state",): [ABSENT, None, 5, "", [], "sizes", {}],
@@ -83,6 +83,7 @@ WRONG = {
     ("state", "position"): [ABSENT, None, 0, "", [], [0, 0], [0, 0, 0, 0], [-1, 0, 0], [0.0, 0, 0], *HUGE_POSITIONS],
     ("state", "seed"): [ABSENT, None, -1, 2**64, 7.0, "7", True, [7]],
     ("state", "step"): [ABSENT, None, -1, 2**64, 7.0, "7", True, []],
+    ("data",): [5, "", [], {}, [1, 2], [[1, 2]], [None, [1, 2]], [[1, 2], [3]], [["1", 2], None], [[1, 2.5], None]],
     ("history",): [ABSENT, None, 5, "", "history", {}, {"epoch": 1}, [5], ["ab"], [None], [[]], [[["epoch", 1]]]],
 }
 

@@ -1,6 +1,7 @@
 """What is refused: the right class of error, a message that names the argument, and nothing changed."""
 
 import copy
+import re
 
 import numpy as np
 import pytest
@@ -123,6 +124,8 @@ NO_HIDDEN = {
     "infinity": ([[0, np.inf, 0]], "want finite numbers"),
     "beyond float32": ([[0, NUMBER, 0]], "want"),
     "complex array": (np.zeros((2, 3), complex), "want"),
+    "more than 1": ([[0, 1, 1], [0, 1, 1.5]], "contains 1.5, where a .* from 0 to 1 is wanted, at row 1, column 2"),
+    "less than 0": ([[0, -1, 1]], "contains -1.0, where a probability from 0 to 1 is wanted, at row 0, column 1"),
 }
 
 
@@ -130,7 +133,7 @@ NO_HIDDEN = {
 def test_what_are_no_values_of_hidden_units_is_refused(fitted, wrong):
     H, fault = wrong
     before = everything(fitted)
-    with pytest.raises((ValueError, TypeError), match=f"^H: {fault}"):
+    with pytest.raises((ValueError, TypeError), match=f"^H:? {fault}"):
         fitted.inverse_transform(H)
     assert everything(fitted) == before
 
@@ -145,7 +148,7 @@ def test_a_level_that_is_not_there_is_refused(fitted, layer):
 # ---- hyper-parameters ----
 
 NO_COUNT = [-1, 2**31, 10**30, 1.0, 1.5, True, np.True_, "1", [1], np.nan, 1j]
-NO_RATE = [0, -0.1, np.nan, np.inf, "0.1", None, [], [0.1], (0.1, 0.1, 0.1), (0.1, 0), (0.1, None), 0.1j, True, 10**400]
+NO_RATE = [0, -0.1, np.nan, np.inf, "0.1", [], [0.1], (0.1, 0.1, 0.1), (0.1, 0), (0.1, None), 0.1j, True, 10**400]
 NO_PARAMETERS = {
     "hidden_layer_sizes": [
         0,
@@ -167,7 +170,7 @@ NO_PARAMETERS = {
     "n_particles": [0, *NO_COUNT],
     "sleep_weight": [-0.1, 1.1, 0, np.nan, "1", True, [0.5], 1j, (1, 0), (0, 1), (1, 1.1), (1, 1, 1), (1, "1"), "1,1"],
     "sleep_steps": [0, None, *NO_COUNT],
-    "gamma": [-0.1, 1.1, np.nan, None, "1", True],
+    "gamma": [-0.1, 1.1, np.nan, 10**400, None, "1", True],
     "baseline": ["mean", "", None, 0, ["geometric"]],
     "weight_decay": [-0.1, np.inf, np.nan, None, "0", True],
     "clip_norm": [0, -1, np.inf, np.nan, "1", True, [1.0]],
@@ -248,8 +251,43 @@ def test_more_parameters_than_fit_into_memory_are_refused():
 
 @pytest.mark.parametrize("rule", ["reweighted", "vimco", "ovis", "leave-one-out", "bihm"])
 def test_rules_that_compare_particles_want_two(rule):
-    with pytest.raises(ValueError, match=r"^n_particles: want a whole number from 2 to"):
+    with pytest.raises(ValueError, match=rf"^n_particles: want 2 or more with rule '{rule}', .* got 1$"):
         small(rule=rule, n_particles=1).fit(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"clip_norm": -1}, "clip_norm: want a positive, finite number or None, got -1"),
+        ({"weight_decay": 1e9, "learning_rate": 0.25}, "weight_decay: want at most 1/learning_rate, 4, .* got 1e[+]09"),
+        ({"weight_decay": 5, "learning_rate": (0.1, 0.25)}, "weight_decay: want at most 1/learning_rate, 4, .* got 5"),
+        ({"schedule": "decay:factor=0"}, "schedule: want factor to be a number above 0 and at most 1, got '0'"),
+        ({"schedule": "linear:final=2"}, "schedule: want final to be a number from 0 to 1, got '2'"),
+        ({"schedule": "cosine:"}, "schedule: want warm_up=VALUE, final=VALUE after the colon of .*, got '' in .*"),
+        ({"schedule": "linear:end=0"}, "schedule: want warm_up=VALUE, final=VALUE after the .*, got 'end=0' in .*"),
+        ({"schedule": "linear:final=0,final=1"}, "schedule: want final once, got it twice in 'linear:final=0,final=1'"),
+        ({"learning_rate": np.zeros((9, 9))}, r"learning_rate: want a number or a pair .*, got array[^\n]*"),
+    ],
+)
+def test_a_message_says_what_is_wanted(params, message):
+    with pytest.raises((ValueError, TypeError)) as refused:
+        small(**params).fit(ROWS)
+    assert re.fullmatch(message, str(refused.value))
+
+
+def test_weights_may_decay_to_nothing_in_one_step_but_not_beyond():
+    assert small(weight_decay=4, learning_rate=0.25).fit(ROWS).n_iter_ == 3
+
+
+@pytest.mark.parametrize("value", ["no", 0, 1, None, "False", np.array([True])], ids=repr)
+def test_a_switch_is_true_or_false(fitted, value):
+    before = everything(fitted)
+    with pytest.raises(TypeError, match=r"^resume: want True or False, got "):
+        fitted.fit(ROWS, resume=value)
+    with pytest.raises(TypeError, match=r"^bits: want True or False, got "):
+        fitted.sample(bits=value)
+    assert everything(fitted) == before
+    assert fitted.fit(ROWS, resume=np.True_) is fitted
 
 
 @pytest.mark.parametrize("value", ["many", "0", "-1", "1.5", " ", "1e3", str(2**31), "9" * 5000], ids="{:.9}".format)

@@ -147,6 +147,16 @@ def breaking_after(n_calls, error=BrokenError):
     return rule
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "rate"), [("sgd", 0.1), ("momentum", 0.1), ("rmsprop", 0.003), ("adam", 0.003)]
+)
+def test_the_learning_rate_that_is_left_out_is_that_of_the_optimizer(optimizer, rate, tmp_path):
+    machine, given = small(optimizer=optimizer).fit(ROWS), small(optimizer=optimizer, learning_rate=rate).fit(ROWS)
+    assert learned(machine) == learned(given)
+    machine.save(tmp_path / "machine.npz")
+    assert HelmholtzMachine.load(tmp_path / "machine.npz").learning_rate is None
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 4])
 @pytest.mark.parametrize("error", [BrokenError, KeyboardInterrupt])
 def test_a_rule_that_raises_ends_training_and_loses_nothing(monkeypatch, n_threads, error):
@@ -162,9 +172,9 @@ def test_a_rule_that_raises_ends_training_and_loses_nothing(monkeypatch, n_threa
 @pytest.mark.parametrize(
     ("returned", "fault"),
     [
-        (lambda w: w, "want a pair (v, u) of arrays of shape (32, 5), got array"),
+        (lambda w: w, "want a pair (v, u) of arrays of shape (32, 5), got one array of shape (32, 5)"),
         (lambda w: None, "want a pair (v, u) of arrays of shape (32, 5), got None"),
-        (lambda w: (w, w, w), "want a pair (v, u)"),
+        (lambda w: (w, w, w), "want a pair (v, u) of arrays of shape (32, 5), got 3 parts"),
         (lambda w: (w, w[:, :1]), "want u of real numbers and shape (32, 5), got float64 of (32, 1)"),
         (lambda w: (w.T, w), "want v of real numbers and shape (32, 5), got float64 of (5, 32)"),
         (lambda w: (w, None), "want u of real numbers and shape (32, 5), got object of ()"),

@@ -150,5 +150,5 @@ def test_the_command_line_tells_it_before_the_work(tmp_path):
     command = [sys.executable, "-m", "wakesleep", "train", "-o", tmp_path / "x.npz", "--precision", "bf16x2"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith("wakesleep: error: precision: want float32 on this processor")
+    assert result.stderr.startswith("wakesleep: error: --precision: want float32 on this processor")
     assert not list(tmp_path.iterdir())

@@ -107,8 +107,8 @@ def test_npz_of_packed_and_dense_arrays(tmp_path, compressed):
     (np.savez_compressed if compressed else np.savez)(path, **packed(train, "train"), test=test)
     np.testing.assert_array_equal(read(path, split="train"), train)
     np.testing.assert_array_equal(read(path, split="test"), test)
-    assert_refused(path, "want split to be one of train, test; got None")
-    assert_refused(path, "want split to be one of train, test; got 'train_shape'", split="train_shape")
+    assert_refused(path, f"split: want one of train, test, which {path} has, got None")
+    assert_refused(path, f"split: want one of train, test, which {path} has, got 'train_shape'", split="train_shape")
 
 
 def test_the_only_split_is_the_default(tmp_path):

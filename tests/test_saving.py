@@ -4,9 +4,21 @@ import copy
 
 import numpy as np
 import pytest
-from machines import DIGITS, ROWS, everything, learned, measured, random_machine, random_rows, small, through_a_file
+from machines import (
+    DIGITS,
+    ROWS,
+    everything,
+    learned,
+    measured,
+    random_machine,
+    random_rows,
+    small,
+    stopped,
+    through_a_file,
+)
 
-from wakesleep import HelmholtzMachine, checkpoint, monitor, training
+from wakesleep import HelmholtzMachine, _packing, checkpoint, monitor, training
+from wakesleep.rows import Selection, fingerprint
 
 
 @pytest.fixture
@@ -217,12 +229,102 @@ def test_partial_fit_after_a_stop_begins_a_whole_pass(monkeypatch):
     assert (machine.step_, machine.n_iter_) == (12, 3)
 
 
-def test_a_machine_in_the_middle_of_an_epoch_wants_the_rows_of_that_epoch(monkeypatch):
-    machine = interrupted(small(), ROWS, monkeypatch, 7)
+# ---- and then goes on with something else ----
+
+OTHER = DIGITS[1000:1130]
+
+
+@pytest.mark.parametrize(
+    ("begun_with", "X", "validation", "message"),
+    [
+        (0.2, ROWS, 0.5, "validation: want the 26 rows that have been held out, got 65 others"),
+        (0.2, OTHER, 0.2, "validation: want the 26 rows that have been held out, got 26 others"),
+        (0.2, ROWS, OTHER, "validation: want the 26 rows that have been held out, got 130 others"),
+        (0.2, ROWS, None, "X: want the 104 rows that training began with, got 130 others"),
+        (OTHER, ROWS, OTHER[1:], "validation: want the 130 rows that have been held out, got 129 others"),
+        (OTHER, ROWS, OTHER[::-1], "validation: want the 130 rows that have been held out, got 130 others"),
+        (OTHER, OTHER, OTHER, "X: want the 130 rows that training began with, got 130 others"),
+        (None, ROWS[:64], None, "X: want the 130 rows that training began with, got 64 others"),
+        (None, ROWS[::-1], None, "X: want the 130 rows that training began with, got 130 others"),
+        (None, ROWS, 0.2, "X: want the 130 rows that training began with, got 104 others, 26 of X being held out"),
+    ],
+)
+def test_training_goes_on_with_the_rows_that_it_began_with(path, begun_with, X, validation, message):
+    machine = stopped(small(), ROWS, 7, validation=begun_with)
+    for one in (machine, through_a_file(machine, path)):
+        before = everything(one)
+        with pytest.raises(ValueError, match=f"^{message}$"):
+            one.fit(X, validation=validation, resume=True)
+        assert everything(one) == before
+
+
+def test_probabilities_are_told_apart_too():
+    grey = np.random.default_rng(0).random((40, 9))
+    machine = stopped(small(binarize="sample"), grey, 1, validation=grey[:5])
+    other = grey.copy()
+    other[7, 3] = 0.123
+    with pytest.raises(ValueError, match=r"^X: want the 40 rows that training began with, got 40 others"):
+        machine.fit(other, validation=grey[:5], resume=True)
+    with pytest.raises(ValueError, match=r"^validation: want the 5 rows that have been held out, got 6 others"):
+        machine.fit(grey, validation=grey[:6], resume=True)
+    machine.fit(grey.tolist(), validation=grey[:5].tolist(), resume=True)
+
+
+def test_a_fingerprint_is_that_of_all_rows_however_many_are_read_at_a_time(monkeypatch):
+    whole = fingerprint(ROWS)
+    monkeypatch.setattr(_packing, "BLOCK_BYTES", 2000)
+    assert fingerprint(ROWS) == whole
+
+
+def test_the_same_rows_in_another_form_are_the_same(path):
+    whole = small().fit(ROWS, validation=OTHER)
+    machine = through_a_file(stopped(small(), ROWS.to_dense(), 7, validation=OTHER.to_dense()), path)
+    machine.fit(Selection(DIGITS, np.arange(130)), validation=OTHER.to_dense().tolist(), resume=True)
+    assert learned(machine) == learned(whole)
+
+
+def test_held_out_rows_may_be_left_out_for_a_while_or_come_later(path):
+    machine = stopped(small(), ROWS, 7, validation=OTHER)
+    stopped(machine, ROWS, 8, resume=True)
+    machine = through_a_file(machine, path)
+    with pytest.raises(ValueError, match=r"^validation: want the 130 rows"):
+        machine.fit(ROWS, validation=ROWS, resume=True)
+    assert learned(machine.fit(ROWS, validation=OTHER, resume=True)) == learned(small().fit(ROWS))
+    later = stopped(small(), ROWS, 7)
+    stopped(later, ROWS, 8, validation=OTHER, resume=True)
+    with pytest.raises(ValueError, match=r"^validation: want the 130 rows"):
+        later.fit(ROWS, validation=ROWS, resume=True)
+
+
+def test_a_fit_that_begins_anew_and_partial_fit_take_other_rows():
+    machine = stopped(small(), ROWS, 7, validation=0.2)
+    assert learned(copy.deepcopy(machine).fit(OTHER, validation=0.5)) == learned(small().fit(OTHER, validation=0.5))
+    machine.partial_fit(OTHER).fit(OTHER[:50], validation=0.5, resume=True)
+    with pytest.raises(ValueError, match=r"^validation: want the 25 rows"):
+        machine.fit(OTHER[:50], validation=0.2, resume=True)
+
+
+def test_a_fit_that_learned_nothing_was_given_nothing():
+    def broken(log_w):
+        raise ArithmeticError
+
+    machine = random_machine((64, 5, 3))
+    with pytest.raises(ArithmeticError):
+        machine.set_params(rule=broken).fit(ROWS)
+    assert machine.set_params(rule="wake-sleep", n_iter=1).fit(OTHER, resume=True).n_iter_ == 1
+
+
+def test_where_it_is_not_known_what_training_began_with_rows_must_be_enough_for_the_epoch(path):
+    stopped(small(), ROWS, 7).save(path)
+    arrays, manifest = checkpoint.load(path)
+    del manifest["data"]
+    checkpoint.save(path, arrays, manifest)
+    machine = HelmholtzMachine.load(path)
     before = everything(machine)
     with pytest.raises(ValueError, match="X: want the rows of the epoch to resume, of which 64 are done, got only 64"):
         machine.fit(ROWS[:64], resume=True)
     assert everything(machine) == before
+    assert learned(machine.fit(ROWS, resume=True)) == learned(small().fit(ROWS))
 
 
 def test_the_environment_is_not_the_machine(path, monkeypatch):

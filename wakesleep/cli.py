@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import wakesleep
 from wakesleep import hyperparameters, likelihood
@@ -30,6 +29,9 @@ examples:
   wakesleep info digits-model.npz
 """
 
+RATE_HELP = "of both, or p,q; 0.3 if left out, or 0.01 with rmsprop and adam"
+SCHEDULE_HELP = "of the rates, as cosine:warm_up=5; linear and cosine end with the last of --epochs"
+RESUME_HELP = "go on with MODEL; only --epochs, --patience, --threads, --log and what is printed may change"
 BINARIZE_HELP = "cells are 1 above this value; sample: they are probabilities, drawn anew for every epoch"
 DATA_HELP = "rows to read: .npy, .npz, .csv, .bits or IDX (also .gz)"
 
@@ -69,7 +71,8 @@ class _Help(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
-        return text if action.default in (None, False, argparse.SUPPRESS) else f"{text} (default: %(default)s)"
+        untold = action.default is None or isinstance(action.default, bool) or action.default == argparse.SUPPRESS
+        return text if untold else f"{text} (default: %(default)s)"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -98,42 +101,64 @@ def parser() -> argparse.ArgumentParser:
     held_out = fit.add_mutually_exclusive_group()
     held_out.add_argument("--held-out", type=float, default=0.2, metavar="SHARE", help="share of rows to measure on")
     held_out.add_argument("--held-out-split", metavar="NAME", help="measure on these rows of the .npz instead")
-    fit.add_argument("--hidden", type=_numbers(int), default="32,16", metavar="N,N", help="units, bottom level first")
+    fit.add_argument(
+        "--hidden", dest="hidden_layer_sizes", type=_numbers, default="32,16", metavar="N,N",
+        help="units, bottom level first",
+    )  # fmt: skip
     fit.add_argument("--rule", default="wake-sleep", choices=RULES, help="learning rule")
-    fit.add_argument("--particles", type=int, metavar="K", help="samples per row; 1 or 5 if left out, by the rule")
-    fit.add_argument("--sleep-weight", type=_numbers(float), metavar="S[,S]", help="share of sleep in q; or first,last")
+    fit.add_argument(
+        "--particles", dest="n_particles", type=int, metavar="K",
+        help="samples per row; 1 or 5 if left out, by the rule",
+    )  # fmt: skip
+    fit.add_argument("--sleep-weight", type=_one_or_pair, metavar="S[,S]", help="share of sleep in q; or first,last")
     fit.add_argument("--sleep-steps", type=int, default=1, metavar="N", help="dreams for each step")
-    fit.add_argument("--gamma", type=float, default=1.0, metavar="G", help="of rule ovis")
+    fit.add_argument("--gamma", type=float, default=1.0, metavar="G", help="of rule ovis; 0 is unbiased")
     fit.add_argument("--baseline", default="geometric", choices=BASELINES, help="of rule vimco")
     fit.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="what follows the gradient")
     fit.add_argument("--weight-decay", type=float, default=0.0, metavar="D", help="per unit of the learning rate")
     fit.add_argument("--clip-norm", type=float, metavar="C", help="largest norm of a model's gradient")
-    fit.add_argument("--epochs", type=int, default=40, metavar="N", help="passes over the rows")
+    fit.add_argument("--epochs", dest="n_iter", type=int, default=40, metavar="N", help="passes over the rows")
     fit.add_argument("--batch-size", type=int, default=20, metavar="N", help="rows per step")
-    fit.add_argument("--learning-rate", type=_numbers(float), default="0.3", metavar="R[,R]", help="of both, or p,q")
-    fit.add_argument("--schedule", default="constant", metavar="S", help="of the rates, as cosine:warm_up=5")
+    fit.add_argument("--learning-rate", type=_one_or_pair, metavar="R[,R]", help=RATE_HELP)
+    fit.add_argument("--schedule", default="constant", metavar="S", help=SCHEDULE_HELP)
     fit.add_argument("--patience", type=int, metavar="N", help="stop N epochs after the best one, and keep that")
-    fit.add_argument("--seed", type=int, default=0, help="the same seed and rows give the same machine")
+    fit.add_argument(
+        "--seed", dest="random_state", type=int, default=0, metavar="N",
+        help="the same seed and rows give the same machine",
+    )  # fmt: skip
     fit.add_argument("--precision", default="float32", choices=PRECISIONS, help="bf16x2: by AMX, less exact")
-    fit.add_argument("--threads", type=int, metavar="N", help="all processors if left out; results are the same")
-    fit.add_argument("--resume", action="store_true", help="go on with MODEL; all but --epochs as it was")
+    fit.add_argument(
+        "--threads", dest="n_threads", type=int, metavar="N", help="all processors if left out; results are the same"
+    )
+    there = fit.add_mutually_exclusive_group()
+    there.add_argument("--resume", action="store_true", help=RESUME_HELP)
+    there.add_argument("--overwrite", action="store_true", help="begin anew where there is a MODEL, which is replaced")
     fit.add_argument("--log", metavar="FILE", help="append a line of JSON per epoch")
-    fit.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    fit.add_argument("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
 
     sampling = add("sample", sample, "draw fantasies from a machine")
     sampling.add_argument("model", metavar="MODEL", help="a file that train wrote")
-    sampling.add_argument("-n", type=int, default=N_DRAWN, metavar="N", help="how many")
+    sampling.add_argument("-n", dest="n_samples", type=int, default=N_DRAWN, metavar="N", help="how many")
     sampling.add_argument("-o", "--output", metavar="FILE", help="write them to a .npy or .bits file")
-    sampling.add_argument("--seed", type=int, help="the machine's own if left out: the same fantasies every time")
+    sampling.add_argument(
+        "--seed", dest="random_state", type=int, metavar="N",
+        help="the machine's own if left out: the same fantasies every time",
+    )  # fmt: skip
 
     scoring = add("score", score, "tell how probable rows are: log p(x) in nats")
     scoring.add_argument("model", metavar="MODEL", help="a file that train wrote")
     scoring.add_argument("data", nargs="?", metavar="DATA", help=f"{DATA_HELP}; the digits in the package if left out")
     scoring.add_argument("--split", metavar="NAME", help="which rows of an .npz")
     scoring.add_argument("--method", default="auto", choices=likelihood.METHODS, help="auto: exact if that is cheap")
-    scoring.add_argument("--particles", type=int, default=1000, metavar="K", help="samples per row of an estimate")
-    scoring.add_argument("--steps", type=int, default=likelihood.N_STEPS, metavar="T", help="of annealing, by ais")
-    scoring.add_argument("--seed", type=int, help="the machine's own if left out")
+    scoring.add_argument(
+        "--particles", dest="n_particles", type=int, default=1000, metavar="K", help="samples per row of an estimate"
+    )
+    scoring.add_argument(
+        "--steps", dest="n_steps", type=int, default=likelihood.N_STEPS, metavar="T", help="of annealing, by ais"
+    )
+    scoring.add_argument(
+        "--seed", dest="random_state", type=int, metavar="N", help="the machine's own if left out"
+    )
     scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy file")
 
     showing = add("info", info, "show what a file holds, or without one, what runs here")
@@ -146,12 +171,13 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _numbers(kind: type) -> Callable[[str], tuple[Any, ...]]:
-    def parse(text: str) -> tuple[Any, ...]:
-        return tuple(kind(part) for part in text.split(","))
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
 
-    parse.__name__ = f"list of {kind.__name__}s"
-    return parse
+
+def _one_or_pair(text: str) -> float | tuple[float, ...]:
+    values = tuple(float(part) for part in text.split(","))
+    return values if len(values) > 1 else values[0]
 
 
 def _threshold(text: str) -> float | str:
@@ -163,4 +189,5 @@ def _shape(text: str) -> tuple[int, int]:
     return height, width
 
 
-_shape.__name__ = "HxW"
+_numbers.__name__, _one_or_pair.__name__ = "whole numbers", "number, or pair of numbers,"  # in argparse's messages
+_threshold.__name__, _shape.__name__ = "number or sample", "HxW"

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from wakesleep import checkpoint, hyperparameters
 from wakesleep.parameters import Layer
+from wakesleep.rows import Given, given_before
 from wakesleep.state import State, restored
 
-MANIFEST = {"package_version", "params", "state", "aside", "history"}
+MANIFEST = {"package_version", "params", "state", "aside", "history", "data"}
 ASIDE = "aside."  # what begins the names of the second state's arrays in a file
 
 
@@ -28,6 +29,7 @@ class Estimator:
 
     _state: State  # whose parameters are in use
     _aside: State | None = None  # with patience: the best one while training goes on, the last one afterwards
+    _given: Given | None = None  # what `fit` began with; None after `partial_fit`, which takes any rows
     rule: Any
     history_: list[dict[str, Any]]
 
@@ -144,7 +146,7 @@ class Estimator:
             params["random_state"] = self._state.seed
         manifest = {
             "package_version": version("wakesleep"), "params": params,
-            "state": self._state.manifest(), "history": self.history_, "aside": None,
+            "state": self._state.manifest(), "history": self.history_, "aside": None, "data": self._given,
         }  # fmt: skip
         arrays = self._state.arrays()
         if self._aside is not None:
@@ -165,7 +167,7 @@ class Estimator:
         """
         arrays, manifest = checkpoint.load(path)
         try:
-            if set(manifest) != MANIFEST:
+            if set(manifest) | {"data"} != MANIFEST:  # the first files of this version do not have it
                 raise ValueError(f"want {', '.join(sorted(MANIFEST))}, got {sorted(manifest)!r:.200}")
             if unknown := set(manifest["params"]) - set(cls().get_params()):
                 raise ValueError(f"params: want those of this version, got also {sorted(unknown)!r:.200}")
@@ -180,6 +182,7 @@ class Estimator:
                     raise ValueError(f"aside: want the sizes of state, got {machine._aside.parameters.sizes!r:.80}")
             elif aside:
                 raise ValueError(f"aside: want no arrays, got {sorted(aside)!r:.200}")
+            machine._given = given_before(manifest.get("data"))
             machine.history_ = manifest["history"]
             if type(machine.history_) is not list or not all(type(entry) is dict for entry in machine.history_):
                 raise ValueError(f"history: want a list of records, got {machine.history_!r:.80}")

@@ -16,7 +16,7 @@ import numpy as np
 from wakesleep import processors
 from wakesleep._packing import as_threshold
 from wakesleep._panels import PRECISIONS
-from wakesleep.optimizers import OPTIMIZERS, Optimizer
+from wakesleep.optimizers import OPTIMIZERS, RATES, Optimizer
 from wakesleep.rules import BASELINES, OWN, RULES, Rule
 from wakesleep.schedules import Schedule, parse
 
@@ -54,12 +54,13 @@ def settings(params: dict[str, Any]) -> Settings:
         count("verbose", params["verbose"], least=0)
     check_binarize(params["binarize"])
     check_random_state(params["random_state"])
+    kind = optimizer(params)
     checked = Settings(
         hidden_layer_sizes=layer_sizes(params["hidden_layer_sizes"]),
         rule=rule(params),
         final_sleep_weight=sleep_weights(params)[1],
-        optimizer=optimizer(params),
-        learning_rates=rates(params["learning_rate"]),
+        optimizer=kind,
+        learning_rates=rates(RATES[kind.name] if params["learning_rate"] is None else params["learning_rate"]),
         schedule=parse(params["schedule"]),
         batch_size=count("batch_size", params["batch_size"]),
         n_iter=count("n_iter", params["n_iter"], least=0),
@@ -71,6 +72,12 @@ def settings(params: dict[str, Any]) -> Settings:
     samples = checked.batch_size * checked.rule.n_particles
     if samples > MOST:
         raise ValueError(f"n_particles: want at most {MOST} samples in a batch, got {samples}")
+    rate, decay = max(checked.learning_rates), checked.optimizer.weight_decay
+    if rate * decay > 1:
+        raise ValueError(
+            f"weight_decay: want at most 1/learning_rate, {1 / rate:g}, with which weights shrink to 0 in one step, "
+            f"got {decay:g}"
+        )
     return checked
 
 
@@ -78,10 +85,14 @@ def rule(params: dict[str, Any]) -> Rule:
     """The rule, named or a function of log weights, with what a step takes from it."""
     name = params["rule"]
     if not callable(name) and (not isinstance(name, str) or name not in RULES):
-        raise ValueError(f"rule: want one of {', '.join(RULES)}, or a function (log_w) -> (v, u), got {name!r:.80}")
+        raise ValueError(f"rule: want one of {', '.join(RULES)}, or a function (log_w) -> (v, u), got {shown(name)}")
     kind = OWN if callable(name) else RULES[name]
-    given = params["n_particles"]
-    n_particles = kind.n_particles if given is None else count("n_particles", given, least=kind.fewest_particles)
+    n_particles = kind.n_particles if params["n_particles"] is None else count("n_particles", params["n_particles"])
+    if n_particles < kind.fewest_particles:
+        raise ValueError(
+            f"n_particles: want {kind.fewest_particles} or more with rule {name!r}, which compares particles, "
+            f"got {n_particles}"
+        )
     sleep_weight, _ = sleep_weights(params)
     sleep_steps = count("sleep_steps", params["sleep_steps"])
     gamma, baseline = number("gamma", params["gamma"], 0, 1), choice("baseline", params["baseline"], BASELINES)
@@ -95,11 +106,11 @@ def sleep_weights(params: dict[str, Any]) -> tuple[float, float]:
         value = OWN.sleep_weight if callable(name) else RULES[name].sleep_weight
     pair = value if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2:
-        raise ValueError(f"sleep_weight: want a number or a pair (first, last) of numbers, got {value!r:.80}")
+        raise ValueError(f"sleep_weight: want a number or a pair (first, last) of numbers, got {shown(value)}")
     first, last = (number("sleep_weight", part, 0, 1) for part in pair)
     if name == "wake-sleep" and not (first and last):
         raise ValueError(
-            f"sleep_weight: want more than 0 with rule 'wake-sleep', whose q learns asleep only, got {value!r:.80}"
+            f"sleep_weight: want more than 0 with rule 'wake-sleep', whose q learns asleep only, got {shown(value)}"
         )
     return first, last
 
@@ -109,34 +120,50 @@ def optimizer(params: dict[str, Any]) -> Optimizer:
     name, clip_norm = choice("optimizer", params["optimizer"], OPTIMIZERS), params["clip_norm"]
     weight_decay = number("weight_decay", params["weight_decay"], 0, MOST)
     if clip_norm is not None:
-        clip_norm = number("clip_norm", clip_norm, 0, math.inf)
+        clip_norm = number("clip_norm", clip_norm, -math.inf, math.inf)
         if not 0 < clip_norm < math.inf:
-            raise ValueError(f"clip_norm: want a positive, finite number or None, got {params['clip_norm']!r:.80}")
+            raise ValueError(f"clip_norm: want a positive, finite number or None, got {shown(params['clip_norm'])}")
     return Optimizer(name, weight_decay, clip_norm)
+
+
+def shown(value: Any) -> str:
+    """A value in a message: in one line, and not too long."""
+    return " ".join(repr(value).split())[:80]
 
 
 def number(name: str, value: Any, least: float, most: float) -> float:
     """A real number from `least` to `most`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}: want a number, got {value!r:.80}")
-    if not least <= float(value) <= most:
-        raise ValueError(f"{name}: want a number from {least:g} to {most:g}, got {value!r:.80}")
-    return float(value)
+        raise TypeError(f"{name}: want a number, got {shown(value)}")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.nan
+    if not least <= result <= most:
+        raise ValueError(f"{name}: want a number from {least:g} to {most:g}, got {shown(value)}")
+    return result
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: want True or False, got {shown(value)}")
+    return bool(value)
 
 
 def count(name: str, value: Any, least: int = 1) -> int:
     """A whole number from `least` to 2³¹ − 1."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: want a whole number, got {value!r:.80}")
+        raise TypeError(f"{name}: want a whole number, got {shown(value)}")
     if not least <= int(value) <= MOST:
-        raise ValueError(f"{name}: want a whole number from {least} to {MOST}, got {value!r:.80}")
+        raise ValueError(f"{name}: want a whole number from {least} to {MOST}, got {shown(value)}")
     return int(value)
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> str:
     """One of the known names."""
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name}: want one of {', '.join(known)}, got {value!r:.80}")
+        raise ValueError(f"{name}: want one of {', '.join(known)}, got {shown(value)}")
     return value
 
 
@@ -145,7 +172,7 @@ def check_binarize(value: Any) -> None:
     if not isinstance(value, str):
         as_threshold(value)
     elif value != "sample":
-        raise ValueError(f'binarize: want None, "sample" or a finite number, got {value!r:.80}')
+        raise ValueError(f'binarize: want None, "sample" or a finite number, got {shown(value)}')
 
 
 def layer_sizes(value: Any) -> tuple[int, ...]:
@@ -154,7 +181,7 @@ def layer_sizes(value: Any) -> tuple[int, ...]:
     if isinstance(sizes, np.ndarray):
         sizes = sizes.tolist()
     if not isinstance(sizes, list | tuple | range):
-        raise TypeError(f"hidden_layer_sizes: want a sequence of whole numbers, got {value!r:.80}")
+        raise TypeError(f"hidden_layer_sizes: want a sequence of whole numbers, got {shown(value)}")
     checked = tuple(count("hidden_layer_sizes", size) for size in sizes)
     if not checked:
         raise ValueError("hidden_layer_sizes: want one level or more, got none")
@@ -172,13 +199,13 @@ def rates(value: Any) -> tuple[float, float]:
     """The rates of p and of q, from one number or a pair."""
     pair = value if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2 or not all(isinstance(r, numbers.Real) and not isinstance(r, bool | np.bool_) for r in pair):
-        raise TypeError(f"learning_rate: want a number or a pair (p, q) of numbers, got {value!r:.80}")
+        raise TypeError(f"learning_rate: want a number or a pair (p, q) of numbers, got {shown(value)}")
     try:
         rate_p, rate_q = float(pair[0]), float(pair[1])
     except OverflowError:
         rate_p = rate_q = math.inf
     if not (0 < rate_p < math.inf and 0 < rate_q < math.inf):
-        raise ValueError(f"learning_rate: want positive, finite numbers, got {value!r:.80}")
+        raise ValueError(f"learning_rate: want positive, finite numbers, got {shown(value)}")
     return rate_p, rate_q
 
 
@@ -190,7 +217,7 @@ def threads(value: int | None) -> int:
     if not wanted:
         return processors.count()
     if not wanted.isdecimal() or len(wanted) > len(str(MOST)) or not 1 <= int(wanted) <= MOST:
-        raise ValueError(f"WAKESLEEP_NUM_THREADS: want a whole number from 1 to {MOST}, got {wanted!r:.80}")
+        raise ValueError(f"WAKESLEEP_NUM_THREADS: want a whole number from 1 to {MOST}, got {shown(wanted)}")
     return int(wanted)
 
 
@@ -199,9 +226,9 @@ def check_random_state(value: Any) -> None:
     if value is None or isinstance(value, np.random.Generator | np.random.RandomState):
         return
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"random_state: want None, a whole number or a NumPy generator, got {value!r:.80}")
+        raise TypeError(f"random_state: want None, a whole number or a NumPy generator, got {shown(value)}")
     if not 0 <= int(value) < 2**64:
-        raise ValueError(f"random_state: want a whole number from 0 to 2**64 - 1, got {value!r:.80}")
+        raise ValueError(f"random_state: want a whole number from 0 to 2**64 - 1, got {shown(value)}")
 
 
 def seed(random_state: Any) -> int:

@@ -12,10 +12,10 @@ import numpy as np
 from wakesleep import _panels, hyperparameters, monitor, state, training
 from wakesleep.bits import Bits
 from wakesleep.estimator import Estimator
-from wakesleep.rows import Rows, Selection, as_rows, drawn, drawn_by_content
+from wakesleep.rows import Given, Rows, Selection, as_rows, drawn, drawn_by_content, given
 
 Callback = Callable[[dict[str, Any]], object]
-FITTED = ("_state", "_aside", "history_")
+FITTED = ("_state", "_aside", "_given", "history_")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Learner(Estimator):
             where it is, and can resume. Callbacks do not change what is learned.
         resume : bool, default=False
             Go on where an earlier call, or the machine that was loaded, stopped, instead of
-            beginning anew. What comes out is what one uninterrupted call would have learned.
+            beginning anew. What comes out is what one uninterrupted call would have learned, so that X and
+            `validation` must be the same; held-out rows may be left out. `partial_fit` takes other rows.
 
         Returns
         -------
@@ -78,6 +79,7 @@ class Learner(Estimator):
             If the estimates of log p(x) have rested on a single sample for several epochs.
         """
         settings, n_threads = self._settings_here()
+        resume = hyperparameters.flag("resume", resume)
         each_epoch, each_steps = _sorted_callbacks(callbacks)
         going_on = resume and self._fitted
         data = self._rows(X, fitted=going_on)
@@ -85,17 +87,11 @@ class Learner(Estimator):
             raise ValueError("validation: want held-out rows, or a share of X, because patience needs them, got None")
         n_held_out, rows = 0, None
         if isinstance(validation, numbers.Real):
-            n_held_out = monitor.n_held_out("validation", float(validation), len(data))
+            n_held_out = monitor.n_held_out("validation", validation, len(data))
         elif validation is not None:
             rows = as_rows(validation, binarize=self.binarize, n_features=data.n_features, name="validation")
         if going_on:
             self._check_sizes(settings)
-            done = int(self._frontier.position[1])
-            if done >= len(data) - n_held_out:
-                raise ValueError(
-                    f"X: want the rows of the epoch to resume, of which {done} are done, "
-                    f"got only {len(data) - n_held_out}"
-                )
             seed = self._state.seed
         else:
             hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
@@ -103,11 +99,14 @@ class Learner(Estimator):
         held_out = None if rows is None else drawn_by_content(rows, seed)
         if n_held_out:
             data, held_out = monitor.split(data, n_held_out, seed)
+        now = given(data, held_out)
         run = _Run(data, held_out, settings, n_threads, each_epoch, each_steps)
         if going_on:
+            self._given = self._checked(now, n_held_out)
             return self._train(run, settings.n_iter)
-        before = {name: value for name, value in vars(self).items() if name in FITTED}
+        before = {name: getattr(self, name) for name in FITTED} if self._fitted else {}
         self._begin(data, settings, seed)
+        self._given = now
         try:
             return self._train(run, settings.n_iter)
         except Exception:  # whatever a rule raises, too
@@ -142,6 +141,7 @@ class Learner(Estimator):
             self._check_sizes(settings)
             epoch, row, seen = self._frontier.position
             position = np.array([epoch + (row > 0), 0, seen], np.int64)
+            self._given = None
             self._state, self._aside = replace(self._state, position=position, step=self._frontier.step), None
         else:
             hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
@@ -153,6 +153,28 @@ class Learner(Estimator):
         settings = self._settings()
         _panels.check_precision(settings.precision)
         return settings, hyperparameters.threads(self.n_threads)
+
+    def _checked(self, now: Given, n_held_out: int) -> Given:
+        """What training has been given, if it goes on with the same."""
+        before = self._given
+        if before is None:
+            done = int(self._frontier.position[1])
+            if done >= now.rows.n_rows:
+                raise ValueError(
+                    f"X: want the rows of the epoch to resume, of which {done} are done, got only {now.rows.n_rows}"
+                )
+            return now
+        if now.held_out is not None and before.held_out not in (None, now.held_out):
+            raise ValueError(
+                f"validation: want the {before.held_out.n_rows} rows that have been held out, "
+                f"got {now.held_out.n_rows} others"
+            )
+        if now.rows != before.rows:
+            without = f", {n_held_out} of X being held out" if n_held_out else ""
+            raise ValueError(
+                f"X: want the {before.rows.n_rows} rows that training began with, got {now.rows.n_rows} others{without}"
+            )
+        return Given(now.rows, now.held_out or before.held_out)
 
     def _begin(self, data: Rows, settings: hyperparameters.Settings, seed: int) -> None:
         self._state = state.start(drawn(data, seed, 0), settings.hidden_layer_sizes, seed, settings.initial_biases)

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wakesleep import _core, hyperparameters, likelihood, state
+from wakesleep._packing import refuse_cell
 from wakesleep.bits import Bits
 from wakesleep.learner import Learner
 from wakesleep.parameters import finite_floats
+from wakesleep.probabilities import FAULT
 from wakesleep.rows import drawn_by_content
 from wakesleep.rules import Function
 
@@ -40,7 +42,7 @@ class HelmholtzMachine(Learner):
     sleep_steps : int, default=1
         Dreams, and updates of q by them, for each minibatch; all but the first without the rule's part.
     gamma : float, default=1.0
-        Of "ovis", from 0 to 1.
+        Of "ovis", from 0 to 1. Only with 0 is the gradient of q unbiased.
     baseline : {"geometric", "arithmetic"}, default="geometric"
         Of "vimco": the mean of the other particles that stands for one of them.
     optimizer : {"sgd", "momentum", "rmsprop", "adam"}, default="sgd"
@@ -49,8 +51,8 @@ class HelmholtzMachine(Learner):
         In each step, weights (not biases) shrink by this share of the learning rate.
     clip_norm : float, optional
         Largest norm of the mean gradient of p, and of that of q.
-    learning_rate : float or (float, float), default=0.1
-        Per mean gradient, for both models or for (p, q).
+    learning_rate : float or (float, float), optional
+        Per mean gradient, for both models or for (p, q). None: 0.1, or 0.003 with "rmsprop" and "adam".
     schedule : str, default="constant"
         By what the rates are multiplied as training goes on: "constant", "linear", "cosine" (both fall to
         `final`, 0 by default, when `n_iter` epochs are done), or "decay" (by `factor`, after every epoch).
@@ -109,7 +111,7 @@ class HelmholtzMachine(Learner):
         self, hidden_layer_sizes: Sequence[int] = (32, 16), rule: str | Function = "wake-sleep",
         n_particles: int | None = None, sleep_weight: float | tuple[float, float] | None = None, sleep_steps: int = 1,
         gamma: float = 1.0, baseline: str = "geometric", optimizer: str = "sgd",
-        learning_rate: float | tuple[float, float] = 0.1, schedule: str = "constant", weight_decay: float = 0.0,
+        learning_rate: float | tuple[float, float] | None = None, schedule: str = "constant", weight_decay: float = 0.0,
         clip_norm: float | None = None, batch_size: int = 100, n_iter: int = 20, patience: int | None = None,
         initial_biases: str = "data", binarize: float | str | None = 0.5, precision: str = "float32",
         n_threads: int | None = None, verbose: int = 0, random_state: Any = None,
@@ -186,6 +188,9 @@ class HelmholtzMachine(Learner):
         values = finite_floats("H", H, f"(n, {n_units})")
         if values.ndim != 2 or values.shape[1] != n_units:
             raise ValueError(f"H: want shape (n, {n_units}) for layer {layer}, got {values.shape}")
+        wrong = (values < 0) | (values > 1)
+        if wrong.any():
+            refuse_cell(values, wrong, FAULT.format("{}", 1), "H", 0)
         return likelihood.decode(self._state.parameters, values, level).astype(_float_of(H), copy=False)
 
     def reconstruct(self, X: Any) -> Floats:
@@ -217,6 +222,7 @@ class HelmholtzMachine(Learner):
         """
         self._check_fitted()
         n_samples = hyperparameters.count("n_samples", n_samples, least=0)
+        bits = hyperparameters.flag("bits", bits)
         sizes = self._state.parameters.sizes
         states = np.zeros((n_samples, sum((size + 63) // 64 for size in sizes)), np.uint64)
         _core.dream(

@@ -23,7 +23,7 @@ class SampleSizeWarning(UserWarning):
     """The estimates of log p(x) rest on a single sample: q is far from the posterior."""
 
 
-def n_held_out(name: str, share: float, n_rows: int) -> int:
+def n_held_out(name: str, share: Any, n_rows: int) -> int:
     """How many rows a share of them comes to; at least one is held out, and one is not.
 
     Raises
@@ -31,11 +31,16 @@ def n_held_out(name: str, share: float, n_rows: int) -> int:
     ValueError
         If it comes to none or to all, or is no share; the message names the argument.
     """
-    if not 0 < share < 1:
-        raise ValueError(f"{name}: want a share of the rows between 0 and 1, got {share:g}")
-    if not 0 < round(n_rows * share) < n_rows:
-        raise ValueError(f"{name}: want 1 to {n_rows - 1} of {n_rows} rows, got {round(n_rows * share)}")
-    return round(n_rows * share)
+    if not 0 < share < 1:  # a number, of any kind and size
+        raise ValueError(f"{name}: want a share of the rows between 0 and 1, got {share!s:.80}")
+    if n_rows < 2:
+        raise ValueError(f"{name}: want 2 rows or more to hold some of them out, got {n_rows}")
+    wanted = round(n_rows * float(share))
+    if not 0 < wanted < n_rows:
+        raise ValueError(
+            f"{name}: want a share that is 1 to {n_rows - 1} of the {n_rows} rows, got {share:g}, which is {wanted}"
+        )
+    return wanted
 
 
 def split(data: Rows, n_held_out: int, seed: int) -> tuple[Rows, Bits]:

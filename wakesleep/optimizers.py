@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 
 MOMENTS = {"sgd": 0, "momentum": 1, "rmsprop": 1, "adam": 2}  # averages that each keeps of the gradients
+RATES = {"sgd": 0.1, "momentum": 0.1, "rmsprop": 0.003, "adam": 0.003}  # learning rates where none is given
 EMA = 0.95  # of "momentum"
 SQUARES = 0.9  # of "rmsprop"
 FIRST, SECOND = 0.9, 0.999  # of "adam"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+import zlib
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,51 @@ class Selection(Generic[Matrix]):
 
 
 Rows = Bits | Probabilities | Selection[Bits] | Selection[Probabilities]
+
+
+class Fingerprint(NamedTuple):
+    """What tells some rows from others: how many they are, and the CRC-32 of their cells."""
+
+    n_rows: int
+    crc: int
+
+
+class Given(NamedTuple):
+    """What a training was given, as far as it takes to notice that it goes on with something else."""
+
+    rows: Fingerprint
+    held_out: Fingerprint | None
+
+
+def fingerprint(rows: Rows) -> Fingerprint:
+    """The fingerprint of rows, in whatever way they were chosen."""
+    crc = 0
+    for block in row_blocks(len(rows), 4 * rows.n_features):
+        part = rows[block]
+        crc = zlib.crc32(np.ascontiguousarray(part.words if isinstance(part, Bits) else part.values).data, crc)
+    return Fingerprint(len(rows), crc)
+
+
+def given(rows: Rows, held_out: Bits | None) -> Given:
+    """What a training is given."""
+    return Given(fingerprint(rows), None if held_out is None else fingerprint(held_out))
+
+
+def given_before(stored: Any) -> Given | None:
+    """What a training was given, from JSON, where it was stored.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    match stored:
+        case None:
+            return None
+        case [[int(), int()] as rows, [int(), int()] | None as held_out]:
+            return Given(Fingerprint(*rows), None if held_out is None else Fingerprint(*held_out))
+        case _:
+            raise ValueError(f"data: want the fingerprints of rows and of those held out, got {stored!r:.80}")
 
 
 def select(rows: Rows, chosen: NDArray[np.int64]) -> Rows:

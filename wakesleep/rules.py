@@ -161,7 +161,10 @@ def checked(returned: Any, shape: tuple[int, ...]) -> Credits:
         If it is not a pair of finite real arrays of this shape.
     """
     if not isinstance(returned, tuple | list) or len(returned) != 2:
-        raise ValueError(f"rule: want a pair (v, u) of arrays of shape {shape}, got {returned!r:.80}")
+        got = f"{len(returned)} parts" if isinstance(returned, tuple | list) else f"{returned!r:.80}"
+        if isinstance(returned, np.ndarray):
+            got = f"one array of shape {returned.shape}"
+        raise ValueError(f"rule: want a pair (v, u) of arrays of shape {shape}, got {got}")
     arrays = []
     for name, credit in zip("vu", returned, strict=True):
         array = np.asarray(credit)

@@ -73,8 +73,11 @@ def parse(text: Any, name: str = "schedule") -> Schedule:
     values: dict[str, Any] = {}
     for part in rest.split(",") if colon else ():
         option, _, value = part.partition("=")
-        if option not in OPTIONS[curve] or option in values:
-            raise ValueError(f"{name}: want each of {', '.join(OPTIONS[curve])} once at most, got {text!r:.80}")
+        if option not in OPTIONS[curve]:
+            known = ", ".join(f"{option}=VALUE" for option in OPTIONS[curve])
+            raise ValueError(f"{name}: want {known} after the colon of {curve!r}, got {part!r:.80} in {text!r:.80}")
+        if option in values:
+            raise ValueError(f"{name}: want {option} once, got it twice in {text!r:.80}")
         values[option] = _number(option, value, name)
     if curve == "decay" and "factor" not in values:
         raise ValueError(f"{name}: want a factor, as in 'decay:factor=0.99', got {text!r:.80}")
@@ -91,7 +94,8 @@ def _number(option: str, value: str, name: str) -> float | int:
     except ValueError:
         number = math.nan
     if not 0 <= number <= 1 or (option == "factor" and number == 0):
-        raise ValueError(f"{name}: want {option} to be a number from 0 to 1, got {value!r:.80}")
+        least = "above 0 and at most" if option == "factor" else "from 0 to"
+        raise ValueError(f"{name}: want {option} to be a number {least} 1, got {value!r:.80}")
     return number
 
 

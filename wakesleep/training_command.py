@@ -14,14 +14,15 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from wakesleep import drawing, hyperparameters, likelihood, monitor
+from wakesleep import drawing, hyperparameters, likelihood, monitor, schedules
 from wakesleep._panels import check_precision
 from wakesleep.bits import Bits
-from wakesleep.commands import N_DRAWN, check_output, draw, failed, how, mean, read
+from wakesleep.commands import N_DRAWN, OPTIONS, PARAMS, check_output, draw, failed, how, mean, read, writing
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.rows import Rows, drawn
 from wakesleep.training import DivergenceError
 
+RATES = {"sgd": 0.3, "momentum": 0.3, "rmsprop": 0.01, "adam": 0.01}  # where none is given: for small batches
 FINAL_ROWS, FINAL_PARTICLES = 10_000, 1000  # what the report after training takes: half a minute, not hours
 SECONDS_BETWEEN_SAVES = 30.0
 STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -32,27 +33,24 @@ def train(args: argparse.Namespace) -> int:
     """Learn from data, measure on held-out rows, and save the machine, whatever stops it."""
     output = args.output or f"{Path(args.data).name.split('.')[0] if args.data else 'digits'}-model.npz"
     check_output(output, args.data)
+    if os.path.exists(output) and not (args.resume or args.overwrite):
+        raise ValueError(f"{output}: is there already; --resume goes on with it, --overwrite begins anew")
     if args.log is not None:
         check_output(args.log, args.data)
         if os.path.realpath(args.log) == os.path.realpath(output):
             raise ValueError(f"--log: want another file than the machine's, got {args.log}")
-    machine = HelmholtzMachine(
-        args.hidden, args.rule, n_particles=args.particles, sleep_weight=_one_or_pair(args.sleep_weight),
-        sleep_steps=args.sleep_steps, gamma=args.gamma, baseline=args.baseline, optimizer=args.optimizer,
-        learning_rate=_one_or_pair(args.learning_rate),
-        schedule=args.schedule, weight_decay=args.weight_decay, clip_norm=args.clip_norm, batch_size=args.batch_size,
-        n_iter=args.epochs, patience=args.patience, binarize=args.binarize, precision=args.precision,
-        random_state=args.seed,
-    )  # fmt: skip
-    hyperparameters.settings(machine.get_params())
+    machine = HelmholtzMachine(**{name: value for name, value in vars(args).items() if name in PARAMS})
+    if machine.learning_rate is None:
+        machine.set_params(learning_rate=RATES[machine.optimizer])
+    machine._settings()
     check_precision(args.precision)
     if args.resume:
         machine = _resumed(output, machine)
-    machine.set_params(n_threads=args.threads, verbose=0 if args.quiet else 1)
-    rows, held_out = _split(args)
+    machine.set_params(verbose=0 if args.quiet else 1)
+    rows, held_out = _split(args, machine.n_features_in_ if args.resume else None)
     shape = drawing.image_shape(rows.n_features, args.shape)
     if not args.quiet:
-        levels = "-".join(map(str, (rows.n_features, *args.hidden)))
+        levels = "-".join(map(str, (rows.n_features, *args.hidden_layer_sizes)))
         measured = f"{min(len(held_out), monitor.MOST_ROWS):,} of {len(held_out):,}"
         print(f"{len(rows):,} rows to learn from; {measured} held-out rows measured after each epoch; levels {levels}")
     log = None if args.log is None else open_log(args.log, machine.history_ if args.resume else None)
@@ -72,6 +70,7 @@ def train(args: argparse.Namespace) -> int:
         signal.signal(number, signal.default_int_handler)  # as Ctrl-C
     try:
         machine.fit(rows, validation=held_out, callbacks=[keep], resume=args.resume)
+        _save(machine, output)
     except (KeyboardInterrupt, OSError, MemoryError, DivergenceError) as stopped:
         if getattr(machine, "step_", 0) == begun:
             raise
@@ -79,7 +78,8 @@ def train(args: argparse.Namespace) -> int:
         done = f"{machine.n_iter_} epochs and {machine.step_} steps are in {output}"
         if not isinstance(stopped, KeyboardInterrupt | BrokenPipeError):
             return failed(stopped, more=f"; {done}")
-        print(f"wakesleep: interrupted; {done}; the same command with --resume goes on", file=sys.stderr)
+        how = "--resume instead of --overwrite" if args.overwrite else "--resume"
+        print(f"wakesleep: interrupted; {done}; the same command with {how} goes on", file=sys.stderr)
         if isinstance(stopped, BrokenPipeError):
             raise
         return INTERRUPTED
@@ -88,22 +88,14 @@ def train(args: argparse.Namespace) -> int:
             signal.signal(number, signal.SIG_DFL)
         if log is not None:
             log.close()
-    _save(machine, output)
     if not args.quiet:
-        if args.patience is not None:
-            print(f"\nthe parameters are those of epoch {machine.best_epoch_} of {machine.n_iter_}")
-        _report(machine, rows, held_out)
-        if shape is not None:
-            draw("fantasies", machine.sample(N_DRAWN), shape)
-            draw("held-out rows", held_out[:N_DRAWN].to_dense(), shape)
-            draw("their reconstructions", machine.reconstruct(held_out[:N_DRAWN]) > 0.5, shape)
+        try:
+            _report(machine, rows, held_out, shape)
+        except KeyboardInterrupt:
+            print(f"wakesleep: interrupted; training is done, and saved to {output}", file=sys.stderr)
+            return INTERRUPTED
         print(f"\nsaved to {output}")
     return 0
-
-
-def _one_or_pair(values: tuple[float, ...] | None) -> Any:
-    """One number stands for both."""
-    return values[0] if values is not None and len(values) == 1 else values
 
 
 def _resumed(path: str, wanted: HelmholtzMachine) -> HelmholtzMachine:
@@ -112,14 +104,29 @@ def _resumed(path: str, wanted: HelmholtzMachine) -> HelmholtzMachine:
     found = machine.get_params() | {"hidden_layer_sizes": tuple(machine.hidden_layer_sizes)}
     for name, value in wanted.get_params().items():
         if name not in ("n_iter", "patience", "n_threads", "verbose") and found[name] != value:
-            raise ValueError(f"--resume: want the {name} of {path}, which is {found[name]!r}, got {value!r}")
+            was, now = (",".join(map(str, v)) if isinstance(v, tuple) else v for v in (found[name], value))
+            raise ValueError(f"--resume: want the {OPTIONS[name]} of {path}, which is {was}, got {now}")
     if machine.n_iter_ >= wanted.n_iter:
         raise ValueError(f"--resume: {path} has {machine.n_iter_} epochs already, want more --epochs than that")
-    return machine.set_params(n_iter=wanted.n_iter, patience=wanted.patience)
+    _tell_of_jumps(machine, wanted)
+    return machine.set_params(n_iter=wanted.n_iter, patience=wanted.patience, n_threads=wanted.n_threads)
+
+
+def _tell_of_jumps(machine: HelmholtzMachine, wanted: HelmholtzMachine) -> None:
+    """Tell what does not go on where it was, because it is a curve that comes to its end with the last epoch."""
+    settings, epoch, old, new = wanted._settings(), machine.n_iter_, machine.n_iter, wanted.n_iter
+    weights = settings.rule.sleep_weight, settings.final_sleep_weight
+    factors = (schedules.factors(settings.schedule, epoch, 1, end)[0] for end in (old, new))
+    sleep = (schedules.between(*weights, epoch, end) for end in (old, new))
+    for curve, (was, now) in (("the factor of --schedule", factors), ("--sleep-weight", sleep)):
+        if was != now:
+            because = f"with --epochs {new} and no longer {old}"
+            print(f"wakesleep: warning: {because}, {curve} goes on from {now:.3g}, not {was:.3g}", file=sys.stderr)
 
 
 def _save(machine: HelmholtzMachine, path: str) -> None:
-    copy.copy(machine).set_params(n_threads=None, verbose=0).save(path)  # which are of this run, not of the machine
+    with writing(path):
+        copy.copy(machine).set_params(n_threads=None, verbose=0).save(path)  # which are of this run, not of the machine
 
 
 def open_log(path: str, history: list[dict[str, Any]] | None) -> RawIOBase:
@@ -175,19 +182,25 @@ def _identity(entry: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(entry.get(name) for name in ("epoch", "step", "seconds"))
 
 
-def _split(args: argparse.Namespace) -> tuple[Rows, Bits]:
+def _split(args: argparse.Namespace, n_features: int | None) -> tuple[Rows, Bits]:
     """Rows to learn from, and rows held out, those of probabilities drawn once for all."""
-    data, seed = read(args.data, args.split, args.binarize), hyperparameters.seed(args.seed)
+    seed = hyperparameters.seed(args.random_state)
+    data = read(args.data, args.split, args.binarize, n_features)
     if args.held_out_split is not None:
-        held_out = read(args.data, args.held_out_split, args.binarize)
+        held_out = read(args.data, args.held_out_split, args.binarize, data.n_features, "--held-out-split")
         return data, monitor.split(held_out, len(held_out), seed)[1]
     if len(data) < 2:
         raise ValueError(f"{args.data}: want 2 rows or more, to hold some out, got {len(data)}")
     return monitor.split(data, monitor.n_held_out("--held-out", args.held_out, len(data)), seed)
 
 
-def _report(machine: HelmholtzMachine, rows: Rows, held_out: Bits) -> None:
-    """log p(x) of the held-out rows, beside that of independent units; of many, the first: they are in keyed order."""
+def _report(machine: HelmholtzMachine, rows: Rows, held_out: Bits, shape: tuple[int, int] | None) -> None:
+    """log p(x) of the held-out rows, beside that of independent units, and images; of many rows, the first.
+
+    (They are in keyed order.)
+    """
+    if machine.patience is not None:
+        print(f"\nthe parameters are those of epoch {machine.best_epoch_} of {machine.n_iter_}")
     held_out = held_out[:FINAL_ROWS]
     values = machine.score_samples(held_out, n_particles=FINAL_PARTICLES)
     independent = likelihood.independent_log_likelihood(drawn(rows, machine._state.seed, 0), held_out)
@@ -198,3 +211,7 @@ def _report(machine: HelmholtzMachine, rows: Rows, held_out: Bits) -> None:
     print(f"better by                {mean(better)}")
     if better.mean() < 0:
         print("worse than independent units: try a smaller --learning-rate, a larger --batch-size or more --epochs")
+    if shape is not None:
+        draw("fantasies", machine.sample(N_DRAWN), shape)
+        draw("held-out rows", held_out[:N_DRAWN].to_dense(), shape)
+        draw("their reconstructions", machine.reconstruct(held_out[:N_DRAWN]) > 0.5, shape)

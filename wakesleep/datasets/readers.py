@@ -31,6 +31,10 @@ NPY_HEADER_BYTES = 1 << 14  # more than any header of a plain array
 MOST_INFLATED = 1032  # bytes that one byte of DEFLATE can stand for
 
 
+class SplitError(ValueError):
+    """The file does not have the split that was asked for, or has several and none was asked for."""
+
+
 def load_digits() -> Bits:
     """Handwritten digits of 8×8 pixels, in memory: real data to start with.
 
@@ -119,7 +123,7 @@ def read(
     if suffix is None:
         raise ValueError(f"{path}: want a file whose name ends in {', '.join(SUFFIXES)}")
     if split is not None and suffix != ".npz":
-        raise ValueError(f"split: want None for {path}, because only .npz files have splits; got {split!r}")
+        raise SplitError(f"split: want none for {path}, because only .npz files have splits; got {split!r}")
     if suffix == ".bits":
         return as_bits(Bits.open(path), name=str(path))
     array: NDArray[Any] | Bits | Probabilities
@@ -145,6 +149,8 @@ def _damage_named(path: Path) -> Iterator[None]:
     """Whatever a parser makes of a damaged file becomes one ValueError with the file's name."""
     try:
         yield
+    except SplitError:
+        raise
     except (
         *(ValueError, EOFError, NotImplementedError, OverflowError, RuntimeError),
         *(csv.Error, struct.error, zipfile.BadZipFile, zlib.error),
@@ -172,7 +178,7 @@ def _read_npz(path: Path, split: str | None) -> NDArray[Any] | Bits:
         if split is None and len(splits) == 1:
             split = splits[0]
         if split not in splits:
-            raise ValueError(f"want split to be one of {', '.join(splits)}; got {split!r}")
+            raise SplitError(f"split: want one of {', '.join(splits)}, which {path} has, got {split!r}")
         array = _npz_member(archive, members[split], os.fstat(file.fileno()).st_size)
         if f"{split}_shape" not in shapes:
             return _flat_rows(array)

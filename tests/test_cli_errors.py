@@ -1,0 +1,189 @@
+"""What the command line refuses: in one line, that names what was typed, before anything is lost."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from machines import learned
+
+from wakesleep import HelmholtzMachine, checkpoint, monitor
+from wakesleep.cli import main
+
+QUICK = ["--epochs", "2"]
+RESUME = ["train", "-o", "model.npz", "--resume"]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def model(capsys):
+    assert main(["train", "-q", "-o", "model.npz", *QUICK]) == 0
+    capsys.readouterr()
+    return "model.npz"
+
+
+def test_diverging_training_saves_the_last_good_parameters(capsys):
+    assert main(["train", "-q", "--learning-rate", "4e38", "--hidden", "4", "-o", "bad.npz"]) == 1
+    assert re.search("error: training diverged in epoch 1: .* --learning-rate .* bad.npz\n", capsys.readouterr().err)
+    assert np.isfinite(HelmholtzMachine.load("bad.npz").generative_[0].weights).all()
+
+
+def test_training_that_diverges_at_once_leaves_the_file_as_it_is(model, capsys):
+    before = Path(model).read_bytes()
+    assert main(["train", "-q", "--learning-rate", "1e42", "-o", model, "--overwrite"]) == 1
+    assert capsys.readouterr().err.startswith("wakesleep: error: training diverged in epoch 1: ")
+    assert Path(model).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (MemoryError("no room"), "out of memory: no room"),
+    ],
+)
+def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, capsys):
+    def refuse(entry):
+        raise error
+
+    monkeypatch.setattr(monitor, "line", refuse)
+    assert main(["train", "-o", "cut.npz", *QUICK]) == 1
+    assert capsys.readouterr().err == f"wakesleep: error: {told}; 1 epochs and 72 steps are in cut.npz\n"
+    assert HelmholtzMachine.load("cut.npz").n_iter_ == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "missing.npy"], "missing.npy: No such file"),
+        (["score", "model.npz", "--binarize", "nan"], "binarize: want None or a finite number"),
+        (["train", "one.csv"], "one.csv: want 2 rows or more"),
+        ([*RESUME, "--epochs", "2"], "--resume: model.npz has 2 epochs already"),
+        ([*RESUME, "--hidden", "8"], "--resume: want the --hidden of model.npz, which is 32,16, got 8"),
+        ([*RESUME, "--seed", "5"], "--resume: want the --seed of model.npz, which is 0, got 5"),
+        ([*RESUME, "--held-out", "0.3"], "--held-out, --held-out-split: want the 359 rows that .* got 539 others"),
+        (["train", "-o", "model.npz"], "model.npz: is there already; --resume goes on with it, --overwrite begins"),
+        (["train", "two.npz"], "--split: want one of one, other, which two.npz has, got None"),
+        (["score", "model.npz", "two.npz", "--split", "third"], "--split: want one of one, other, .* got 'third'"),
+        (["train", "two.npz", "--split", "one", "--held-out-split", "x"], "--held-out-split: want one of .* got 'x'"),
+        (["train", "two.npz", "--split", "one", "--held-out-split", "other"], "two.npz has 4 features, .* expecting 3"),
+        (["train", "one.csv", "--split", "one"], "--split: want none for one.csv"),
+        ([*RESUME, "wrong.csv"], "wrong.csv has 3 features, but HelmholtzMachine is expecting 64"),
+        (["train", "folder.npy"], "folder.npy: Is a directory"), (["info", "folder.npy"], "folder.npy: Is a directory"),
+        (["info", "one.csv"], "one.csv: not a wakesleep checkpoint"), (["info", "cut.npz"], "cut.npz: truncated"),
+        (["sample", "newer.npz"], "newer.npz: format version 2 is newer than 1, please upgrade wakesleep"),
+        (["train", "-o", "missing.npz", "--resume"], "missing.npz: No such file"),
+        (["train", "--held-out", "1.5"], "--held-out: want a share"),
+        (["train", "--split", "train"], "error: --split: want DATA"),
+        (["train", "--held-out-split", "test"], "error: --held-out-split: want DATA"),
+        (["train", "--shape", "3x3"], "--shape: want .* = 64, got (3, 3)"),
+        (["train", "--weight-decay", "9"], "--weight-decay: want at most 1/--learning-rate, 3.33333, .* got 9"),
+        (["info", "missing.npz"], "missing.npz: No such file"),
+        (["sample", "broken.npz"], "broken.npz: "),
+        (["score", "model.npz", "-o", "scores.txt"], "--output: want a .npy file"),
+        (["score", "model.npz", "wrong.csv"], "wrong.csv has 3 features, but HelmholtzMachine is expecting 64"),
+        (["sample", "model.npz", "-o", "f.txt"], "--output: want a .npy or .bits file"),
+        (["sample", "model.npz", "-n", "-1"], " -n: want a whole number from 0"),
+        (["score", "model.npz", "--method", "ais", "--steps", "0"], " --steps: want a whole number from 1"),
+        (["score", "model.npz", "--method", "exact"], "error: --method: .* at most 24 hidden units, this"),
+    ],
+)
+def test_errors_are_one_line_and_status_1(arguments, message, model, capsys, monkeypatch):
+    Path("broken.npz").write_bytes(b"PK\x03\x04 no archive")
+    Path("wrong.csv").write_text("1,0,1\n0,0,1\n")
+    Path("one.csv").write_text("1,0,1\n")
+    Path("folder.npy").mkdir()
+    Path("cut.npz").write_bytes(Path(model).read_bytes()[:3000])
+    np.savez("two.npz", one=np.eye(3), other=np.eye(4))
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "FORMAT_VERSION", 2)
+        checkpoint.save("newer.npz", {}, {})
+    assert main(arguments) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("wakesleep: error: ")
+    assert err.count("\n") == 1
+    assert all(part in err for part in message.split(" .* "))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--hidden", "0"), ("--particles", "0"), ("--epochs", "-1"), ("--threads", "0"), ("--seed", "-1"),
+        ("--learning-rate", "0"), ("--learning-rate", "1,2,3"), ("--sleep-weight", "2"), ("--sleep-steps", "0"),
+        ("--gamma", "2"), ("--weight-decay", "-1"), ("--clip-norm", "0"), ("--batch-size", "0"), ("--patience", "0"),
+        ("--schedule", "sometimes"), ("--binarize", "nan"),
+    ],
+)
+def test_an_error_names_the_option_and_comes_before_the_work(option, value, capsys):
+    assert main(["train", option, value]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"wakesleep: error: {option}: want ")
+
+
+def test_a_model_is_replaced_only_where_that_is_asked_for(model):
+    before = HelmholtzMachine.load(model)
+    assert main(["train", "-q", "-o", model, "--epochs", "1"]) == 1
+    assert learned(HelmholtzMachine.load(model)) == learned(before)
+    assert main(["train", "-q", "-o", model, "--epochs", "1", "--overwrite"]) == 0
+    assert HelmholtzMachine.load(model).n_iter_ == 1
+
+
+@pytest.mark.parametrize("command", ["train rows.npy", "score model.npz rows.npy", "sample model.npz"])
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("no/such/folder/m.npy", "want a file in a folder that exists"),
+        ("folder.npy", "want a regular file"),
+        ("closed/m.npy", "want a file in a folder that can be written to"),
+    ],
+)
+def test_output_that_cannot_be_written_is_refused_before_the_work(command, output, message, model, capsys, monkeypatch):
+    for work in ("fit", "score_samples", "sample"):
+        monkeypatch.setattr(HelmholtzMachine, work, None)
+    monkeypatch.setattr(os, "access", lambda path, mode: not path.endswith("closed"))  # root may write anywhere
+    Path("folder.npy").mkdir()
+    Path("closed").mkdir()
+    np.save("rows.npy", np.eye(64))
+    assert main([*command.split(), "-o", output]) == 1
+    assert capsys.readouterr().err.startswith(f"wakesleep: error: {output}: {message}")
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], *(["train", *x.split()] for x in ("--epochs many", "--shape 8", "--rule other"))]
+)
+def test_wrong_usage_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: wakesleep" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "score model.npz"])
+def test_the_data_are_never_overwritten(command, model, capsys):
+    np.save("mine.npy", np.eye(64))
+    before = Path("mine.npy").read_bytes()
+    assert main([*command.split(), "mine.npy", "-o", "mine.npy"]) == 1
+    assert "mine.npy: want another file" in capsys.readouterr().err
+    assert Path("mine.npy").read_bytes() == before
+
+
+@pytest.mark.parametrize("file", ["f.npy", "f.bits", "s.npy", "m.npz"])
+def test_a_full_disk_is_told_with_the_name_of_the_file(file, model):
+    command = {
+        "f.npy": f"sample {model} -n 10000 -o {file}", "f.bits": f"sample {model} -n 10000 -o {file}",
+        "s.npy": f"score {model} --particles 1 -o {file}", "m.npz": f"train -q -o {file} --epochs 2",
+    }[file]  # fmt: skip
+    result = subprocess.run(  # a limit to the size of files stands for the disk
+        f"ulimit -f 8; exec '{sys.executable}' -m wakesleep {command}",
+        shell=True, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert re.fullmatch(rf"wakesleep: error: {file}: (File too large|not written to its end: .*)\n", result.stderr)
