@@ -1,10 +1,8 @@
 """Annealed importance sampling: against enumeration, against the NumPy twin, and its two bounds against each other."""
 
-import signal
-
 import numpy as np
 import pytest
-from checks import Z_MAX, estimate, same_bits
+from checks import Z_MAX, assert_a_signal_stops, estimate, same_bits
 from machines import DIGITS, every_row, random_machine, random_rows
 from twin import mutant, twin
 
@@ -252,21 +250,8 @@ def test_data_that_do_not_fit_are_refused():
         _annealing.annealed_back(*described(machine), every_row(4).words, 0, 1, 1)
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends a signal")
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_a_signal_stops_it(n_threads):
-    class StopError(Exception):
-        pass
-
-    def stop(*_):
-        raise StopError
-
     machine = random_machine((64, 7, 4), n_threads=n_threads)
-    before = signal.signal(signal.SIGALRM, stop)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-        with pytest.raises(StopError):
-            machine.score_samples(DIGITS[:2], method="ais", n_particles=2**20, n_steps=2**20)  # for days
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    how = {"method": "ais", "n_particles": 2**20, "n_steps": 2**20}  # for days
+    assert_a_signal_stops(lambda: machine.score_samples(DIGITS[:2], **how))
