@@ -110,7 +110,7 @@ def test_exact_of_a_machine_without_weights_is_that_of_independent_units():
 
 
 def test_exact_has_an_end(monkeypatch):
-    monkeypatch.setattr(likelihood, "MOST_ENUMERATED", 7)
+    monkeypatch.setattr(likelihood.estimates, "MOST_ENUMERATED", 7)
     machine, X = random_machine((5, 4, 4)), random_rows(3, 5)
     with pytest.raises(
         ValueError, match='method: "exact" enumerates at most 7 hidden units, this machine has 8; use "im'
@@ -307,7 +307,7 @@ def test_rows_are_taken_in_blocks_without_a_trace(monkeypatch):
 
     whole, cross_entropy = outputs(), machine.reconstruction_cross_entropy(X)
     independent = likelihood.independent_log_likelihood(X, X)
-    monkeypatch.setattr(likelihood, "_ROWS", 7)
+    monkeypatch.setattr(likelihood.mean_field, "_ROWS", 7)
     assert all(map(same_bits, outputs(), whole))
     assert machine.reconstruction_cross_entropy(X) == pytest.approx(cross_entropy, rel=UNITS)
     np.testing.assert_allclose(likelihood.independent_log_likelihood(X, X), independent, rtol=UNITS)

@@ -1,0 +1,29 @@
+"""Measuring a machine: its log-likelihood, what can be known exactly, mean-field passes, and diagnostics."""
+
+from wakesleep.likelihood.enumeration import Distribution, exact_distribution, exact_kl, exact_posterior
+from wakesleep.likelihood.estimates import METHODS, N_STEPS, annealed, chosen, log_likelihood, simulated_bounds
+from wakesleep.likelihood.mean_field import (
+    decode,
+    encode,
+    independent_log_likelihood,
+    reconstruction_cross_entropy,
+    standard_error,
+)
+
+__all__ = [
+    "METHODS",
+    "N_STEPS",
+    "Distribution",
+    "annealed",
+    "chosen",
+    "decode",
+    "encode",
+    "exact_distribution",
+    "exact_kl",
+    "exact_posterior",
+    "independent_log_likelihood",
+    "log_likelihood",
+    "reconstruction_cross_entropy",
+    "simulated_bounds",
+    "standard_error",
+]
