@@ -134,7 +134,7 @@ def test_a_start_from_q_in_place_of_the_posterior_is_caught():
 BIASED = {  # a text of the twin, what replaces it, and whose mean is then wrong
     "q alone": ("z = beta * (p_on - p_off)", "z = 0 * (p_on - p_off)", forward_ratio),
     "p alone": ("+ (1 - beta) * (q_on - q_off)", "", forward_ratio),
-    "the next temperature": ("states, t / n_steps, int(key)", "states, (t + 1) / n_steps, int(key)", forward_ratio),
+    "the next temperature": ("begun[n], t / n_steps", "begun[n], (t + 1) / n_steps", forward_ratio),
     "one step too few": ("range(n_steps):", "range(n_steps - 1):", forward_ratio),
     "q alone, back": ("z = beta * (p_on - p_off)", "z = 0 * (p_on - p_off)", backward_ratio),
     "one step too few, back": ("range(n_steps - 1, -1, -1)", "range(n_steps - 1, 0, -1)", backward_ratio),

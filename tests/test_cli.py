@@ -235,6 +235,14 @@ def test_score_calls_the_elbo_by_its_name(model, capsys):
     assert "log p(x)" not in out
 
 
+def test_diagnose_prints_the_diagnostics_of_the_machine(model, capsys):
+    np.save("few.npy", datasets.load_digits()[:9].to_dense())
+    capsys.readouterr()
+    assert main(["diagnose", model, "few.npy", "--particles", "7", "--seed", "3"]) == 0
+    found = HelmholtzMachine.load(model).diagnostics(datasets.load_digits()[:9], n_particles=7, random_state=3)
+    assert capsys.readouterr().out == f"{found}\n"
+
+
 def test_score_by_annealing(model, capsys):
     np.save("few.npy", datasets.load_digits().to_dense()[:9])
     assert main(["score", model, "few.npy", "--method", "ais", "--particles", "3", "--steps", "4"]) == 0
@@ -273,6 +281,8 @@ def test_info_tells_what_a_file_holds_and_what_runs_here(model, capsys):
         (["sample", "model.npz", "-o", "f.txt"], "--output: want a .npy or .bits file"),
         (["sample", "model.npz", "-n", "-1"], "n_samples: want a whole number from 0"),
         (["score", "model.npz", "--method", "ais", "--steps", "0"], "n_steps: want a whole number from 1"),
+        (["diagnose", "model.npz", "--particles", "0"], "n_particles: want a whole number from 1"),
+        (["diagnose", "model.npz", "wrong.csv"], "X has 3 features, but HelmholtzMachine is expecting 64"),
         (["score", "model.npz", "--method", "exact"], "at most 24 hidden units, this machine has 48"),
     ],
 )

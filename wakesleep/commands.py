@@ -1,4 +1,4 @@
-"""What the command line does, save training: sample, score, info; and what all commands share."""
+"""What the command line does, save training: sample, score, diagnose, info; and what all commands share."""
 
 from __future__ import annotations
 
@@ -55,6 +55,12 @@ def read(path: str | None, split: str | None, binarize: float | str | None) -> R
     return as_rows(data, binarize=binarize, name=path or "data")
 
 
+def read_both(args: argparse.Namespace) -> tuple[HelmholtzMachine, Rows]:
+    """A machine and rows to measure it on, which are compared with its own threshold if none is given."""
+    machine = HelmholtzMachine.load(args.model)
+    return machine, read(args.data, args.split, machine.binarize if args.binarize is None else args.binarize)
+
+
 def how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:
     """How log p(x) was found, for a line of a report."""
     n_hidden = sum(machine.hidden_layer_sizes)
@@ -100,8 +106,7 @@ def score(args: argparse.Namespace) -> int:
     """Tell how probable rows are."""
     if args.output is not None:
         check_output(args.output, args.data, kinds=(".npy",))
-    machine = HelmholtzMachine.load(args.model)
-    data = read(args.data, args.split, machine.binarize if args.binarize is None else args.binarize)
+    machine, data = read_both(args)
     values = machine.score_samples(
         data, method=args.method, n_particles=args.particles, random_state=args.seed, n_steps=args.steps
     )
@@ -112,6 +117,13 @@ def score(args: argparse.Namespace) -> int:
     measure = "ELBO" if args.method == "elbo" else "log p(x)"
     print(f"{measure + ', nats':28} {mean(values)}  ({estimate})")
     print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}")
+    return 0
+
+
+def diagnose(args: argparse.Namespace) -> int:
+    """Tell at which level likelihood is lost, and which units do nothing."""
+    machine, data = read_both(args)
+    print(machine.diagnostics(data, n_particles=args.particles, random_state=args.seed))
     return 0
 
 

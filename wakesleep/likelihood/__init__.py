@@ -1,5 +1,6 @@
 """Measuring a machine: its log-likelihood, what can be known exactly, mean-field passes, and diagnostics."""
 
+from wakesleep.likelihood.diagnosis import N_PARTICLES, Diagnostics, LevelDiagnostics, diagnostics
 from wakesleep.likelihood.enumeration import Distribution, exact_distribution, exact_kl, exact_posterior
 from wakesleep.likelihood.estimates import METHODS, N_STEPS, annealed, chosen, log_likelihood, simulated_bounds
 from wakesleep.likelihood.mean_field import (
@@ -12,11 +13,15 @@ from wakesleep.likelihood.mean_field import (
 
 __all__ = [
     "METHODS",
+    "N_PARTICLES",
     "N_STEPS",
+    "Diagnostics",
     "Distribution",
+    "LevelDiagnostics",
     "annealed",
     "chosen",
     "decode",
+    "diagnostics",
     "encode",
     "exact_distribution",
     "exact_kl",

@@ -31,9 +31,10 @@ def log_likelihood(
     """log p(x) of every row, or a bound, nats, and the effective sample size where it is an estimate, else None.
 
     ``"exact"`` adds up all hidden states (eq. 12); ``"importance"`` is log (1/K) Σ w_k with K particles
-    from q (eq. 11), on average too low, and less so the larger K is; ``"elbo"`` is (1/K) Σ log w_k
-    of the same particles, whose expectation is the ELBO for every K; ``"auto"`` is exact where that takes
-    no more states than particles; ``"ais"`` is `annealed`, in `n_steps` steps.
+    from q (eq. 11), on average too low, and less so the larger K is: its expectation is the importance-weighted
+    bound IWAE_K (Burda et al. 2016), which is the ELBO for K = 1; ``"elbo"`` is (1/K) Σ log w_k of the same
+    particles, whose expectation is the ELBO for every K; ``"auto"`` is exact where that takes no more states than
+    particles; ``"ais"`` is `annealed`, in `n_steps` steps.
 
     An estimate depends on the seed and on the row's content only: neither on where the row stands,
     nor on the other rows. So equal rows share their noise, and the standard error over rows leaves
@@ -43,6 +44,10 @@ def log_likelihood(
     ------
     ValueError
         As `chosen` does.
+
+    References
+    ----------
+    Burda, Y., Grosse, R. & Salakhutdinov, R. (2016). Importance weighted autoencoders. ICLR.
     """
     flat, sizes = parameters.flat, parameters.sizes
     method = chosen(method, sum(sizes[1:]), n_particles)
