@@ -81,9 +81,9 @@ def test_any_number_of_threads_estimates_the_same_likelihoods():
         assert all(same_bits(one, other) for one, other in zip(estimates(n_threads), alone, strict=True)), n_threads
 
 
-@pytest.mark.parametrize("sizes", [(70, 14), (20, 13, 11)], ids=str)
+@pytest.mark.parametrize("sizes", [(300, 15), (20, 13, 11)], ids=str)
 def test_any_number_of_threads_adds_up_the_same_states(sizes):
-    data = random_states(sizes[:1], 120)
+    data = random_states(sizes[:1], 60)
 
     def exact(n_threads):
         return _likelihood.exact(random_parameters(sizes), sizes, data, n_threads)
