@@ -34,7 +34,9 @@ MODULES = [
     extension("_phases"),
     extension("_learning"),
     extension("_core"),
+    extension("_enumeration"),
     extension("_likelihood"),
+    extension("_chains"),
     extension("_annealing"),
 ]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from wakesleep import HelmholtzMachine, datasets
-from wakesleep.likelihood import standard_error
+from wakesleep.likelihood import exact_kl, standard_error
 
 WATCHED_ROWS, WATCHED_PARTICLES = 1000, 100  # of the validation split, while a machine learns
 
@@ -42,8 +42,8 @@ class Toy:
     def watch(self, machine):
         """−Σ p_data(x) log₂ p(x), and its excess over the entropy of the data."""
         images, p = self.make(return_distribution=True)
-        nll = -float(p @ machine.score_samples(images, method="exact")) / np.log(2)
-        found = {"nll": nll, "kl": nll + float(p @ np.log2(p))}
+        kl = exact_kl(machine.parameters_, images, p) / np.log(2)
+        found = {"nll": kl - float(p @ np.log2(p)), "kl": kl}
         return found | ({"direction": direction(machine)} if self.make is datasets.make_shifter else {})
 
     def measure(self, machine, particles):

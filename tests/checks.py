@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from wakesleep import _reference
@@ -127,6 +129,28 @@ def taught(module: Any, parameters: NDArray[Any], states: NDArray[np.uint64], cr
     both = [None if c is None else np.asarray(c).astype(parameters.dtype) for c in (credits_p, credits_q)]
     module.teach(parameters, sizes, methods, states, *both, gradient)
     return gradient - 1
+
+
+class StopError(Exception):
+    """What a handler of signals raises."""
+
+
+def assert_a_signal_stops(work: Callable[[], object], after: float = 0.2) -> None:
+    """A compiled call that takes long ends soon after a signal whose handler raises."""
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("needs a timer that sends a signal")
+
+    def stop(*_: object) -> None:
+        raise StopError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, after)
+        with pytest.raises(StopError):
+            work()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def assert_close(actual: Any, expected: Any, tolerance: float) -> None:

@@ -210,6 +210,14 @@ def test_score_calls_the_elbo_by_its_name(model, capsys):
     assert "log p(x)" not in out
 
 
+def test_diagnose_prints_the_diagnostics_of_the_machine(model, capsys):
+    np.save("few.npy", datasets.load_digits()[:9].to_dense())
+    capsys.readouterr()
+    assert main(["diagnose", model, "few.npy", "--particles", "7", "--seed", "3"]) == 0
+    found = HelmholtzMachine.load(model).diagnostics(datasets.load_digits()[:9], n_particles=7, random_state=3)
+    assert capsys.readouterr().out == f"{found}\n"
+
+
 def test_score_by_annealing(model, capsys):
     np.save("few.npy", datasets.load_digits().to_dense()[:9])
     assert main(["score", model, "few.npy", "--method", "ais", "--particles", "3", "--steps", "4"]) == 0

@@ -89,6 +89,8 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
         (["sample", "broken.npz"], "broken.npz: "),
         (["score", "model.npz", "-o", "scores.txt"], "--output: want a .npy file"),
         (["score", "model.npz", "wrong.csv"], "wrong.csv has 3 features, but HelmholtzMachine is expecting 64"),
+        (["diagnose", "model.npz", "--particles", "0"], "--particles: want a whole number from 1"),
+        (["diagnose", "model.npz", "wrong.csv"], "wrong.csv has 3 features, but HelmholtzMachine is expecting 64"),
         (["sample", "model.npz", "-o", "f.txt"], "--output: want a .npy or .bits file"),
         (["sample", "model.npz", "-n", "-1"], " -n: want a whole number from 0"),
         (["score", "model.npz", "--method", "ais", "--steps", "0"], " --steps: want a whole number from 1"),

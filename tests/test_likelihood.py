@@ -39,7 +39,7 @@ def golden_machine():
 
 def test_exact_posterior_has_the_golden_values():
     machine, x = golden_machine(), Bits.from_dense([[1, 0, 1]])
-    log_posterior, means = likelihood.exact_posterior(machine._state.parameters, x)
+    log_posterior, means = likelihood.exact_posterior(machine.parameters_, x)
     log_p = log_posterior[0]
     np.testing.assert_allclose(np.exp(log_p), GOLDEN_POSTERIOR, atol=GOLDEN)
     np.testing.assert_allclose(
@@ -57,7 +57,7 @@ def test_exact_posterior_has_the_golden_values():
 @pytest.mark.parametrize("sizes", [(6, 3), (70, 3, 2), (5, 2, 3, 2), (3, 13)], ids=str)
 def test_exact_posterior_is_the_joint_over_its_sum(sizes):
     machine, X = random_machine(sizes), random_rows(4, sizes[0])
-    log_posterior, means = likelihood.exact_posterior(machine._state.parameters, X)
+    log_posterior, means = likelihood.exact_posterior(machine.parameters_, X)
     n_hidden = sum(sizes[1:])
     on = np.arange(2**n_hidden)[:, None] >> np.arange(n_hidden) & 1
     levels = [Bits.from_dense(level).words for level in np.split(on, np.cumsum(sizes[1:-1]), axis=1)]
@@ -71,7 +71,7 @@ def test_exact_posterior_is_the_joint_over_its_sum(sizes):
 
 def test_exact_posterior_has_an_end():
     with pytest.raises(ValueError, match=r"^parameters: want at most 16 hidden units to enumerate, got 17"):
-        likelihood.exact_posterior(random_machine((2, 10, 7))._state.parameters, random_rows(1, 2))
+        likelihood.exact_posterior(random_machine((2, 10, 7)).parameters_, random_rows(1, 2))
 
 
 @pytest.mark.parametrize("sizes", MACHINES, ids=str)
@@ -110,7 +110,7 @@ def test_exact_of_a_machine_without_weights_is_that_of_independent_units():
 
 
 def test_exact_has_an_end(monkeypatch):
-    monkeypatch.setattr(likelihood, "MOST_ENUMERATED", 7)
+    monkeypatch.setattr(likelihood.estimates, "MOST_ENUMERATED", 7)
     machine, X = random_machine((5, 4, 4)), random_rows(3, 5)
     with pytest.raises(
         ValueError, match='method: "exact" enumerates at most 7 hidden units, this machine has 8; use "im'
@@ -125,6 +125,58 @@ def test_exact_goes_up_to_24_hidden_units():
     with pytest.raises(ValueError, match="at most 24 hidden units, this machine has 25"):
         random_machine((2, 13, 12)).score([[0, 1]], method="exact")
     assert random_machine((2, 12, 12), scale=0.1).score([[0, 1]], method="exact") < 0
+
+
+@pytest.mark.parametrize("sizes", [(9, 4), (6, 5, 3), (1, 1), (5, 13)], ids=str)
+def test_the_distribution_of_the_visible_units_by_hand(sizes):
+    machine = random_machine(sizes)
+    found, X = likelihood.exact_distribution(machine.parameters_, n_threads=2), every_row(sizes[0])
+    assert same_bits(found.log_p, machine.score_samples(X, method="exact"))
+    p = np.exp(found.log_p)
+    assert abs(p.sum() - 1) < ONE
+    assert found.entropy == pytest.approx(-(p @ found.log_p), rel=UNITS)
+    np.testing.assert_allclose(found.means, p @ X.to_dense(), rtol=UNITS)
+
+
+def test_the_distribution_of_independent_units_is_their_product():
+    z = np.array([-2.0, 0.0, 0.7, 900.0])
+    machine = HelmholtzMachine.from_parameters([0.3], [(np.zeros((1, 4)), z)], [(np.zeros((4, 1)), [0.0])])
+    found = likelihood.exact_distribution(machine.parameters_)
+    on = 1 / (1 + np.exp(-z.astype(np.float32).astype(np.float64)))
+    np.testing.assert_allclose(found.means, on, rtol=UNITS)
+    halves = [-p * np.log(p) - (1 - p) * np.log(1 - p) for p in on[:3]]
+    assert found.entropy == pytest.approx(sum(halves), rel=UNITS)
+
+
+def test_exact_kl_of_a_machine_from_itself_is_nothing_and_from_others_what_sums_come_to():
+    machine, other, X = random_machine((6, 5, 3)), random_machine((6, 4), seed=1), every_row(6)
+    log_p, log_q = (likelihood.exact_distribution(m.parameters_).log_p for m in (machine, other))
+    p = np.exp(log_p)
+    assert abs(likelihood.exact_kl(machine.parameters_, X, p)) < ONE
+    assert likelihood.exact_kl(other.parameters_, X, p) == pytest.approx(p @ (log_p - log_q), rel=EXACT)
+    some = np.arange(0, 64, 5)
+    q = p[some] / p[some].sum()
+    expected = q @ (np.log(q) - log_q[some])
+    assert likelihood.exact_kl(other.parameters_, X[some], q, n_threads=2) == pytest.approx(expected, rel=EXACT)
+    assert likelihood.exact_kl(other.parameters_, X[:7], [0, 0, 1, 0, 0, 0, 0]) == pytest.approx(-log_q[2], rel=EXACT)
+
+
+def test_exact_kl_refuses_what_is_no_distribution():
+    parameters, X = random_machine((4, 3)).parameters_, every_row(4)[:3]
+    for p in ([0.5, 0.5], [0.5, 0.6, -0.1], [0.2, 0.2, 0.2], [np.nan, 0.5, 0.5], [[1, 0, 0]]):
+        with pytest.raises(ValueError, match=r"^probabilities: want"):
+            likelihood.exact_kl(parameters, X, p)
+    with pytest.raises(ValueError, match=r"^probabilities: want none below 0 and a sum of 1"):
+        likelihood.exact_kl(parameters, X[:0], [])
+    with pytest.raises(ValueError, match=r"^data: want distinct rows"):
+        likelihood.exact_kl(parameters, X[[0, 1, 0]], [0.5, 0.3, 0.2])
+    with pytest.raises(ValueError, match=r"^data: want 4 features, got 5"):
+        likelihood.exact_kl(parameters, every_row(5), np.full(32, 1 / 32))
+    wide = random_machine((21, 13, 12)).parameters_
+    with pytest.raises(ValueError, match=r"^parameters: want at most 24 hidden units to enumerate, got 25"):
+        likelihood.exact_kl(wide, random_rows(1, 21), [1])
+    with pytest.raises(ValueError, match=r"^parameters: want at most 20 visible units to enumerate, got 21"):
+        likelihood.exact_distribution(wide)
 
 
 # ---- importance ----
@@ -307,7 +359,7 @@ def test_rows_are_taken_in_blocks_without_a_trace(monkeypatch):
 
     whole, cross_entropy = outputs(), machine.reconstruction_cross_entropy(X)
     independent = likelihood.independent_log_likelihood(X, X)
-    monkeypatch.setattr(likelihood, "_ROWS", 7)
+    monkeypatch.setattr(likelihood.mean_field, "_ROWS", 7)
     assert all(map(same_bits, outputs(), whole))
     assert machine.reconstruction_cross_entropy(X) == pytest.approx(cross_entropy, rel=UNITS)
     np.testing.assert_allclose(likelihood.independent_log_likelihood(X, X), independent, rtol=UNITS)

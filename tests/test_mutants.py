@@ -129,8 +129,8 @@ MUTANTS = {
         "for level, layer, method in _p_layers(p, methods):\n        layer = Layer(layer.weights, 0 * layer.biases)\n"
         "        bits[level] = _draw(_logits(layer,",
         "sampled verbs"),
-    "importance weights are added, not averaged": ("np.log(w.mean())", "np.log(w.sum())", "golden likelihood"),
-    "log w leaves log q out": ("np.exp(log_p - log_q - top)", "np.exp(log_p - top)", "golden likelihood"),
+    "importance weights are added, not averaged": ("np.log(w.mean(", "np.log(w.sum(", "golden likelihood"),
+    "log w leaves log q out": ("log_w = (log_p - log_q)", "log_w = log_p", "golden likelihood"),
     "exact leaves the prior out": ("softplus(z).sum(1) + log_prior", "softplus(z).sum(1)", "golden likelihood"),
     "all seeds have the same particles": (
         "enumerate(hash_rows(data, seed))", "enumerate(hash_rows(data, 0))", "golden likelihood"),

@@ -8,11 +8,12 @@ from functools import cache
 import numpy as np
 import pytest
 import trainings
-from checks import TABLES, WALK, random_parameters, random_states, same_bits
+from checks import TABLES, WALK, assert_a_signal_stops, random_parameters, random_states, same_bits
 from steps import TWO_PARTICLES, train
 from twin import twin
 
 from wakesleep import _core, _likelihood
+from wakesleep._reference import words_of
 from wakesleep.optimizers import OPTIMIZERS, SGD, Optimizer
 from wakesleep.rules import RULES, Rule
 
@@ -78,6 +79,25 @@ def test_any_number_of_threads_estimates_the_same_likelihoods():
     alone = estimates(1)
     for n_threads in (2, 3, 8, 1000):
         assert all(same_bits(one, other) for one, other in zip(estimates(n_threads), alone, strict=True)), n_threads
+
+
+@pytest.mark.parametrize("sizes", [(300, 15), (20, 13, 11)], ids=str)
+def test_any_number_of_threads_adds_up_the_same_states(sizes):
+    data = random_states(sizes[:1], 60)
+
+    def exact(n_threads):
+        return _likelihood.exact(random_parameters(sizes), sizes, data, n_threads)
+
+    alone = exact(1)
+    for n_threads in (2, 3, 7, 1000):
+        assert same_bits(exact(n_threads), alone), n_threads
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize(("sizes", "n_rows"), [((3000, 24), 1), ((6, 18), 1 << 20)], ids=["states", "rows"])
+def test_a_signal_stops_enumeration(n_threads, sizes, n_rows):
+    data, parameters = np.zeros((n_rows, words_of(sizes[0])), np.uint64), random_parameters(sizes)
+    assert_a_signal_stops(lambda: _likelihood.exact(parameters, sizes, data, n_threads))  # which takes minutes
 
 
 def test_machines_trained_at_once_do_not_disturb_each_other():

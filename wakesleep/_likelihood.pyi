@@ -1,8 +1,9 @@
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wakesleep._enumeration import exact as exact
 
 __test__: dict[str, str]  # put there by Cython
 
@@ -16,6 +17,12 @@ def importance(
     n_particles: int,
     n_threads: int = 1,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
-def exact(
-    parameters: NDArray[np.floating[Any]], sizes: Sequence[int], data: NDArray[np.uint64]
-) -> NDArray[np.float64]: ...
+def particles(
+    parameters: NDArray[np.float32],
+    sizes: Sequence[int],
+    methods: NDArray[np.uint8],
+    data: NDArray[np.uint64],
+    seed: int,
+    n_particles: int,
+    n_threads: int = 1,
+) -> NDArray[np.uint64]: ...

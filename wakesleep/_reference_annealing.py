@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 
 from wakesleep._reference import (
     ANNEALING,
-    IMPORTANCE,
     Floats,
     Words,
     exp_minus,
     log_probabilities,
     random_words,
-    recognise,
     words_of,
 )  # fmt: skip
-from wakesleep._reference_measures import hash_rows
+from wakesleep._reference_measures import estimates, hash_rows, particles
 
 Estimates = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -34,15 +32,13 @@ def annealed(
 ) -> Estimates:  # fmt: skip
     """log (1/K) Σ_k w_k of chains from q to the posterior, and (Σ w)² / Σ w², of every row, nats      (eq. 15)"""
     log_w = np.zeros((len(data), n_particles))
+    begun = particles(parameters, sizes, methods, data, seed, n_particles).reshape(*log_w.shape, -1)
     for n, key in enumerate(hash_rows(data, seed)):
-        states = np.zeros((n_particles, sum(words_of(size) for size in sizes)), np.uint64)
-        states[:, : data.shape[1]] = data[n]
-        recognise(parameters, sizes, methods, states, int(key), IMPORTANCE)
         for t in range(n_steps):
             if t > 0:
-                _sweep(parameters, sizes, methods, states, t / n_steps, int(key), t, False)
-            log_w[n] += _log_ratio(parameters, sizes, methods, states) / n_steps
-    return _estimate(log_w)
+                _sweep(parameters, sizes, methods, begun[n], t / n_steps, int(key), t, False)
+            log_w[n] += _log_ratio(parameters, sizes, methods, begun[n]) / n_steps
+    return estimates(log_w)
 
 
 def annealed_back(
@@ -57,14 +53,8 @@ def annealed_back(
             log_w[n] += _log_ratio(parameters, sizes, methods, chains) / n_steps
             if t > 0:
                 _sweep(parameters, sizes, methods, chains, t / n_steps, int(key), t, True)
-    estimate, size = _estimate(-log_w)
+    estimate, size = estimates(-log_w)
     return -estimate, size
-
-
-def _estimate(log_w: NDArray[np.float64]) -> Estimates:
-    top = log_w.max(axis=1)
-    w = np.exp(log_w - top[:, None])
-    return top + np.log(w.mean(axis=1)), w.sum(axis=1) ** 2 / (w * w).sum(axis=1)
 
 
 def _log_ratio(

@@ -38,21 +38,32 @@ def hash_rows(data: Words, seed: int) -> NDArray[np.uint64]:
     return key
 
 
+def particles(
+    parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words, seed: int, n_particles: int
+) -> Words:
+    """The states (x, h) with h ~ q(h | x) that `importance` weighs: K of the first row, K of the second, …"""
+    states = np.zeros((len(data), n_particles, sum(words_of(size) for size in sizes)), np.uint64)
+    states[:, :, : data.shape[1]] = data[:, None]
+    for n, key in enumerate(hash_rows(data, seed)):
+        recognise(parameters, sizes, methods, states[n], int(key), IMPORTANCE)
+    return states.reshape(-1, states.shape[2])
+
+
 def importance(
     parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words, seed: int, n_particles: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """log (1/K) Σ_k w_k, the effective sample size (Σ w)² / Σ w² and (1/K) Σ_k log w_k of every row      (eq. 11)"""
-    estimate, size, elbo = np.empty(len(data)), np.empty(len(data)), np.empty(len(data))
-    for n, key in enumerate(hash_rows(data, seed)):
-        states = np.zeros((n_particles, sum(words_of(s) for s in sizes)), np.uint64)
-        states[:, : data.shape[1]] = data[n]
-        recognise(parameters, sizes, methods, states, int(key), IMPORTANCE)
-        log_p, log_q = log_probabilities(parameters, sizes, methods, states)
-        top = np.max(log_p - log_q)
-        w = np.exp(log_p - log_q - top)
-        estimate[n], size[n] = top + np.log(w.mean()), w.sum() ** 2 / (w * w).sum()
-        elbo[n] = (log_p - log_q).mean()
-    return estimate, size, elbo
+    states = particles(parameters, sizes, methods, data, seed, n_particles)
+    log_p, log_q = log_probabilities(parameters, sizes, methods, states)
+    log_w = (log_p - log_q).reshape(len(data), n_particles)
+    return *estimates(log_w), log_w.mean(axis=1)
+
+
+def estimates(log_w: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """log (1/K) Σ_k w_k and (Σ w)² / Σ w² of every row.  log_w : (B, K)."""
+    top = log_w.max(axis=1)
+    w = np.exp(log_w - top[:, None])
+    return top + np.log(w.mean(axis=1)), w.sum(axis=1) ** 2 / (w * w).sum(axis=1)
 
 
 def exact(parameters: Floats, sizes: Sequence[int], data: Words) -> NDArray[np.float64]:

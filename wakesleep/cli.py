@@ -1,4 +1,4 @@
-"""The command line: train, sample, score, info."""
+"""The command line: train, sample, score, diagnose, info."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import wakesleep
 from wakesleep import hyperparameters, likelihood
 from wakesleep._panels import PRECISIONS
-from wakesleep.commands import N_DRAWN, failed, info, sample, score
+from wakesleep.commands import N_DRAWN, diagnose, failed, info, sample, score
 from wakesleep.monitor import SampleSizeWarning
 from wakesleep.optimizers import OPTIMIZERS
 from wakesleep.rules import BASELINES, RULES
@@ -26,6 +26,7 @@ examples:
   wakesleep train mnist.npz --split train --held-out-split test --hidden 200 --batch-size 100
   wakesleep sample digits-model.npz -n 8
   wakesleep score digits-model.npz data.npy --particles 10000
+  wakesleep diagnose digits-model.npz               how well q follows p, level by level
   wakesleep info digits-model.npz
 """
 
@@ -146,9 +147,15 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
 
     scoring = add("score", score, "tell how probable rows are: log p(x) in nats")
-    scoring.add_argument("model", metavar="MODEL", help="a file that train wrote")
-    scoring.add_argument("data", nargs="?", metavar="DATA", help=f"{DATA_HELP}; the digits in the package if left out")
-    scoring.add_argument("--split", metavar="NAME", help="which rows of an .npz")
+    diagnosing = add("diagnose", diagnose, "tell at which level likelihood is lost, and which units do nothing")
+    for sub in (scoring, diagnosing):
+        sub.add_argument("model", metavar="MODEL", help="a file that train wrote")
+        sub.add_argument("data", nargs="?", metavar="DATA", help=f"{DATA_HELP}; the digits in the package if left out")
+        sub.add_argument("--split", metavar="NAME", help="which rows of an .npz")
+        sub.add_argument("--binarize", type=_threshold, metavar="T", help="the machine's own if left out")
+        sub.add_argument(
+            "--seed", dest="random_state", type=int, metavar="N", help="the machine's own if left out"
+        )
     scoring.add_argument("--method", default="auto", choices=likelihood.METHODS, help="auto: exact if that is cheap")
     scoring.add_argument(
         "--particles", dest="n_particles", type=int, default=1000, metavar="K", help="samples per row of an estimate"
@@ -156,16 +163,16 @@ def parser() -> argparse.ArgumentParser:
     scoring.add_argument(
         "--steps", dest="n_steps", type=int, default=likelihood.N_STEPS, metavar="T", help="of annealing, by ais"
     )
-    scoring.add_argument(
-        "--seed", dest="random_state", type=int, metavar="N", help="the machine's own if left out"
-    )
     scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy file")
+
+    diagnosing.add_argument(
+        "--particles", dest="n_particles", type=int, default=likelihood.N_PARTICLES, metavar="K", help="samples per row"
+    )
 
     showing = add("info", info, "show what a file holds, or without one, what runs here")
     showing.add_argument("model", nargs="?", metavar="MODEL", help="a file that train wrote")
 
     fit.add_argument("--binarize", type=_threshold, default=0.5, metavar="T", help=BINARIZE_HELP)
-    scoring.add_argument("--binarize", type=_threshold, metavar="T", help="the machine's own if left out")
     for sub in (fit, sampling):
         sub.add_argument("--shape", type=_shape, metavar="HxW", help="draw rows as images of this shape")
     return top

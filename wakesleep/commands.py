@@ -1,4 +1,4 @@
-"""What the command line does, save training: sample, score, info; and what all commands share."""
+"""What the command line does, save training: sample, score, diagnose, info; and what all commands share."""
 
 from __future__ import annotations
 
@@ -84,6 +84,13 @@ def read(
     return as_rows(data, binarize=binarize, n_features=n_features, name=path or "DATA")
 
 
+def read_both(args: argparse.Namespace) -> tuple[HelmholtzMachine, Rows]:
+    """A machine and rows to measure it on, which are compared with its own threshold if none is given."""
+    machine = HelmholtzMachine.load(args.model)
+    binarize = machine.binarize if args.binarize is None else args.binarize
+    return machine, read(args.data, args.split, binarize, machine.n_features_in_)
+
+
 def how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:
     """How log p(x) was found, for a line of a report."""
     n_hidden = sum(machine.hidden_layer_sizes)
@@ -131,9 +138,7 @@ def score(args: argparse.Namespace) -> int:
     """Tell how probable rows are."""
     if args.output is not None:
         check_output(args.output, args.data, kinds=(".npy",))
-    machine = HelmholtzMachine.load(args.model)
-    binarize = machine.binarize if args.binarize is None else args.binarize
-    data = read(args.data, args.split, binarize, machine.n_features_in_)
+    machine, data = read_both(args)
     values = machine.score_samples(
         data, method=args.method, n_particles=args.n_particles, random_state=args.random_state, n_steps=args.n_steps
     )
@@ -147,6 +152,13 @@ def score(args: argparse.Namespace) -> int:
     measure = "ELBO" if args.method == "elbo" else "log p(x)"
     print(f"{measure + ', nats':28} {mean(values)}  ({estimate})")
     print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}")
+    return 0
+
+
+def diagnose(args: argparse.Namespace) -> int:
+    """Tell at which level likelihood is lost, and which units do nothing."""
+    machine, data = read_both(args)
+    print(machine.diagnostics(data, n_particles=args.n_particles, random_state=args.random_state))
     return 0
 
 

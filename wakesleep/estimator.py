@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import checkpoint, hyperparameters
-from wakesleep.parameters import Layer
+from wakesleep.parameters import Layer, Parameters
 from wakesleep.rows import Given, given_before
 from wakesleep.state import State, restored
 
@@ -75,6 +75,11 @@ class Estimator:
     def _fitted_state(self) -> State:
         self._check_fitted()
         return self._state
+
+    @property
+    def parameters_(self) -> Parameters:
+        """All parameters, in one vector with named views: what the functions of `wakesleep.likelihood` take."""
+        return self._fitted_state().parameters
 
     @property
     def generative_(self) -> list[Layer]:

@@ -285,6 +285,37 @@ class HelmholtzMachine(Learner):
         data = self._bits(X)
         return likelihood.reconstruction_cross_entropy(self._state.parameters, data)
 
+    def diagnostics(
+        self, X: Any, *, n_particles: int = likelihood.N_PARTICLES, random_state: Any = None
+    ) -> likelihood.Diagnostics:
+        """At which level likelihood is lost, and which units do nothing: ``print(machine.diagnostics(X))``.
+
+        Parameters
+        ----------
+        X : array-like, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
+        n_particles : int, default=100
+            Samples from q per row.
+        random_state : int, NumPy generator or None
+            None repeats the same samples.
+
+        Returns
+        -------
+        likelihood.Diagnostics
+            For every level how far q is from p, entropies, and inactive, dead and saturated units; log p(x), the ELBO
+            and what it is made of, effective sample sizes, and the norms of the wake and the sleep gradient.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+        """
+        n_particles = hyperparameters.count("n_particles", n_particles)
+        rows = self._rows(X, fitted=True)
+        seed = self._seed(random_state)
+        return likelihood.diagnostics(
+            self._state.parameters, self._state.methods, drawn_by_content(rows, seed),
+            n_particles=n_particles, seed=seed, n_threads=hyperparameters.threads(self.n_threads),
+        )  # fmt: skip
+
     # ---- weights from elsewhere ----
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Measuring a machine: log p(x), mean-field passes up and down, and what independent units would reach."""
+"""log p(x) of given rows: by enumeration, by particles of q, by annealing; and bounds of it on simulated rows."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from numpy.typing import NDArray
 
 from wakesleep import _annealing, _core, _likelihood
 from wakesleep.bits import Bits
-from wakesleep.parameters import Parameters, logit_of_mean
-from wakesleep.rows import Selection
+from wakesleep.likelihood.enumeration import MOST_ENUMERATED
+from wakesleep.parameters import Parameters
 
-MOST_ENUMERATED = 24  # hidden units: 2²⁴ states
-MOST_IN_POSTERIOR = 16  # hidden units: 2¹⁶ numbers for each row
 METHODS = ("auto", "exact", "importance", "elbo", "ais")
 N_STEPS = 100  # of annealing
 SECONDS_PER_CALL = 0.1  # of the compiled estimate, between looks at Ctrl-C
-_ROWS = 4096  # unpacked at a time
 
 
 def log_likelihood(
@@ -34,9 +31,10 @@ def log_likelihood(
     """log p(x) of every row, or a bound, nats, and the effective sample size where it is an estimate, else None.
 
     ``"exact"`` adds up all hidden states (eq. 12); ``"importance"`` is log (1/K) Σ w_k with K particles
-    from q (eq. 11), on average too low, and less so the larger K is; ``"elbo"`` is (1/K) Σ log w_k
-    of the same particles, whose expectation is the ELBO for every K; ``"auto"`` is exact where that takes
-    no more states than particles; ``"ais"`` is `annealed`, in `n_steps` steps.
+    from q (eq. 11), on average too low, and less so the larger K is: its expectation is the importance-weighted
+    bound IWAE_K (Burda et al. 2016), which is the ELBO for K = 1; ``"elbo"`` is (1/K) Σ log w_k of the same
+    particles, whose expectation is the ELBO for every K; ``"auto"`` is exact where that takes no more states than
+    particles; ``"ais"`` is `annealed`, in `n_steps` steps.
 
     An estimate depends on the seed and on the row's content only: neither on where the row stands,
     nor on the other rows. So equal rows share their noise, and the standard error over rows leaves
@@ -46,11 +44,15 @@ def log_likelihood(
     ------
     ValueError
         As `chosen` does.
+
+    References
+    ----------
+    Burda, Y., Grosse, R. & Salakhutdinov, R. (2016). Importance weighted autoencoders. ICLR.
     """
     flat, sizes = parameters.flat, parameters.sizes
     method = chosen(method, sum(sizes[1:]), n_particles)
     if method == "exact":
-        return _likelihood.exact(flat, sizes, data.words), None
+        return _likelihood.exact(flat, sizes, data.words, n_threads), None
     if method == "ais":
         return annealed(
             parameters, methods, data, n_particles=n_particles, n_steps=n_steps, seed=seed, n_threads=n_threads
@@ -86,43 +88,6 @@ def chosen(method: str, n_hidden: int, n_particles: int) -> str:
     if method != "auto":
         return method
     return "exact" if n_hidden <= MOST_ENUMERATED and 2**n_hidden <= n_particles else "importance"
-
-
-def exact_posterior(parameters: Parameters, data: Bits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """log p(h | x) of every row and every state of all hidden units together, and its means.
-
-    The units of all hidden levels are counted from the bottom level up, H of them; unit i is on in state s
-    where bit i of s is set.
-
-    Returns
-    -------
-    log_posterior : ndarray of shape (N, 2**H), float64, nats
-    means : ndarray of shape (N, H), float64
-        P(unit is on | x).
-
-    Raises
-    ------
-    ValueError
-        If the machine has more than 16 hidden units.
-    """
-    sizes = parameters.sizes
-    n_hidden = sum(sizes[1:])
-    if n_hidden > MOST_IN_POSTERIOR:
-        raise ValueError(f"parameters: want at most {MOST_IN_POSTERIOR} hidden units to enumerate, got {n_hidden}")
-    states = (np.arange(2**n_hidden)[:, None] >> np.arange(n_hidden) & 1).astype(np.float64)
-    levels = np.split(states, np.cumsum(sizes[1:-1]), axis=1)
-    log_p = levels[-1] @ parameters.prior_logits.astype(np.float64)
-    layers = [(w.astype(np.float64), b.astype(np.float64)) for w, b in parameters.generative]
-    for (weights, biases), source, target in zip(layers[1:], levels[1:], levels[:-1], strict=True):
-        z = source @ weights + biases
-        log_p += (target * z - np.logaddexp(0, z)).sum(1)
-    weights, biases = layers[0]
-    for first in range(0, len(states), _ROWS):
-        block = slice(first, first + _ROWS)
-        log_p[block] -= np.logaddexp(0, levels[0][block] @ weights + biases).sum(1)
-    joint = data.to_dense(np.float64) @ weights.T @ levels[0].T + log_p  # but for terms that all states share
-    log_posterior = joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)
-    return log_posterior, np.exp(log_posterior) @ states
 
 
 def annealed(
@@ -199,55 +164,3 @@ def simulated_bounds(
     lower, _ = _annealing.annealed(parameters.flat, sizes, methods, rows.words, *how)
     upper, _ = _annealing.annealed_back(parameters.flat, sizes, methods, states, *how)
     return rows, lower, upper
-
-
-def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32]:
-    """Probabilities of hidden level `layer`, each level fed those of the level below.  Returns (N, H)."""
-    out = np.empty((len(data), parameters.sizes[layer + 1]), np.float32)
-    for first in range(0, len(data), _ROWS):
-        rows = slice(first, first + _ROWS)
-        values = data[rows].to_dense(np.float32)
-        for level in parameters.recognition[: layer + 1]:
-            values = _core.propagate(values, *level)
-        out[rows] = values
-    return out
-
-
-def decode(parameters: Parameters, values: NDArray[np.float32], layer: int) -> NDArray[np.float32]:
-    """Probabilities of the visible units, given those of hidden level `layer`.  Returns (N, D)."""
-    out = np.empty((len(values), parameters.sizes[0]), np.float32)
-    for first in range(0, len(values), _ROWS):
-        rows = slice(first, first + _ROWS)
-        below = values[rows]
-        for level in parameters.generative[layer::-1]:
-            below = _core.propagate(below, *level)
-        out[rows] = below
-    return out
-
-
-def reconstruction_cross_entropy(parameters: Parameters, data: Bits) -> float:
-    """Mean over rows of −Σ x log r + (1 − x) log(1 − r), nats, with r the mean-field reconstruction.
-
-    The probabilities are clipped to [1e-7, 1 − 1e-7].
-    """
-    top, total = len(parameters.sizes) - 2, 0.0
-    for first in range(0, len(data), _ROWS):
-        rows = data[slice(first, first + _ROWS)]
-        r = decode(parameters, encode(parameters, rows, top), top).astype(np.float64).clip(1e-7, 1 - 1e-7)
-        total -= float(np.log(np.where(rows.to_dense(np.bool_), r, 1 - r)).sum())
-    return total / len(data)
-
-
-def independent_log_likelihood(train: Bits | Selection[Bits], test: Bits) -> NDArray[np.float64]:
-    """log p(x) of every row of `test`, nats, under independent units with the means of `train`."""
-    logits = logit_of_mean(train.counts(), len(train))
-    out = np.empty(len(test))
-    for first in range(0, len(test), _ROWS):
-        rows = slice(first, first + _ROWS)
-        out[rows] = test[rows].to_dense(np.float64) @ logits
-    return np.asarray(out - np.logaddexp(0, logits).sum())
-
-
-def standard_error(values: NDArray[np.float64]) -> float:
-    """Standard deviation of the mean over rows; NaN for a single row."""
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

@@ -1,0 +1,34 @@
+"""Measuring a machine: its log-likelihood, what can be known exactly, mean-field passes, and diagnostics."""
+
+from wakesleep.likelihood.diagnosis import N_PARTICLES, Diagnostics, LevelDiagnostics, diagnostics
+from wakesleep.likelihood.enumeration import Distribution, exact_distribution, exact_kl, exact_posterior
+from wakesleep.likelihood.estimates import METHODS, N_STEPS, annealed, chosen, log_likelihood, simulated_bounds
+from wakesleep.likelihood.mean_field import (
+    decode,
+    encode,
+    independent_log_likelihood,
+    reconstruction_cross_entropy,
+    standard_error,
+)
+
+__all__ = [
+    "METHODS",
+    "N_PARTICLES",
+    "N_STEPS",
+    "Diagnostics",
+    "Distribution",
+    "LevelDiagnostics",
+    "annealed",
+    "chosen",
+    "decode",
+    "diagnostics",
+    "encode",
+    "exact_distribution",
+    "exact_kl",
+    "exact_posterior",
+    "independent_log_likelihood",
+    "log_likelihood",
+    "reconstruction_cross_entropy",
+    "simulated_bounds",
+    "standard_error",
+]

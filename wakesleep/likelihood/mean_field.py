@@ -1,0 +1,65 @@
+"""Mean-field passes up and down, how well they bring a row back, and what independent units would reach."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wakesleep import _core
+from wakesleep.bits import Bits
+from wakesleep.parameters import Parameters, logit_of_mean
+from wakesleep.rows import Selection
+
+_ROWS = 4096  # unpacked at a time
+
+
+def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32]:
+    """Probabilities of hidden level `layer`, each level fed those of the level below.  Returns (N, H)."""
+    out = np.empty((len(data), parameters.sizes[layer + 1]), np.float32)
+    for first in range(0, len(data), _ROWS):
+        rows = slice(first, first + _ROWS)
+        values = data[rows].to_dense(np.float32)
+        for level in parameters.recognition[: layer + 1]:
+            values = _core.propagate(values, *level)
+        out[rows] = values
+    return out
+
+
+def decode(parameters: Parameters, values: NDArray[np.float32], layer: int) -> NDArray[np.float32]:
+    """Probabilities of the visible units, given those of hidden level `layer`.  Returns (N, D)."""
+    out = np.empty((len(values), parameters.sizes[0]), np.float32)
+    for first in range(0, len(values), _ROWS):
+        rows = slice(first, first + _ROWS)
+        below = values[rows]
+        for level in parameters.generative[layer::-1]:
+            below = _core.propagate(below, *level)
+        out[rows] = below
+    return out
+
+
+def reconstruction_cross_entropy(parameters: Parameters, data: Bits) -> float:
+    """Mean over rows of −Σ x log r + (1 − x) log(1 − r), nats, with r the mean-field reconstruction.
+
+    The probabilities are clipped to [1e-7, 1 − 1e-7].
+    """
+    top, total = len(parameters.sizes) - 2, 0.0
+    for first in range(0, len(data), _ROWS):
+        rows = data[slice(first, first + _ROWS)]
+        r = decode(parameters, encode(parameters, rows, top), top).astype(np.float64).clip(1e-7, 1 - 1e-7)
+        total -= float(np.log(np.where(rows.to_dense(np.bool_), r, 1 - r)).sum())
+    return total / len(data)
+
+
+def independent_log_likelihood(train: Bits | Selection[Bits], test: Bits) -> NDArray[np.float64]:
+    """log p(x) of every row of `test`, nats, under independent units with the means of `train`."""
+    logits = logit_of_mean(train.counts(), len(train))
+    out = np.empty(len(test))
+    for first in range(0, len(test), _ROWS):
+        rows = slice(first, first + _ROWS)
+        out[rows] = test[rows].to_dense(np.float64) @ logits
+    return np.asarray(out - np.logaddexp(0, logits).sum())
+
+
+def standard_error(values: NDArray[np.float64]) -> float:
+    """Standard deviation of the mean over rows; NaN for a single row."""
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
