@@ -4,10 +4,12 @@ A recipe is an entry of a table: another rule, optimizer or schedule is a furthe
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -102,20 +104,28 @@ def direction(machine):
     return float(np.maximum(told, 1 - told).max())
 
 
+class Stage(NamedTuple):
+    """Until that epoch is done, `other` arguments replace those of the task, and the rates are times the factor."""
+
+    until: int
+    factor: float
+    other: Mapping = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class Task:
     """A machine, what it learns from, how, and what is to be beaten.
 
-    `params` are the constructor's arguments. `stages` are (epoch, factor): until that epoch is done, the learning
-    rates are multiplied by the factor. Every `watched_every` epochs the machine is measured and saved. `biases`: where
-    the visible and the hidden units begin, if not where a new machine has them; sparse units find causes sooner.
-    `key` names the figure that `published`, `must` and `goal` are about.
+    `params` are the constructor's arguments, but for `stages`, of which the first counts that is not over. Every
+    `watched_every` epochs the machine is measured and saved. `biases`: where the visible and the hidden units begin, if
+    not where a new machine has them; sparse units find causes sooner. `key` names the figure that `published`, `must`
+    and `goal` are about.
     """
 
     data: Toy | Split
     sizes: tuple[int, ...]
     params: dict
-    stages: tuple[tuple[int, float], ...]
+    stages: tuple[Stage, ...]
     published: str
     must: str
     goal: str = "-"
@@ -148,7 +158,7 @@ MNIST, DNA, MUSHROOMS = (Split(f"{name}.npz") for name in ("mnist_binarized_fixe
 
 def falling(n_epochs):
     """Full rates for half of the epochs, then four times a third of what was, for an eighth of the epochs each."""
-    return tuple((n_epochs * (4 + k) // 8, 3.0**-k) for k in range(5))
+    return tuple(Stage(n_epochs * (4 + k) // 8, 3.0**-k) for k in range(5))
 
 
 WAKE_SLEEP = {"learning_rate": 0.1}

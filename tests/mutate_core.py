@@ -12,7 +12,7 @@ from pathlib import Path
 
 from checkout import BUILD, copy_to, replace
 
-TESTS = [f"tests/test_{name}.py" for name in ("core", "steps", "border", "threads", "rules")]
+TESTS = [f"tests/test_{name}.py" for name in ("core", "steps", "frozen", "border", "threads", "rules")]
 CORE, ORDER, VERBS, PANELS = "_core.pyx", "_order.pxd", "_verbs.pyx", "_panels.pyx"
 LOOP, PHASES, CREDITS, CLIMBING = "_learning.pyx", "_phases.pyx", "_credits.pyx", "_climbing.pyx"
 ROWS, BODY, PHILOX, LEARNING = "_kernels/rows.h", "_kernels/body.h", "_kernels/philox.h", "_kernels/learning.h"
