@@ -22,7 +22,7 @@ HEAD = ["task", "measured", "s.e.", "K", "published", "must", "goal", "seeds", "
 
 
 def arguments(task, seed, epoch):
-    """All of the constructor's arguments, until the next change or measurement, which is when `n_iter` epochs are done."""
+    """All of the constructor's arguments until `n_iter` epochs are done: the next change or measurement."""
     until, factor, other = next(stage for stage in task.stages if epoch < stage.until)
     machine = HelmholtzMachine(task.sizes, random_state=seed, **task.params | other)
     rate = machine.learning_rate
@@ -71,9 +71,10 @@ def run(name, task, seed, n_threads, particles, resume):
 def keep(name, task, runs, curve):
     """Write the card and the curves."""
     values = [facts[task.key] for facts in runs]
+    stages = [(until, factor, dict(other)) for until, factor, other in task.stages]
     card = {
         "command": f"python -m bench.likelihood {name}", "task": name, "hidden_layer_sizes": task.sizes,
-        "params": task.params, "stages": [(*stage[:2], dict(stage.other)) for stage in task.stages], "biases": task.biases, "unit": task.data.unit,
+        "params": task.params, "stages": stages, "biases": task.biases, "unit": task.data.unit,
         "figure": task.key, "median": statistics.median(values), "published": task.published,
         "must": task.must, "goal": task.goal, "runs": runs, "version": __version__,
         "processor": processor(), "date": f"{date.today():%Y-%m-%d}",

@@ -164,20 +164,28 @@ def falling(n_epochs):
 WAKE_SLEEP = {"learning_rate": 0.1}
 REWEIGHTED = {"rule": "reweighted", "n_particles": 10, "optimizer": "adam"}
 SMALL = REWEIGHTED | {"batch_size": 20}
-TOY = SMALL | {"n_particles": 20, "learning_rate": 0.01}
-SLEEPY = {"optimizer": "adam", "batch_size": 20, "learning_rate": 0.01}
 PATIENT = REWEIGHTED | {"learning_rate": 0.002}
+
+ONLINE = {"learning_rate": 0.2, "batch_size": 1}
+SEVERAL = {"rule": "reweighted", "n_particles": 5, "learning_rate": 0.1, "batch_size": 1}
+
+# At first the lowest hidden units are held rare and independent, and pixels off where none of these units is on: each
+# finds a cause. With all parts free, some units die, and the top units, not needed yet, become causes themselves.
+CAUSES = {"frozen": ("prior_logits", "generative.1.weights", "generative.1.biases", "generative.0.biases")}
+CAUSES_BY_DREAMS = CAUSES | {"rule": "wake-sleep", "n_particles": 1}
 
 TASKS = {
     "bars-wake-sleep": Task(
-        BARS, (8, 1), SLEEPY, falling(20), "0.10 (1995)", "0.10", biases=(-4.0, -3.0), seeds=FIVE, key="kl"
+        BARS, (8, 1), ONLINE, (Stage(5, 1.0, CAUSES), *falling(20)), "0.10 (1995)", "0.10",
+        biases=(-2.0, -3.0), seeds=FIVE, key="kl",
     ),
     "bars-reweighted": Task(
-        BARS, (8, 1), TOY, falling(20), "0.10 (1995)", "0.10", "0.03", biases=(-2.0, -2.0), seeds=FIVE, key="kl"
+        BARS, (8, 1), SEVERAL, (Stage(4, 1.0, CAUSES_BY_DREAMS), *falling(10)), "0.10 (1995)", "0.10", "0.03",
+        biases=(-2.0, -3.0), seeds=FIVE, key="kl",
     ),
     "shifter-reweighted": Task(
-        SHIFTER, (16, 4), TOY, falling(20), "9.36, direction 0.633", "9.0, 0.75", "8.3, 0.9",
-        biases=(-2.0, -2.0), watched_every=5, seeds=FIVE,
+        SHIFTER, (16, 4), SEVERAL, (Stage(6, 1.0, CAUSES), *falling(20)), "9.36, direction 0.633", "9.0, 0.75",
+        "8.3, 0.9", biases=(-3.0, -3.0), watched_every=5, seeds=FIVE,
     ),
     "mnist-200-wake-sleep": Task(MNIST, (200,), WAKE_SLEEP, falling(200), "116.3", "116.3", watched_every=5),
     "mnist-200-200-wake-sleep": Task(MNIST, (200, 200), WAKE_SLEEP, falling(200), "106.9", "106.9", watched_every=5),
