@@ -176,8 +176,8 @@ CAUSES_BY_DREAMS = CAUSES | {"rule": "wake-sleep", "n_particles": 1}
 
 TASKS = {
     "bars-wake-sleep": Task(
-        BARS, (8, 1), ONLINE, (Stage(5, 1.0, CAUSES), *falling(20)), "0.10 (1995)", "0.10",
-        biases=(-2.0, -3.0), seeds=FIVE, key="kl",
+        BARS, (8, 1), ONLINE, (Stage(8, 1.0, CAUSES), *falling(20)), "0.10 (1995)", "0.10",
+        biases=(-2.0, -3.5), seeds=FIVE, key="kl",
     ),
     "bars-reweighted": Task(
         BARS, (8, 1), SEVERAL, (Stage(4, 1.0, CAUSES_BY_DREAMS), *falling(10)), "0.10 (1995)", "0.10", "0.03",
