@@ -21,12 +21,14 @@ FOLDER = Path(__file__).with_name("results")
 HEAD = ["task", "measured", "s.e.", "K", "published", "must", "goal", "seeds", "training, s", "epochs", "date"]
 
 
-def rates(task, epoch):
-    """The learning rates of the epochs until the next change or measurement, and the last of these epochs."""
-    until, factor = next(stage for stage in task.stages if epoch < stage[0])
-    rate = task.params["learning_rate"]
+def arguments(task, seed, epoch):
+    """All of the constructor's arguments until `n_iter` epochs are done: the next change or measurement."""
+    until, factor, other = next(stage for stage in task.stages if epoch < stage.until)
+    machine = HelmholtzMachine(task.sizes, random_state=seed, **task.params | other)
+    rate = machine.learning_rate
     scaled = tuple(r * factor for r in rate) if isinstance(rate, tuple) else rate * factor
-    return scaled, min(until, epoch - epoch % task.watched_every + task.watched_every)
+    until = min(until, epoch - epoch % task.watched_every + task.watched_every)
+    return machine.set_params(learning_rate=scaled, n_iter=until).get_params()
 
 
 def train(task, seed, n_threads, file, resume):
@@ -36,12 +38,10 @@ def train(task, seed, n_threads, file, resume):
     """
     best_file = file.with_name(f"{file.stem}-best.npz")
     machine = HelmholtzMachine.load(file) if resume and file.is_file() else task.machine(seed)
-    machine.set_params(n_threads=n_threads)
     n_done = len(machine.history_) if hasattr(machine, "history_") else 0
-    rows, n_epochs = task.data.rows(seed), task.stages[-1][0]
+    rows, n_epochs = task.data.rows(seed), task.stages[-1].until
     while n_done < n_epochs:
-        scaled, until = rates(task, n_done)
-        machine.set_params(learning_rate=scaled, n_iter=until).fit(rows, resume=True)
+        machine.set_params(**arguments(task, seed, n_done) | {"n_threads": n_threads}).fit(rows, resume=True)
         n_done = machine.n_iter_
         found = task.data.watch(machine)
         best = min((entry["nll"] for entry in machine.history_ if "nll" in entry), default=float("inf"))
@@ -71,9 +71,10 @@ def run(name, task, seed, n_threads, particles, resume):
 def keep(name, task, runs, curve):
     """Write the card and the curves."""
     values = [facts[task.key] for facts in runs]
+    stages = [(until, factor, dict(other)) for until, factor, other in task.stages]
     card = {
         "command": f"python -m bench.likelihood {name}", "task": name, "hidden_layer_sizes": task.sizes,
-        "params": task.params, "stages": task.stages, "biases": task.biases, "unit": task.data.unit,
+        "params": task.params, "stages": stages, "biases": task.biases, "unit": task.data.unit,
         "figure": task.key, "median": statistics.median(values), "published": task.published,
         "must": task.must, "goal": task.goal, "runs": runs, "version": __version__,
         "processor": processor(), "date": f"{date.today():%Y-%m-%d}",

@@ -4,10 +4,12 @@ A recipe is an entry of a table: another rule, optimizer or schedule is a furthe
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -102,20 +104,28 @@ def direction(machine):
     return float(np.maximum(told, 1 - told).max())
 
 
+class Stage(NamedTuple):
+    """Until that epoch is done, `other` arguments replace those of the task, and the rates are times the factor."""
+
+    until: int
+    factor: float
+    other: Mapping = MappingProxyType({})
+
+
 @dataclass(frozen=True)
 class Task:
     """A machine, what it learns from, how, and what is to be beaten.
 
-    `params` are the constructor's arguments. `stages` are (epoch, factor): until that epoch is done, the learning
-    rates are multiplied by the factor. Every `watched_every` epochs the machine is measured and saved. `biases`: where
-    the visible and the hidden units begin, if not where a new machine has them; sparse units find causes sooner.
-    `key` names the figure that `published`, `must` and `goal` are about.
+    `params` are the constructor's arguments, but for `stages`, of which the first counts that is not over. Every
+    `watched_every` epochs the machine is measured and saved. `biases`: where the visible and the hidden units begin, if
+    not where a new machine has them; sparse units find causes sooner. `key` names the figure that `published`, `must`
+    and `goal` are about.
     """
 
     data: Toy | Split
     sizes: tuple[int, ...]
     params: dict
-    stages: tuple[tuple[int, float], ...]
+    stages: tuple[Stage, ...]
     published: str
     must: str
     goal: str = "-"
@@ -148,26 +158,34 @@ MNIST, DNA, MUSHROOMS = (Split(f"{name}.npz") for name in ("mnist_binarized_fixe
 
 def falling(n_epochs):
     """Full rates for half of the epochs, then four times a third of what was, for an eighth of the epochs each."""
-    return tuple((n_epochs * (4 + k) // 8, 3.0**-k) for k in range(5))
+    return tuple(Stage(n_epochs * (4 + k) // 8, 3.0**-k) for k in range(5))
 
 
 WAKE_SLEEP = {"learning_rate": 0.1}
 REWEIGHTED = {"rule": "reweighted", "n_particles": 10, "optimizer": "adam"}
 SMALL = REWEIGHTED | {"batch_size": 20}
-TOY = SMALL | {"n_particles": 20, "learning_rate": 0.01}
-SLEEPY = {"optimizer": "adam", "batch_size": 20, "learning_rate": 0.01}
 PATIENT = REWEIGHTED | {"learning_rate": 0.002}
+
+ONLINE = {"learning_rate": 0.2, "batch_size": 1}
+SEVERAL = {"rule": "reweighted", "n_particles": 5, "learning_rate": 0.1, "batch_size": 1}
+
+# At first the lowest hidden units are held rare and independent, and pixels off where none of these units is on: each
+# finds a cause. With all parts free, some units die, and the top units, not needed yet, become causes themselves.
+CAUSES = {"frozen": ("prior_logits", "generative.1.weights", "generative.1.biases", "generative.0.biases")}
+CAUSES_BY_DREAMS = CAUSES | {"rule": "wake-sleep", "n_particles": 1}
 
 TASKS = {
     "bars-wake-sleep": Task(
-        BARS, (8, 1), SLEEPY, falling(20), "0.10 (1995)", "0.10", biases=(-4.0, -3.0), seeds=FIVE, key="kl"
+        BARS, (8, 1), ONLINE, (Stage(8, 1.0, CAUSES), *falling(20)), "0.10 (1995)", "0.10",
+        biases=(-2.0, -3.5), seeds=FIVE, key="kl",
     ),
     "bars-reweighted": Task(
-        BARS, (8, 1), TOY, falling(20), "0.10 (1995)", "0.10", "0.03", biases=(-2.0, -2.0), seeds=FIVE, key="kl"
+        BARS, (8, 1), SEVERAL, (Stage(4, 1.0, CAUSES_BY_DREAMS), *falling(10)), "0.10 (1995)", "0.10", "0.03",
+        biases=(-2.0, -3.0), seeds=FIVE, key="kl",
     ),
     "shifter-reweighted": Task(
-        SHIFTER, (16, 4), TOY, falling(20), "9.36, direction 0.633", "9.0, 0.75", "8.3, 0.9",
-        biases=(-2.0, -2.0), watched_every=5, seeds=FIVE,
+        SHIFTER, (16, 4), SEVERAL, (Stage(6, 1.0, CAUSES), *falling(20)), "9.36, direction 0.633", "9.0, 0.75",
+        "8.3, 0.9", biases=(-3.0, -3.0), watched_every=5, seeds=FIVE,
     ),
     "mnist-200-wake-sleep": Task(MNIST, (200,), WAKE_SLEEP, falling(200), "116.3", "116.3", watched_every=5),
     "mnist-200-200-wake-sleep": Task(MNIST, (200, 200), WAKE_SLEEP, falling(200), "106.9", "106.9", watched_every=5),

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from bench import likelihood
-from bench.tasks import SHIFTER, TASKS, Toy, direction, falling
+from bench.tasks import SHIFTER, TASKS, Stage, Toy, direction, falling
 from wakesleep import HelmholtzMachine, datasets
 
 PARAMS = {"batch_size": 50, "learning_rate": (0.4, 0.2)}
-STAGES = ((3, 1.0), (4, 0.5), (6, 0.1))
+STAGES = (Stage(3, 1.0, {"frozen": ("prior_logits",)}), Stage(4, 0.5), Stage(6, 0.1))
 TINY = replace(
     TASKS["bars-wake-sleep"], data=Toy(datasets.make_bars, 500), params=PARAMS, stages=STAGES, watched_every=2
 )
@@ -20,13 +20,16 @@ TINY = replace(
 @pytest.mark.parametrize(
     ("epoch", "factor", "until"), [(0, 1, 2), (1, 1, 2), (2, 1, 3), (3, 0.5, 4), (4, 0.1, 6), (5, 0.1, 6)]
 )
-def test_rates_change_where_the_stages_say(epoch, factor, until):
-    assert likelihood.rates(TINY, epoch) == ((0.4 * factor, 0.2 * factor), until)
+def test_arguments_change_where_the_stages_say(epoch, factor, until):
+    arguments = likelihood.arguments(TINY, 7, epoch)
+    assert (arguments["learning_rate"], arguments["n_iter"]) == ((0.4 * factor, 0.2 * factor), until)
+    assert arguments["frozen"] == (("prior_logits",) if epoch < 3 else ())
+    assert (arguments["hidden_layer_sizes"], arguments["batch_size"], arguments["random_state"]) == ((8, 1), 50, 7)
 
 
 def test_falling_rates_end_with_the_last_epoch():
-    assert [until for until, _ in falling(40)] == [20, 25, 30, 35, 40]
-    assert [factor for _, factor in falling(40)] == pytest.approx([1, 1 / 3, 1 / 9, 1 / 27, 1 / 81])
+    assert [stage.until for stage in falling(40)] == [20, 25, 30, 35, 40]
+    assert [stage.factor for stage in falling(40)] == pytest.approx([1, 1 / 3, 1 / 9, 1 / 27, 1 / 81])
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, capsys):

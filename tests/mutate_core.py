@@ -12,7 +12,7 @@ from pathlib import Path
 
 from checkout import BUILD, copy_to, replace
 
-TESTS = [f"tests/test_{name}.py" for name in ("core", "steps", "border", "threads", "rules")]
+TESTS = [f"tests/test_{name}.py" for name in ("core", "steps", "frozen", "border", "threads", "rules")]
 CORE, ORDER, VERBS, PANELS = "_core.pyx", "_order.pxd", "_verbs.pyx", "_panels.pyx"
 LOOP, PHASES, CREDITS, CLIMBING = "_learning.pyx", "_phases.pyx", "_credits.pyx", "_climbing.pyx"
 ROWS, BODY, PHILOX, LEARNING = "_kernels/rows.h", "_kernels/body.h", "_kernels/philox.h", "_kernels/learning.h"
@@ -45,6 +45,8 @@ MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("wake has the whole weight", PHASES, "1 - job.sleep_weight, step", "1, step"),
     ("weights do not decay", PHASES, "1 - step.rate_q * job.climb.weight_decay", "1"),
     ("biases decay", CLIMBING, "update(update, n, 1, layer.biases", "update(update, n, kept, layer.biases"),
+    ("frozen weights learn", CLIMBING, "if not layer.frozen:", "if True:"),
+    ("frozen biases count in the norm", CLIMBING, "memset(panel.goal_biases, 0,", "memset(panel.goal_biases, 0, 0 *"),
     ("small gradients are blown up", CLIMBING, "if norm > climb.clip_norm else 1", ""),
     ("no bias correction", CLIMBING, "rate * scale / (1 - power(climb.first, number))", "rate * scale"),
     ("powers off by one", CLIMBING, "result *= base\n", "result *= base * base\n"),

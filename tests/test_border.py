@@ -126,6 +126,7 @@ def test_what_does_not_fit_is_refused_by_name_and_changes_nothing(function, name
         ("optimizer", "weight_decay", Optimizer("momentum", float("inf"))),
         ("optimizer", "clip_norm", Optimizer("momentum", clip_norm=0.0)),
         ("optimizer", "clip_norm", Optimizer("momentum", clip_norm=float("nan"))),
+        ("optimizer", "frozen", Optimizer(frozen=frozenset({"prior", "prior_logits"}))),
     ],
 )  # fmt: skip
 def test_rules_and_optimizers_that_cannot_be_followed_are_refused(argument, name, value):

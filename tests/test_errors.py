@@ -174,6 +174,7 @@ NO_PARAMETERS = {
     "baseline": ["mean", "", None, 0, ["geometric"]],
     "weight_decay": [-0.1, np.inf, np.nan, None, "0", True],
     "clip_norm": [0, -1, np.inf, np.nan, "1", True, [1.0]],
+    "frozen": ["prior_logits", None, {"prior_logits"}, ["prior"], ["generative.9.biases"], [0], [["prior_logits"]]],
     "optimizer": ["adam?", "", None, 5, ("sgd",)],
     "learning_rate": [*NO_RATE, (True, 0.1), np.array(["a"]), {0.1, 0.2}],
     "schedule": ["", "exponential", "decay", "linear:final=2", "cosine:5", None, 0.9, ("decay", 0.9)],

@@ -57,8 +57,9 @@ LEARNERS = st.builds(
     st.sampled_from([0.0, 0.4, 1.0]), st.sampled_from(BASELINES),
 )  # fmt: skip
 CLIMBERS = st.builds(
-    Optimizer, st.sampled_from(OPTIMIZERS), st.sampled_from([0.0, 0.1]), st.sampled_from([None, None, 0.5, 1e9])
-)
+    Optimizer, st.sampled_from(OPTIMIZERS), st.sampled_from([0.0, 0.1]), st.sampled_from([None, None, 0.5, 1e9]),
+    st.just(frozenset()),
+)  # fmt: skip
 
 
 @settings(max_examples=400)

@@ -55,12 +55,12 @@ class Case(NamedTuple):
         return -(-self.n_rows // self.batch_size)
 
     def machine(self, n_threads: int = 1) -> HelmholtzMachine:
-        rule, (optimizer, weight_decay, clip_norm) = self.rule, self.optimizer
+        rule, (optimizer, weight_decay, clip_norm, frozen) = self.rule, self.optimizer
         return HelmholtzMachine(
             self.sizes[1:], rule.name, learning_rate=RATES, batch_size=self.batch_size, n_particles=rule.n_particles,
             sleep_weight=rule.sleep_weight, sleep_steps=rule.sleep_steps, gamma=rule.gamma, baseline=rule.baseline,
-            optimizer=optimizer, weight_decay=weight_decay, clip_norm=clip_norm, n_iter=EPOCHS, n_threads=n_threads,
-            random_state=self.seed,
+            optimizer=optimizer, weight_decay=weight_decay, clip_norm=clip_norm, frozen=tuple(frozen),
+            n_iter=EPOCHS, n_threads=n_threads, random_state=self.seed,
         )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 
 from libc.math cimport sqrt
 from libc.stdint cimport uint64_t
+from libc.string cimport memset
 
 from wakesleep._layers cimport Panel
 from wakesleep._panels cimport (
@@ -11,6 +12,7 @@ from wakesleep._panels cimport (
 )
 
 from wakesleep import optimizers
+from wakesleep.parameters import names_of_layers
 
 OPTIMIZERS = {"sgd": C_SGD, "momentum": C_MOMENTUM, "rmsprop": C_RMSPROP, "adam": C_ADAM}
 
@@ -29,6 +31,14 @@ cdef set_optimizer(Climb *climb, Unfolded unfolded, optimizer, Py_ssize_t n_thre
     climb.update.optimizer = OPTIMIZERS[optimizer.name]
     climb.update.old_first, climb.update.new_first = <float>climb.first, <float>(1 - climb.first)
     climb.update.old_second, climb.update.new_second = <float>climb.second, <float>(1 - climb.second)
+    for i, names in enumerate(names_of_layers(m.n_hidden)):
+        layer = layer_at(m, i)
+        layer.frozen, layer.frozen_biases = names[0] in optimizer.frozen, names[1] in optimizer.frozen
+        padded, rows = layer.n_blocks * BLOCK, layer.n_source + 16
+        if climb.plain and layer.frozen:        # errors get lost
+            layer.goal = <float *>unfolded.allocate(rows * padded * sizeof(float))
+        if climb.plain and layer.frozen_biases:
+            layer.goal_biases = <float *>unfolded.allocate(padded * sizeof(float))
     if climb.plain:
         return
     for i in range(2 * m.n_hidden + 1):
@@ -75,7 +85,7 @@ cdef double power(double base, uint64_t exponent) noexcept nogil:
 
 cdef void climb_panel(Machine *m, int me, const Layer *layer, const Panel *panel, const Update *update,
                       float kept) noexcept nogil:
-    """W and b follow their gradient, which is zero afterwards      (eq. 14)"""
+    """W and b follow their gradient, which is zero afterwards, unless they are frozen      (eq. 14)"""
     cdef Py_ssize_t skipped = panel.column * (layer.n_source + 16), n = panel.blocks * BLOCK
     cdef float *moments[2]
     cdef float *of_biases[2]
@@ -84,13 +94,26 @@ cdef void climb_panel(Machine *m, int me, const Layer *layer, const Panel *panel
         moments[i], of_biases[i] = layer.moments[i], layer.moment_biases[i]
         if moments[i] != NULL:
             moments[i], of_biases[i] = moments[i] + skipped, of_biases[i] + panel.column
-    m.kernels.update(update, layer.n_source * n, kept, panel.weights, panel.goal, moments[0], moments[1])
-    m.kernels.update(update, n, 1, layer.biases + panel.column, panel.goal_biases, of_biases[0], of_biases[1])
+    forget_frozen(layer, panel)
+    if not layer.frozen:
+        m.kernels.update(update, layer.n_source * n, kept, panel.weights, panel.goal, moments[0], moments[1])
+    if not layer.frozen_biases:
+        m.kernels.update(update, n, 1, layer.biases + panel.column, panel.goal_biases, of_biases[0], of_biases[1])
     tick(m, me, layer.number, GRADIENT)
+
+
+cdef inline void forget_frozen(const Layer *layer, const Panel *panel) noexcept nogil:
+    """The gradient of frozen parts is zero."""
+    cdef Py_ssize_t n = panel.blocks * BLOCK
+    if layer.frozen:
+        memset(panel.goal, 0, layer.n_source * n * sizeof(float))
+    if layer.frozen_biases:
+        memset(panel.goal_biases, 0, n * sizeof(float))
 
 
 cdef void square_panel(Machine *m, const Climb *climb, const Layer *layer, const Panel *panel) noexcept nogil:
     """The sums of squares of its gradient, one for each block."""
+    forget_frozen(layer, panel)
     m.kernels.add_squares(panel.goal, panel.goal_biases, panel.blocks, layer.n_source, panel.n_units,
                           climb.squares + layer.first_block + panel.column // BLOCK)
 

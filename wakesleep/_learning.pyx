@@ -21,6 +21,7 @@ from wakesleep._phases cimport Learning, Step
 
 from wakesleep import optimizers
 from wakesleep._border import check_array, check_bits, check_machine
+from wakesleep.parameters import names_of_layers
 from wakesleep.rules import BASELINES, checked
 
 STAGES = "bits", "logits to draw", "sample", "logits to learn", "residual", "gradient"  # of a layer, for the clock
@@ -185,7 +186,7 @@ def check_rule(rule):
         raise ValueError(f"baseline: want one of {', '.join(BASELINES)}, got {rule.baseline!r}")
 
 
-def check_optimizer(optimizer, moments, n_parameters):
+def check_optimizer(optimizer, moments, n_parameters, n_hidden):
     """Refuse an optimizer that is unknown, or whose moments are not those of this one."""
     if optimizer.name not in optimizers.OPTIMIZERS:
         raise ValueError(f"optimizer: want one of {', '.join(optimizers.OPTIMIZERS)}, got {optimizer.name!r}")
@@ -193,6 +194,9 @@ def check_optimizer(optimizer, moments, n_parameters):
         raise ValueError(f"weight_decay: want a finite number from 0, got {optimizer.weight_decay!r}")
     if optimizer.clip_norm is not None and not optimizer.clip_norm > 0:
         raise ValueError(f"clip_norm: want a positive number or None, got {optimizer.clip_norm!r}")
+    known = {name for pair in names_of_layers(n_hidden) for name in pair if name is not None}
+    if not optimizer.frozen <= known:
+        raise ValueError(f"frozen: want parts of {', '.join(sorted(known))}, got {sorted(optimizer.frozen - known)}")
     check_array("moments", moments, np.float32, (optimizers.MOMENTS[optimizer.name], n_parameters))
 
 
@@ -218,7 +222,7 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     check_array("position", position, np.int64, (3,))
     check_array("rates", rates, np.float64, (None, 2))
     check_rule(rule)
-    check_optimizer(optimizer, moments, len(parameters))
+    check_optimizer(optimizer, moments, len(parameters), len(sizes) - 1)
     cdef const uint64_t[:, ::1] rows = data
     cdef const double[:, ::1] all_rates = rates
     cdef const int64_t[::1] indices = None

@@ -119,6 +119,8 @@ cdef struct Layer:  # P(target = 1 | source) = σ(source·W + b)      (eq. 1)
     float *biases
     float *goal         # what teaching adds to: the same panels, or those of a gradient
     float *goal_biases
+    bint frozen             # the weights stay as they are
+    bint frozen_biases
     float *moments[2]       # what an optimizer keeps: the same panels
     float *moment_biases[2]
     float *errors           # of each panel, as many rows as there are states, and 16; or NULL where none are kept

@@ -30,7 +30,7 @@ from wakesleep._reference import (
     words_of,
 )  # fmt: skip
 from wakesleep.optimizers import Optimizer, update
-from wakesleep.parameters import Layer, Parameters
+from wakesleep.parameters import Layer, Parameters, names_of_layers
 from wakesleep.rules import Rule
 
 BLOCK = 16  # units whose log-probabilities, or squares, are added first
@@ -154,6 +154,18 @@ class Climber:
         mine, theirs = ([*m.generative, m.prior, *m.recognition] for m in (self.p, parameters))
         return next(other for own, other in zip(mine, theirs, strict=True) if own is layer)
 
+    def frozen(self, layer: Layer) -> tuple[bool, bool]:
+        """Whether its weights, and whether its biases, stay as they are."""
+        layers = [*self.p.generative, self.p.prior, *self.p.recognition]
+        names = names_of_layers(len(self.p.generative))
+        weights, biases = next(pair for own, pair in zip(layers, names, strict=True) if own is layer)
+        return weights in self.optimizer.frozen, biases in self.optimizer.frozen
+
+    def goal(self, layer: Layer) -> Layer:
+        """What its errors are added to; those of frozen parts get lost."""
+        parts = zip(self.like(layer, self.gradient), self.frozen(layer), strict=True)
+        return Layer(*(np.zeros_like(part) if frozen else part for part, frozen in parts))
+
     def add(self, examples: list[Example], errors: list[Floats], given: Doubles | None, scale: Any) -> None:
         """gradient += scale · Σ credit ∇log P(target | source)      (eq. 7)
 
@@ -166,7 +178,7 @@ class Climber:
                     n_particles = given.shape[1]
                     error = np.add.accumulate(error.reshape(len(given), n_particles, error.shape[1]), axis=1)[:, -1]
                     error, source = error + error.dtype.type(0), source[::n_particles]
-            _add_gradient(self.like(layer, self.gradient), source, error, method, scale)
+            _add_gradient(self.goal(layer), source, error, method, scale)
 
     def climb(self, layers: list[Layer], rate: float, step: int) -> None:
         """Let the optimizer do what the gradient of these layers says, and begin another      (eq. 14)"""
@@ -176,7 +188,9 @@ class Climber:
         for layer in layers:
             gradient = self.like(layer, self.gradient)
             moments = [self.like(layer, moment) for moment in self.moments]
-            for i in range(2):
+            for i, frozen in enumerate(self.frozen(layer)):
+                if frozen:
+                    continue
                 update(
                     self.optimizer, layer[i], gradient[i], [moment[i] for moment in moments], rate, step,
                     decayed=i == 0, factor=factor,

@@ -17,6 +17,7 @@ from wakesleep import processors
 from wakesleep._packing import as_threshold
 from wakesleep._panels import PRECISIONS
 from wakesleep.optimizers import OPTIMIZERS, RATES, Optimizer
+from wakesleep.parameters import PRIOR, names_of_layers
 from wakesleep.rules import BASELINES, OWN, RULES, Rule
 from wakesleep.schedules import Schedule, parse
 
@@ -123,7 +124,19 @@ def optimizer(params: dict[str, Any]) -> Optimizer:
         clip_norm = number("clip_norm", clip_norm, -math.inf, math.inf)
         if not 0 < clip_norm < math.inf:
             raise ValueError(f"clip_norm: want a positive, finite number or None, got {shown(params['clip_norm'])}")
-    return Optimizer(name, weight_decay, clip_norm)
+    return Optimizer(name, weight_decay, clip_norm, frozen(params))
+
+
+def frozen(params: dict[str, Any]) -> frozenset[str]:
+    """The parts that do not learn."""
+    value = params["frozen"]
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"frozen: want a sequence of names such as '{PRIOR}', got {shown(value)}")
+    n_hidden = len(layer_sizes(params["hidden_layer_sizes"]))
+    known = [name for pair in names_of_layers(n_hidden) for name in pair if name is not None]
+    for name in value:
+        choice("frozen", name, known)
+    return frozenset(value)
 
 
 def shown(value: Any) -> str:

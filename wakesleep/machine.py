@@ -51,6 +51,10 @@ class HelmholtzMachine(Learner):
         In each step, weights (not biases) shrink by this share of the learning rate.
     clip_norm : float, optional
         Largest norm of the mean gradient of p, and of that of q.
+    frozen : sequence of str, default=()
+        Parts that do not learn: "prior_logits", or weights or biases of a layer, from 0 at the bottom, such as
+        "generative.0.biases" or "recognition.1.weights". After ``set_params(frozen=())``, ``fit(X, resume=True)`` goes
+        on with all parts. Units that are held at a low prior share out the causes of the data among them.
     learning_rate : float or (float, float), optional
         Per mean gradient, for both models or for (p, q). None: 0.1, or 0.003 with "rmsprop" and "adam".
     schedule : str, default="constant"
@@ -112,9 +116,9 @@ class HelmholtzMachine(Learner):
         n_particles: int | None = None, sleep_weight: float | tuple[float, float] | None = None, sleep_steps: int = 1,
         gamma: float = 1.0, baseline: str = "geometric", optimizer: str = "sgd",
         learning_rate: float | tuple[float, float] | None = None, schedule: str = "constant", weight_decay: float = 0.0,
-        clip_norm: float | None = None, batch_size: int = 100, n_iter: int = 20, patience: int | None = None,
-        initial_biases: str = "data", binarize: float | str | None = 0.5, precision: str = "float32",
-        n_threads: int | None = None, verbose: int = 0, random_state: Any = None,
+        clip_norm: float | None = None, frozen: Sequence[str] = (), batch_size: int = 100, n_iter: int = 20,
+        patience: int | None = None, initial_biases: str = "data", binarize: float | str | None = 0.5,
+        precision: str = "float32", n_threads: int | None = None, verbose: int = 0, random_state: Any = None,
     ) -> None:  # fmt: skip
         self.hidden_layer_sizes = hidden_layer_sizes
         self.rule = rule
@@ -128,6 +132,7 @@ class HelmholtzMachine(Learner):
         self.schedule = schedule
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
+        self.frozen = frozen
         self.batch_size = batch_size
         self.n_iter = n_iter
         self.patience = patience

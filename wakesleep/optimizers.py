@@ -29,6 +29,7 @@ class Optimizer(NamedTuple):
     name: str = "sgd"
     weight_decay: float = 0.0  # per unit of the learning rate, of weights only
     clip_norm: float | None = None  # largest norm of a model's gradient
+    frozen: frozenset[str] = frozenset()  # parts that do not learn, named as `Parameters.named` does
 
     @property
     def plain(self) -> bool:

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from wakesleep.elementary import log
 
+PRIOR = "prior_logits"
+
 
 class Layer(NamedTuple):
     """P(target = 1 | source) = σ(source·weights + biases)      (eq. 1)
@@ -76,10 +78,10 @@ class Parameters:
 
     def named(self) -> dict[str, NDArray[np.floating[Any]]]:
         """Views of all parts by name, such as ``generative.0.weights`` and ``prior_logits``."""
-        parts = {"prior_logits": self.prior_logits}
-        for model, layers in (("generative", self.generative), ("recognition", self.recognition)):
-            for number, layer in enumerate(layers):
-                parts |= {f"{model}.{number}.weights": layer.weights, f"{model}.{number}.biases": layer.biases}
+        parts = {PRIOR: self.prior_logits}
+        layers = [*self.generative, self.prior, *self.recognition]
+        for names, layer in zip(names_of_layers(len(self.generative)), layers, strict=True):
+            parts |= {name: part for name, part in zip(names, layer, strict=True) if name is not None}
         return parts
 
     def __repr__(self) -> str:
@@ -87,6 +89,18 @@ class Parameters:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Parameters, (self.sizes, self.flat)  # so that a copy's views look into the copy
+
+
+def names_of_layers(n_hidden: int) -> list[tuple[str | None, str]]:
+    """What the weights and the biases of each layer are called, in the order of the flat vector.
+
+    The prior has no weights.
+    """
+    p, q = (
+        [(f"{model}.{i}.weights", f"{model}.{i}.biases") for i in range(n_hidden)]
+        for model in ("generative", "recognition")
+    )
+    return [*p, (None, PRIOR), *q]
 
 
 def finite_floats(name: str, values: ArrayLike, shape: str) -> NDArray[np.float32]:
