@@ -14,7 +14,7 @@ from checkout import BUILD, copy_to, replace
 
 TESTS = [f"tests/test_{name}.py" for name in ("core", "steps", "border", "threads", "rules")]
 CORE, ORDER, VERBS, PANELS = "_core.pyx", "_order.pxd", "_verbs.pyx", "_panels.pyx"
-LOOP, PHASES, CREDITS, CLIMBING = "_learning.pyx", "_phases.pyx", "_credits.pyx", "_climbing.pyx"
+LOOP, PHASES, CREDITS, UPDATES = "_learning.pyx", "_phases.pyx", "_credits.pyx", "_updates.pyx"
 ROWS, BODY, PHILOX, LEARNING = "_kernels/rows.h", "_kernels/body.h", "_kernels/philox.h", "_kernels/learning.h"
 
 MUTANTS = [  # (what is wrong, file, text, its replacement)
@@ -43,11 +43,11 @@ MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("q's credits go to p", PHASES, "step.awake, n, 1, job.v,", "step.awake, n, 1, job.u,"),
     ("sleep has the whole weight", PHASES, "step.rate_q, job.sleep_weight, step", "step.rate_q, 1, step"),
     ("wake has the whole weight", PHASES, "1 - job.sleep_weight, step", "1, step"),
-    ("weights do not decay", PHASES, "1 - step.rate_q * job.climb.weight_decay", "1"),
-    ("biases decay", CLIMBING, "update(update, n, 1, layer.biases", "update(update, n, kept, layer.biases"),
-    ("small gradients are blown up", CLIMBING, "if norm > climb.clip_norm else 1", ""),
-    ("no bias correction", CLIMBING, "rate * scale / (1 - power(climb.first, number))", "rate * scale"),
-    ("powers off by one", CLIMBING, "result *= base\n", "result *= base * base\n"),
+    ("weights do not decay", PHASES, "1 - step.rate_q * job.updates.weight_decay", "1"),
+    ("biases decay", UPDATES, "update(update, n, 1, layer.biases", "update(update, n, kept, layer.biases"),
+    ("small gradients are blown up", UPDATES, "if norm > updates.clip_norm else 1", ""),
+    ("no bias correction", UPDATES, "rate * scale / (1 - power(updates.first, number))", "rate * scale"),
+    ("powers off by one", UPDATES, "result *= base\n", "result *= base * base\n"),
     ("vimco without its second term", CREDITS, "- without) - credit)", "- without))"),
     ("ovis without gamma", CREDITS, "(1 - gamma) * (credit", "(credit"),
     ("the largest by subtraction", CREDITS, "rest[top] = x[second] + log(before)", "rest[top] = x[second]"),

@@ -8,13 +8,13 @@ and credits go from one to another. Equation numbers are those of docs/MATH.md.
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
-from wakesleep._climbing cimport climb_panel, factor_of, square_panel, update_of
 from wakesleep._credits cimport CALLABLE, WAKE_SLEEP, give_credit
 from wakesleep._layers cimport Panel, columns_of, draw_panel, learn_panel, panel_at, rows_of
 from wakesleep._panels cimport (
     BITS, BLOCK, DRAW, GRADIENT, LEARN, RESIDUAL, SAMPLE, Batch, Layer, Machine, Packed, Selection, Source,
     Update, Worker, level_of, meet, panel_of, tick, units_of,
 )
+from wakesleep._updates cimport factor_of, square_panel, update_of, update_panel
 
 # ---- awake: particles, and their log weights ----
 
@@ -194,7 +194,7 @@ cdef void teach_by_credit(Learning *job, int me, const Layer *layer, const Panel
 
 cdef inline double per_row(const Learning *job, double rate, double weight, Py_ssize_t n) noexcept nogil:
     """What the errors of n rows are multiplied with, for a part of this weight."""
-    return (rate * weight if job.climb.plain else weight) / n
+    return (rate * weight if job.updates.plain else weight) / n
 
 
 # ---- p awake, and its dreams ----
@@ -221,20 +221,20 @@ cdef void teach_p_and_dream(Learning *job, int me, const Step *step, Source sour
     cdef bint dreams = job.sleep_weight > 0
     cdef int level
     cdef Py_ssize_t i, first, end, n = step.count * job.n_particles
-    cdef float kept = <float>(1 - step.rate_p * job.climb.weight_decay)
-    if not job.climb.plain:
-        update = update_of(&job.climb, step.rate_p, step.number_p)
-    if job.climb.clipped:
+    cdef float kept = <float>(1 - step.rate_p * job.updates.weight_decay)
+    if not job.updates.plain:
+        update = update_of(&job.updates, step.rate_p, step.number_p)
+    if job.updates.clipped:
         gather_gradient_of_p(job, me, step)
         meet(m, me)
-        update.factor = factor_of(&job.climb, &m.p[0], &m.p[m.n_hidden])
+        update.factor = factor_of(&job.updates, &m.p[0], &m.p[m.n_hidden])
     for level in range(m.n_hidden, -1, -1):
         if level < m.n_hidden:
             meet(m, me)
         layer = &m.p[level]
         source.stream = stream + <uint32_t>level
         first, end = panel_of(m, layer, me), panel_of(m, layer, me + 1)
-        if first < end and not job.climb.clipped:
+        if first < end and not job.updates.clipped:
             if job.rule == WAKE_SLEEP:
                 rows = rows_of(m, me, 0, layer, step.awake, n)
             if n > 1:
@@ -243,10 +243,10 @@ cdef void teach_p_and_dream(Learning *job, int me, const Step *step, Source sour
             dreamt = rows_of(m, me, 2, layer, step.asleep, step.count)
         for i in range(first, end):
             panel = panel_to_teach(job, me, layer, i)
-            if not job.climb.clipped:
+            if not job.updates.clipped:
                 teach_p_panel(job, me, layer, &panel, &rows, &columns, step)
-            if not job.climb.plain:
-                climb_panel(m, me, layer, &panel, &update, kept)
+            if not job.updates.plain:
+                update_panel(m, me, layer, &panel, &update, kept)
             if dreams:
                 draw_panel(m, me, layer, &panel, &dreamt, step.asleep, step.count, &source)
 
@@ -271,7 +271,7 @@ cdef void gather_gradient_of_p(Learning *job, int me, const Step *step) noexcept
         for i in range(first, end):
             panel = panel_to_teach(job, me, layer, i)
             teach_p_panel(job, me, layer, &panel, &rows, &columns, step)
-            square_panel(m, &job.climb, layer, &panel)
+            square_panel(m, &job.updates, layer, &panel)
 
 
 # ---- q, asleep and awake ----
@@ -287,11 +287,11 @@ cdef void teach_q(Learning *job, int me, const Step *step, bint awake_too) noexc
     cdef bint dreamt = job.sleep_weight > 0
     cdef int level
     cdef Py_ssize_t i, first, end, n_awake = 0, n_particles = 1
-    cdef float kept = <float>(1 - step.rate_q * job.climb.weight_decay)
+    cdef float kept = <float>(1 - step.rate_q * job.updates.weight_decay)
     cdef float of_dreams = <float>per_row(job, step.rate_q, job.sleep_weight, step.count)
     cdef float of_particles = <float>per_row(job, step.rate_q, 1 - job.sleep_weight, step.count)
-    if not job.climb.plain:
-        update = update_of(&job.climb, step.rate_q, step.number_q)
+    if not job.updates.plain:
+        update = update_of(&job.updates, step.rate_q, step.number_q)
     meet(m, me)
     for level in range(m.n_hidden):
         layer = &m.q[level]
@@ -312,15 +312,15 @@ cdef void teach_q(Learning *job, int me, const Step *step, bint awake_too) noexc
                 learn_panel(m, me, layer, &panel, &rows, &columns, step.asleep, step.count, NULL, of_dreams)
             if awake_too:
                 teach_by_credit(job, me, layer, &panel, &awake, &sources, n_awake, n_particles, job.u, of_particles)
-            if job.climb.clipped:
-                square_panel(m, &job.climb, layer, &panel)
-            elif not job.climb.plain:
-                climb_panel(m, me, layer, &panel, &update, kept)
-    if job.climb.clipped:
+            if job.updates.clipped:
+                square_panel(m, &job.updates, layer, &panel)
+            elif not job.updates.plain:
+                update_panel(m, me, layer, &panel, &update, kept)
+    if job.updates.clipped:
         meet(m, me)
-        update.factor = factor_of(&job.climb, &m.q[0], &m.q[m.n_hidden - 1])
+        update.factor = factor_of(&job.updates, &m.q[0], &m.q[m.n_hidden - 1])
         for level in range(m.n_hidden):
             layer = &m.q[level]
             for i in range(panel_of(m, layer, me), panel_of(m, layer, me + 1)):
                 panel = panel_to_teach(job, me, layer, i)
-                climb_panel(m, me, layer, &panel, &update, kept)
+                update_panel(m, me, layer, &panel, &update, kept)
