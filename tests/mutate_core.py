@@ -16,6 +16,7 @@ TESTS = [f"tests/test_{name}.py" for name in ("core", "steps", "border", "thread
 CORE, ORDER, VERBS, PANELS = "_core.pyx", "_order.pxd", "_verbs.pyx", "_panels.pyx"
 LOOP, PHASES, CREDITS, UPDATES = "_learning.pyx", "_phases.pyx", "_credits.pyx", "_updates.pyx"
 ROWS, BODY, PHILOX, LEARNING = "_kernels/rows.h", "_kernels/body.h", "_kernels/philox.h", "_kernels/learning.h"
+LANES = "_kernels/lanes.h"
 
 MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("p rate per row, not per particle", PHASES, "step.rate_p, 1, n)", "step.rate_p, 1, step.count)"),
@@ -53,8 +54,9 @@ MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("the largest by subtraction", CREDITS, "rest[top] = x[second] + log(before)", "rest[top] = x[second]"),
     ("exp off by 1e-8", CREDITS, "0.6931471803691238", "0.6931471903691238"),
     ("terms in another order", LEARNING, "(q[0] + q[2]) + (q[1] + q[3])", "(q[0] + q[1]) + (q[2] + q[3])"),
-    ("padding units weigh", LEARNING, "NAME(softplus_of)(against, e), valid >> (LANES * v)",
-     "NAME(softplus_of)(against, e), 0xffffu"),
+    ("eight rows' terms in another order", LANES, "FOURS(a, b, 0x44) + FOURS(a, b, 0xee)",
+     "FOURS(a, b, 0x88) + FOURS(a, b, 0xdd)"),
+    ("padding units weigh", LEARNING, "NAME(keep)(sums[i], valid >> i % PER_BLOCK * LANES)", "sums[i]"),
     ("padding units count in the norm", LEARNING, "lane < BLOCK; lane++) lanes[lane] = 0;", "lane < 0; lane++) {}"),
     ("credits of particles left out", LEARNING, "sum[v] += error[v] * *credit;", "sum[v] += error[v];"),
     ("gradients add up from step to step", LEARNING, "gradient[i] = SPLAT_F(0);", ""),

@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from wakesleep._credits cimport CALLABLE, WAKE_SLEEP, give_credit
-from wakesleep._layers cimport Panel, columns_of, draw_panel, learn_panel, panel_at, rows_of
+from wakesleep._layers cimport Panel, columns_of, draw_panel, learn_panel, logits, panel_at, rows_of
 from wakesleep._panels cimport (
     BITS, BLOCK, DRAW, GRADIENT, LEARN, RESIDUAL, SAMPLE, Batch, Layer, Machine, Packed, Selection, Source,
     Update, Worker, level_of, meet, panel_of, tick, units_of,
@@ -41,7 +41,7 @@ cdef void recognise(Learning *job, int me, const Step *step, Source source) noex
     cdef Selection rows
     cdef Panel panel
     cdef Packed target, columns
-    cdef float *z
+    cdef float *z = m.workers[me].tile
     cdef int level
     cdef Py_ssize_t i, first, end, given, n = step.count * job.n_particles
     for level in range(m.n_hidden):
@@ -57,7 +57,6 @@ cdef void recognise(Learning *job, int me, const Step *step, Source source) noex
             rows = rows_of(m, me, 2, layer, &sources, given)
         for i in range(first, end):
             panel = panel_at(layer, i)
-            z = m.workers[me].tile if layer.errors == NULL else errors_at(job, layer, &panel)
             m.kernels.add_rows(&rows, panel.weights, panel.blocks, layer.n_source, given,
                                layer.biases + panel.column, z)
             expand(z, panel.blocks * BLOCK, given, n // given)
@@ -83,12 +82,13 @@ cdef void expand(float *z, Py_ssize_t width, Py_ssize_t given, Py_ssize_t copies
 
 cdef void weigh_panel(Learning *job, int me, const Layer *layer, const Panel *panel, float *z, bint one,
                       const Packed *target, Py_ssize_t n) noexcept nogil:
-    """z = target − σ(z), and the terms of log P(target | source)      (eqs. 5, 7)
+    """errors = target − σ(z), where they are kept, and the terms of log P(target | source)      (eqs. 5, 7)
 
-    one : z is one row, the same for all n, and is left as it is.
+    one : z is one row, the same for all n.
     """
     cdef float *terms = job.terms + layer.first_block * job.capacity
-    job.machine.kernels.weigh(z, one, panel.blocks, n, target, panel.column // BLOCK, panel.n_units,
+    cdef float *errors = z if layer.errors == NULL else errors_at(job, layer, panel)
+    job.machine.kernels.weigh(z, one, panel.blocks, n, target, panel.column // BLOCK, panel.n_units, errors,
                               terms + panel.column // BLOCK * job.capacity, job.capacity)
     tick(job.machine, me, layer.number, RESIDUAL)
 
@@ -112,14 +112,10 @@ cdef void weigh(Learning *job, int me, const Step *step) noexcept nogil:
             rows = rows_of(m, me, 0, layer, step.awake, n)
         for i in range(first, end):
             panel = panel_at(layer, i)
-            z = layer.biases + panel.column
-            if layer.errors != NULL:
-                z = errors_at(job, layer, &panel)
-                m.kernels.add_rows(&rows, panel.weights, panel.blocks, layer.n_source, n,
-                                   layer.biases + panel.column, z)
+            z = logits(m, me, layer, &panel, &rows, n)
             tick(m, me, layer.number, LEARN)
             target = level_of(m, &step.awake.rows, layer.target)
-            weigh_panel(job, me, layer, &panel, z, layer.errors == NULL, &target, n)
+            weigh_panel(job, me, layer, &panel, z, not layer.n_source, &target, n)
 
 
 cdef void transpose_examples(Learning *job, int me, const Step *step) noexcept nogil:
