@@ -30,7 +30,7 @@ MODULES = [
     extension("_panels", "wakesleep/_kernels/dispatch.c"),
     extension("_verbs"),
     extension("_credits"),
-    extension("_climbing"),
+    extension("_updates"),
     extension("_phases"),
     extension("_learning"),
     extension("_core"),

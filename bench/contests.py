@@ -16,7 +16,7 @@ class LearningError(AssertionError):
 
 @dataclass
 class Measured:
-    """The seconds that epochs took, by turns, and the nats that each implementation gained before, if checked."""
+    """The seconds that epochs took, by turns, and the nats that each gained before (or measured), if checked."""
 
     seconds: dict
     nats: dict

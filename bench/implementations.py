@@ -12,7 +12,7 @@ import shutil
 import numpy as np
 
 from bench.cases import SEED
-from wakesleep import _core, _reference_learning
+from wakesleep import _core, _likelihood, _reference_learning
 from wakesleep._panels import has_amx
 from wakesleep.optimizers import MOMENTS, Optimizer
 from wakesleep.rules import RULES, Rule
@@ -67,6 +67,24 @@ class HalfFloats(Core):
     @classmethod
     def missing(cls):
         return "" if has_amx() else "processor with AMX"
+
+
+class Importance(Core):
+    """The core where it measures: an epoch is the mean log p(x) of all rows, by importance sampling."""
+
+    equals_core = False
+    rule = "importance"
+
+    def __init__(self, case, rows, n_threads=1):
+        self.case, self.rows, self.n_threads = case, rows, n_threads
+        self.state = start(rows, case.sizes[1:], SEED)
+
+    def epoch(self):
+        state, case = self.state, self.case
+        log_p, *_ = _likelihood.importance(
+            state.parameters.flat, case.sizes, state.methods, self.rows.words, SEED, case.n_particles, self.n_threads
+        )
+        self.log_p = log_p.mean()
 
 
 class Twin(Core):
@@ -177,6 +195,25 @@ class PyTorchReweightedMKL(PyTorchReweighted):
     machine_name = "MKL"
 
 
+class PyTorchImportance(PyTorch):
+    """PyTorch where it measures, as `Importance`."""
+
+    rule = "importance"
+    module_name = "torch_importance"
+
+    def rows_of(self, data):
+        return super().rows_of(data)[0]
+
+    def epoch(self):
+        self.log_p = self.module().score(self.machine, self.rows, self.case.n_particles)
+
+
+class PyTorchImportanceMKL(PyTorchImportance):
+    """The same by MKL."""
+
+    machine_name = "MKL"
+
+
 class PyTorchBags(PyTorch):
     """PyTorch at its fastest, where few of very many visible units are on."""
 
@@ -248,9 +285,12 @@ class PurePython(Peer):
 IMPLEMENTATIONS = {
     "core": Core,
     "core (bf16x2)": HalfFloats,
+    "core, importance": Importance,
     "NumPy": NumPyMinibatch,
     "PyTorch": PyTorch,
     "PyTorch (MKL)": PyTorchMKL,
+    "PyTorch, importance": PyTorchImportance,
+    "PyTorch, importance (MKL)": PyTorchImportanceMKL,
     "PyTorch (bags)": PyTorchBags,
     "PyTorch, reweighted": PyTorchReweighted,
     "PyTorch, reweighted (MKL)": PyTorchReweightedMKL,

@@ -10,7 +10,7 @@ from bench.report import foreign_seconds, machine, table, write_section
 from bench.rows import FRAMEWORKS, SECTIONS, seconds
 
 HEAD = ["work", "core (median)", "fastest peer (median)", "ratio", "must", "goal", "verdict"]
-DETAILS = ["work", "who", "median", "from", "to", "nats gained before"]
+DETAILS = ["work", "who", "median", "from", "to", "nats gained before, or log p(x)"]
 
 
 def lines_of(work, measured):

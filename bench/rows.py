@@ -18,6 +18,7 @@ TINY = Work((16, 4), 200_000, batch_size=64, density=None, case="tiny")
 WIDE = Work((10_000, 500), 2000, density=0.02, case="wide")
 DEEP = Work((784, 200, 200, 200), 20_000, case="deep")
 REWEIGHTED = Work((784, 200, 200, 200), 10_000, case="reweighted", rule="reweighted", n_particles=10)
+IMPORTANCE = Work((784, 200, 200, 200), 100, case="importance", n_particles=1000)
 ADAM = Work((784, 200), 60_000, optimizer="adam")
 ONLINE = Work((16, 8, 1), 2_000_000, batch_size=1, density=None)
 FEW_ROWS = Work((784, 200), 100, case="part_of_mnist")
@@ -134,6 +135,16 @@ def reweighted(n_rounds):
     return [comparison(work, measured, CORE, 3.3, 5)], {"reweighted 784-200-200-200": measured}
 
 
+def importance(n_rounds):
+    lacks = IMPLEMENTATIONS["PyTorch, importance"].missing()
+    work = "importance-sampled log p(x), 784-200-200-200, K=1,000, 100 rows"
+    if lacks:
+        return [Row(work, must=">= 4x", verdict=f"not available here: no {lacks}")], {}
+    core, ways = Contender("core, importance"), ("PyTorch, importance", "PyTorch, importance (MKL)")
+    measured = contest(IMPORTANCE, [core, *(Contender(way, n) for way in ways for n in (1, 2))], n_rounds)
+    return [comparison(work, measured, core, 4)], {"importance 784-200-200-200": measured}
+
+
 def adam(n_rounds):
     rows, details = [], {}
     for n_threads in (2, 1):
@@ -218,6 +229,7 @@ SECTIONS = {
     "wide": wide,
     "deep": deep,
     "reweighted": reweighted,
+    "importance": importance,
     "adam": adam,
     "pure-python": pure_python,
     "growth": growth,

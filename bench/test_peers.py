@@ -6,8 +6,11 @@ import pytest
 from bench.cases import Work, tiny
 from bench.contenders import Contender, Worker
 from bench.contests import LearningError, Measured, check
+from bench.implementations import IMPLEMENTATIONS
 from bench.report import write_section
 from bench.rows import CORE, comparison, straight_line, verdict
+from wakesleep import _likelihood
+from wakesleep.parameters import Parameters
 
 
 class Learner:
@@ -42,6 +45,28 @@ def test_worker():
         gained, tolerance = worker.gain()
     assert gained > tiny().margin
     assert tolerance == tiny().tolerance
+
+
+@pytest.mark.parametrize("name", [name for name, each in IMPLEMENTATIONS.items() if each.rule == "importance"])
+def test_log_p_is_the_exact_one(name):
+    """To 0.05 nats; another machine's is not."""
+    if lacks := IMPLEMENTATIONS[name].missing():
+        pytest.skip(f"no {lacks}")
+    work = Work((16, 5, 4), 40, density=None, n_particles=2000)
+    random = np.random.default_rng(0)
+    parameters = Parameters(work.sizes, random.normal(0, 0.5, Parameters(work.sizes).flat.size).astype(np.float32))
+    machine = IMPLEMENTATIONS[name](work, work.rows())
+    machine.load(parameters)
+    machine.epoch()
+    exact = likelihood(parameters, work)
+    assert machine.log_p == pytest.approx(exact, abs=0.05)
+    parameters.recognition[1].weights[:] += 0.1
+    parameters.generative[1].weights[:] += 0.1
+    assert machine.log_p != pytest.approx(likelihood(parameters, work), abs=0.05)
+
+
+def likelihood(parameters, work):
+    return _likelihood.exact(parameters.flat, work.sizes, work.rows().words).mean()
 
 
 def test_worker_that_fails():

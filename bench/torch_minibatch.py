@@ -65,6 +65,10 @@ class MKL:
         """σ(source·layer), perhaps in `out`.  source : (B, M + 1).  out : (B, N)."""
         return torch.mm(source, layer, out=out).sigmoid_()
 
+    def logits(self, source, layer, out):
+        """source·layer, perhaps in `out`."""
+        return torch.mm(source, layer, out=out)
+
     def add(self, layer, source, error, scale):
         """layer += scale · sourceᵀ error"""
         layer.addmm_(source.T, error, alpha=scale)
@@ -85,6 +89,9 @@ class OneDNN(MKL):
 
     def probabilities(self, source, layer, out):
         return linear(source, layer.T, None, "sigmoid", [], "")
+
+    def logits(self, source, layer, out):
+        return linear(source, layer.T, None, "none", [], "")
 
     def add(self, layer, source, error, scale):
         layer.add_(linear(source.T, error.T, None, "none", [], ""), alpha=scale)

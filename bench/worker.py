@@ -42,6 +42,8 @@ class Answers:
             case = getattr(cases, self.work.case)()
         except FileNotFoundError:
             return None
+        if self.implementation.func.rule == "importance":
+            return cases.measure(self.implementation, IMPLEMENTATIONS["core"], case), case.tolerance
         n_rows = case.n_slow_rows if few_rows else len(case.train)
         return cases.train(self.implementation, case, n_rows)[1], case.tolerance
 

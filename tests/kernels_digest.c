@@ -12,7 +12,7 @@ static float real(float size) { return ((float)(number() >> 8) * 0x1p-23f - 1.f)
 
 static float rows[FLOATS] __attribute__((aligned(64))), out[FLOATS] __attribute__((aligned(64)));
 static float goal[FLOATS] __attribute__((aligned(64))), values[N * 9], start[PANEL] __attribute__((aligned(64)));
-static float credit[M], lanes[M * BLOCK] __attribute__((aligned(64)));
+static float errors[FLOATS] __attribute__((aligned(64))), credit[M], lanes[M * BLOCK] __attribute__((aligned(64)));
 static uint32_t words[(M + 64) * WORDS], target[(M + 64) * WORDS], columns[(M + 64) * WORDS] __attribute__((aligned(64)));
 static uint8_t list[M * N + 64 * M];
 static int64_t starts[4 * M];
@@ -50,6 +50,9 @@ static void panel(const Kernels *k, int method, int blocks, ptrdiff_t n_rows, pt
     k->log_terms(out, 0, blocks, n, 2, n_units, &units, lanes);
     k->log_terms(start, 1, blocks, n, 2, n_units, &units, lanes);
     add(lanes, sizeof lanes);
+    k->weigh(start, 1, blocks, n, &units, 2, n_units, NULL, lanes, n);
+    k->weigh(out, 0, blocks, n, &units, 2, n_units, errors, lanes + blocks * n, n);
+    add(lanes, (size_t)(2 * blocks * n) * sizeof(float)), add(errors, (size_t)(n * width) * sizeof(float));
     k->residual(out, 0, blocks, n, &units, 2, credit, 0.1f, start);
     k->residual(start, 1, blocks, n, &units, 2, NULL, 0.1f, goal);
     add(out, (size_t)(n * width) * sizeof(float)), add(start, (size_t)width * sizeof(float));

@@ -14,8 +14,9 @@ from checkout import BUILD, copy_to, replace
 
 TESTS = [f"tests/test_{name}.py" for name in ("core", "steps", "frozen", "border", "threads", "rules")]
 CORE, ORDER, VERBS, PANELS = "_core.pyx", "_order.pxd", "_verbs.pyx", "_panels.pyx"
-LOOP, PHASES, CREDITS, CLIMBING = "_learning.pyx", "_phases.pyx", "_credits.pyx", "_climbing.pyx"
+LOOP, PHASES, CREDITS, UPDATES = "_learning.pyx", "_phases.pyx", "_credits.pyx", "_updates.pyx"
 ROWS, BODY, PHILOX, LEARNING = "_kernels/rows.h", "_kernels/body.h", "_kernels/philox.h", "_kernels/learning.h"
+LANES = "_kernels/lanes.h"
 
 MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("p rate per row, not per particle", PHASES, "step.rate_p, 1, n)", "step.rate_p, 1, step.count)"),
@@ -43,20 +44,21 @@ MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("q's credits go to p", PHASES, "step.awake, n, 1, job.v,", "step.awake, n, 1, job.u,"),
     ("sleep has the whole weight", PHASES, "step.rate_q, job.sleep_weight, step", "step.rate_q, 1, step"),
     ("wake has the whole weight", PHASES, "1 - job.sleep_weight, step", "1, step"),
-    ("weights do not decay", PHASES, "1 - step.rate_q * job.climb.weight_decay", "1"),
-    ("biases decay", CLIMBING, "update(update, n, 1, layer.biases", "update(update, n, kept, layer.biases"),
-    ("frozen weights learn", CLIMBING, "if not layer.frozen:", "if True:"),
-    ("frozen biases count in the norm", CLIMBING, "memset(panel.goal_biases, 0,", "memset(panel.goal_biases, 0, 0 *"),
-    ("small gradients are blown up", CLIMBING, "if norm > climb.clip_norm else 1", ""),
-    ("no bias correction", CLIMBING, "rate * scale / (1 - power(climb.first, number))", "rate * scale"),
-    ("powers off by one", CLIMBING, "result *= base\n", "result *= base * base\n"),
+    ("weights do not decay", PHASES, "1 - step.rate_q * job.updates.weight_decay", "1"),
+    ("biases decay", UPDATES, "update(update, n, 1, layer.biases", "update(update, n, kept, layer.biases"),
+    ("frozen weights learn", UPDATES, "if not layer.frozen:", "if True:"),
+    ("frozen biases count in the norm", UPDATES, "memset(panel.goal_biases, 0,", "memset(panel.goal_biases, 0, 0 *"),
+    ("small gradients are blown up", UPDATES, "if norm > updates.clip_norm else 1", ""),
+    ("no bias correction", UPDATES, "rate * scale / (1 - power(updates.first, number))", "rate * scale"),
+    ("powers off by one", UPDATES, "result *= base\n", "result *= base * base\n"),
     ("vimco without its second term", CREDITS, "- without) - credit)", "- without))"),
     ("ovis without gamma", CREDITS, "(1 - gamma) * (credit", "(credit"),
     ("the largest by subtraction", CREDITS, "rest[top] = x[second] + log(before)", "rest[top] = x[second]"),
     ("exp off by 1e-8", CREDITS, "0.6931471803691238", "0.6931471903691238"),
     ("terms in another order", LEARNING, "(q[0] + q[2]) + (q[1] + q[3])", "(q[0] + q[1]) + (q[2] + q[3])"),
-    ("padding units weigh", LEARNING, "NAME(softplus_of)(against, e), valid >> (LANES * v)",
-     "NAME(softplus_of)(against, e), 0xffffu"),
+    ("eight rows' terms in another order", LANES, "FOURS(a, b, 0x44) + FOURS(a, b, 0xee)",
+     "FOURS(a, b, 0x88) + FOURS(a, b, 0xdd)"),
+    ("padding units weigh", LEARNING, "NAME(keep)(sums[i], valid >> i % PER_BLOCK * LANES)", "sums[i]"),
     ("padding units count in the norm", LEARNING, "lane < BLOCK; lane++) lanes[lane] = 0;", "lane < 0; lane++) {}"),
     ("credits of particles left out", LEARNING, "sum[v] += error[v] * *credit;", "sum[v] += error[v];"),
     ("gradients add up from step to step", LEARNING, "gradient[i] = SPLAT_F(0);", ""),

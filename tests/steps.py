@@ -61,7 +61,7 @@ def check_train_by_hand(
     of_p = slice(0, (4 + 1) * 5 + (3 + 1) * 4 + 3)
     of_q, s = slice(of_p.stop, None), rule.sleep_weight
 
-    def climb(which: slice, gradient: NDArray[Any], rate: float, step: int) -> None:
+    def follow(which: slice, gradient: NDArray[Any], rate: float, step: int) -> None:
         """One update of p or of q by the mean gradient."""
         norm = np.sqrt((gradient[which].astype(float) ** 2).sum())
         clipped = optimizer.clip_norm is not None and norm > optimizer.clip_norm
@@ -91,7 +91,7 @@ def check_train_by_hand(
         module.teach(by_hand, sizes, methods, awake, v.ravel().astype(dtype), None, gradient_p)
         if u is not None:
             module.teach(by_hand, sizes, methods, awake, None, u.ravel().astype(dtype), gradient_q)
-        climb(of_p, gradient_p / dtype(n), rates[0], step + 1)
+        follow(of_p, gradient_p / dtype(n), rates[0], step + 1)
         gradient_q *= dtype((1 - s) / n)
         for again in range(rule.sleep_steps if s else 1):
             if s:
@@ -99,7 +99,7 @@ def check_train_by_hand(
                 first_dream = seen * rule.sleep_steps + again * n
                 module.dream(by_hand, sizes, methods, asleep, seed, module.SLEEP, first_dream)
                 module.teach(by_hand, sizes, methods, asleep, None, np.full(n, s / n, dtype), gradient_q)
-            climb(of_q, gradient_q, rates[1], step * rule.sleep_steps + again + 1)
+            follow(of_q, gradient_q, rates[1], step * rule.sleep_steps + again + 1)
             gradient_q[:] = 0
         seen += n
 

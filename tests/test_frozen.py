@@ -6,7 +6,7 @@ from checks import TABLES, WALK, random_parameters, random_states, same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_core import ROWS, SEEDS, assert_same, machines
-from test_steps import CLIMBERS, LEARNERS, trained
+from test_steps import LEARNERS, OPTIMIZER, trained
 
 from wakesleep import HelmholtzMachine, _core, datasets
 from wakesleep.optimizers import OPTIMIZERS, Optimizer
@@ -29,7 +29,7 @@ def learned(optimizer, n_batches=5, batch_size=8):
 
 @settings(max_examples=200)
 @given(
-    machine=machines(), n_rows=ROWS, batch_size=ROWS, rule=LEARNERS, optimizer=CLIMBERS,
+    machine=machines(), n_rows=ROWS, batch_size=ROWS, rule=LEARNERS, optimizer=OPTIMIZER,
     chosen=st.sets(st.sampled_from(NAMES)), seed=SEEDS,
 )  # fmt: skip
 def test_every_rule_and_optimizer_with_frozen_parts_equals_the_twin(

@@ -55,13 +55,13 @@ MUTANTS = {
     "teach leaves the prior out": (
         "into_p = [g.prior, *", "into_p = [Layer(g.prior.weights, g.prior.biases.copy()), *", "golden gradients"),
     "train leaves the prior out": (
-        "climber.add(of_p, errors_p, None,", "climber.add(of_p[1:], errors_p[1:], None,", "sampled train"),
+        "updates.add(of_p, errors_p, None,", "updates.add(of_p[1:], errors_p[1:], None,", "sampled train"),
     "train leaves the biases out": (
         "goal.biases[:] += scale", "goal.biases[:] += 0 * scale", "sampled train"),
     "the p rate is per row, not per particle": (
-        "climber.scale(rate_p, 1.0, n)", "climber.scale(rate_p, 1.0, count)", "sampled train"),
+        "updates.scale(rate_p, 1.0, n)", "updates.scale(rate_p, 1.0, count)", "sampled train"),
     "the p rate of a short batch is that of a whole one": (
-        "climber.scale(rate_p, 1.0, n)", "climber.scale(rate_p, 1.0, batch_size * rule.n_particles)", "train by hand"),
+        "updates.scale(rate_p, 1.0, n)", "updates.scale(rate_p, 1.0, batch_size * rule.n_particles)", "train by hand"),
     "the q rate is per sum, not per mean gradient": (
         "rule.sleep_weight, count)", "rule.sleep_weight, 1)", "sampled train"),
     "the q rate of a short batch is that of a whole one": (
@@ -91,14 +91,14 @@ MUTANTS = {
     "every dream of a step is the same": ("+ again * count)", ")", "sleep steps"),
     "further dreams learn awake too": ("and not again:", ":", "sleep steps"),
     "q's updates are counted by steps": ("step * rule.sleep_steps + again + 1)", "step + 1)", "adam"),
-    "p's updates are counted from 2": ("climber.climb([*p.generative, p.prior], rate_p, step + 1)",
-        "climber.climb([*p.generative, p.prior], rate_p, step + 2)", "adam"),
+    "p's updates are counted from 2": ("updates.apply([*p.generative, p.prior], rate_p, step + 1)",
+        "updates.apply([*p.generative, p.prior], rate_p, step + 2)", "adam"),
     "q learns from its own dreams with the whole rate": (
         "scale(rate_q, rule.sleep_weight, count)", "scale(rate_q, 1.0, count)", "sleep steps"),
     "q learns awake with the weight of the sleep": (
         "1 - rule.sleep_weight, count", "rule.sleep_weight, count", "sleep steps"),
-    "q's credits go to p": ("climber.add(of_p, errors_p, v,", "climber.add(of_p, errors_p, u,", "sleep steps"),
-    "p's credits go to q": ("climber.add(of_q, errors_q, u,", "climber.add(of_q, errors_q, v,", "sleep steps"),
+    "q's credits go to p": ("updates.add(of_p, errors_p, v,", "updates.add(of_p, errors_p, u,", "sleep steps"),
+    "p's credits go to q": ("updates.add(of_q, errors_q, u,", "updates.add(of_q, errors_q, v,", "sleep steps"),
     "log weights leave the prior out": ("[*terms_p[:0:-1], terms_p[0]]", "terms_p[:0:-1]", "sleep steps"),
     "log weights leave q out": ("((-1, ordered_p), (1, terms_q))", "((-1, ordered_p),)", "sleep steps"),
     "the first layer learns from the first particle": (

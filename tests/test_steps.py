@@ -56,7 +56,7 @@ LEARNERS = st.builds(
     Rule, st.sampled_from([*RULES, own_rule]), st.integers(2, 5), st.sampled_from([0.0, 0.3, 1.0]), st.integers(1, 3),
     st.sampled_from([0.0, 0.4, 1.0]), st.sampled_from(BASELINES),
 )  # fmt: skip
-CLIMBERS = st.builds(
+OPTIMIZER = st.builds(
     Optimizer, st.sampled_from(OPTIMIZERS), st.sampled_from([0.0, 0.1]), st.sampled_from([None, None, 0.5, 1e9]),
     st.just(frozenset()),
 )  # fmt: skip
@@ -68,7 +68,7 @@ CLIMBERS = st.builds(
     n_rows=ROWS,
     batch_size=ROWS | st.just(1000),
     rule=LEARNERS,
-    optimizer=CLIMBERS,
+    optimizer=OPTIMIZER,
     calls=st.lists(st.integers(0, 3), min_size=1, max_size=3),
     seed=SEEDS,
     rates=st.tuples(RATES, RATES),

@@ -8,7 +8,6 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from wakesleep cimport _phases, _verbs
-from wakesleep._climbing cimport set_optimizer
 from wakesleep._credits cimport (
     BIHM, CALLABLE, LEAVE_ONE_OUT, OVIS, REWEIGHTED, VIMCO, VIMCO_ARITHMETIC, WAKE_SLEEP,
 )
@@ -18,6 +17,7 @@ from wakesleep._panels cimport (
     Source, Unfolded, fold, kernels_at, layer_at, level_of, meet, seconds, team_run, tick, unfold,
 )
 from wakesleep._phases cimport Learning, Step
+from wakesleep._updates cimport set_optimizer
 
 from wakesleep import optimizers
 from wakesleep._border import check_array, check_bits, check_machine
@@ -269,7 +269,7 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     raised = []
     training.own_rule, training.raised = <void *>rule.name, <void *>raised
     set_rule(&training.learning, unfolded, rule, batch_size, n_threads)
-    set_optimizer(&training.learning.climb, unfolded, optimizer, n_threads)
+    set_optimizer(&training.learning.updates, unfolded, optimizer, n_threads)
     if clock is not None:
         booked = clock
         for i in range(min(n_threads, len(clock))):

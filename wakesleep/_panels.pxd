@@ -67,7 +67,7 @@ cdef extern from "_kernels/kernels.h" nogil:
                        const Packed *) noexcept nogil
         void (*log_terms)(const float *, int, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Packed *,
                           float *) noexcept nogil
-        void (*weigh)(float *, int, int, Py_ssize_t, const Packed *, Py_ssize_t, Py_ssize_t, float *,
+        void (*weigh)(const float *, int, int, Py_ssize_t, const Packed *, Py_ssize_t, Py_ssize_t, float *, float *,
                       Py_ssize_t) noexcept nogil
         void (*credit_rows)(float *, int, Py_ssize_t, Py_ssize_t, const float *, float, float *) noexcept nogil
         void (*add_squares)(const float *, const float *, int, Py_ssize_t, Py_ssize_t, double *) noexcept nogil

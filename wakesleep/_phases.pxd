@@ -2,13 +2,13 @@
 
 from libc.stdint cimport uint64_t
 
-from wakesleep._climbing cimport Climb
 from wakesleep._panels cimport Batch, Machine, Source
+from wakesleep._updates cimport Updates
 
 
 cdef struct Learning:  # what the phases share
     Machine *machine
-    Climb climb
+    Updates updates
     int rule
     double gamma
     Py_ssize_t n_particles

@@ -8,13 +8,13 @@ and credits go from one to another. Equation numbers are those of docs/MATH.md.
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
-from wakesleep._climbing cimport climb_panel, factor_of, square_panel, update_of
 from wakesleep._credits cimport CALLABLE, WAKE_SLEEP, give_credit
-from wakesleep._layers cimport Panel, columns_of, draw_panel, learn_panel, panel_at, rows_of
+from wakesleep._layers cimport Panel, columns_of, draw_panel, learn_panel, logits, panel_at, rows_of
 from wakesleep._panels cimport (
     BITS, BLOCK, DRAW, GRADIENT, LEARN, RESIDUAL, SAMPLE, Batch, Layer, Machine, Packed, Selection, Source,
     Update, Worker, level_of, meet, panel_of, tick, units_of,
 )
+from wakesleep._updates cimport factor_of, square_panel, update_of, update_panel
 
 # ---- awake: particles, and their log weights ----
 
@@ -41,7 +41,7 @@ cdef void recognise(Learning *job, int me, const Step *step, Source source) noex
     cdef Selection rows
     cdef Panel panel
     cdef Packed target, columns
-    cdef float *z
+    cdef float *z = m.workers[me].tile
     cdef int level
     cdef Py_ssize_t i, first, end, given, n = step.count * job.n_particles
     for level in range(m.n_hidden):
@@ -57,7 +57,6 @@ cdef void recognise(Learning *job, int me, const Step *step, Source source) noex
             rows = rows_of(m, me, 2, layer, &sources, given)
         for i in range(first, end):
             panel = panel_at(layer, i)
-            z = m.workers[me].tile if layer.errors == NULL else errors_at(job, layer, &panel)
             m.kernels.add_rows(&rows, panel.weights, panel.blocks, layer.n_source, given,
                                layer.biases + panel.column, z)
             expand(z, panel.blocks * BLOCK, given, n // given)
@@ -83,12 +82,13 @@ cdef void expand(float *z, Py_ssize_t width, Py_ssize_t given, Py_ssize_t copies
 
 cdef void weigh_panel(Learning *job, int me, const Layer *layer, const Panel *panel, float *z, bint one,
                       const Packed *target, Py_ssize_t n) noexcept nogil:
-    """z = target − σ(z), and the terms of log P(target | source)      (eqs. 5, 7)
+    """errors = target − σ(z), where they are kept, and the terms of log P(target | source)      (eqs. 5, 7)
 
-    one : z is one row, the same for all n, and is left as it is.
+    one : z is one row, the same for all n.
     """
     cdef float *terms = job.terms + layer.first_block * job.capacity
-    job.machine.kernels.weigh(z, one, panel.blocks, n, target, panel.column // BLOCK, panel.n_units,
+    cdef float *errors = z if layer.errors == NULL else errors_at(job, layer, panel)
+    job.machine.kernels.weigh(z, one, panel.blocks, n, target, panel.column // BLOCK, panel.n_units, errors,
                               terms + panel.column // BLOCK * job.capacity, job.capacity)
     tick(job.machine, me, layer.number, RESIDUAL)
 
@@ -112,14 +112,10 @@ cdef void weigh(Learning *job, int me, const Step *step) noexcept nogil:
             rows = rows_of(m, me, 0, layer, step.awake, n)
         for i in range(first, end):
             panel = panel_at(layer, i)
-            z = layer.biases + panel.column
-            if layer.errors != NULL:
-                z = errors_at(job, layer, &panel)
-                m.kernels.add_rows(&rows, panel.weights, panel.blocks, layer.n_source, n,
-                                   layer.biases + panel.column, z)
+            z = logits(m, me, layer, &panel, &rows, n)
             tick(m, me, layer.number, LEARN)
             target = level_of(m, &step.awake.rows, layer.target)
-            weigh_panel(job, me, layer, &panel, z, layer.errors == NULL, &target, n)
+            weigh_panel(job, me, layer, &panel, z, not layer.n_source, &target, n)
 
 
 cdef void transpose_examples(Learning *job, int me, const Step *step) noexcept nogil:
@@ -194,7 +190,7 @@ cdef void teach_by_credit(Learning *job, int me, const Layer *layer, const Panel
 
 cdef inline double per_row(const Learning *job, double rate, double weight, Py_ssize_t n) noexcept nogil:
     """What the errors of n rows are multiplied with, for a part of this weight."""
-    return (rate * weight if job.climb.plain else weight) / n
+    return (rate * weight if job.updates.plain else weight) / n
 
 
 # ---- p awake, and its dreams ----
@@ -221,20 +217,20 @@ cdef void teach_p_and_dream(Learning *job, int me, const Step *step, Source sour
     cdef bint dreams = job.sleep_weight > 0
     cdef int level
     cdef Py_ssize_t i, first, end, n = step.count * job.n_particles
-    cdef float kept = <float>(1 - step.rate_p * job.climb.weight_decay)
-    if not job.climb.plain:
-        update = update_of(&job.climb, step.rate_p, step.number_p)
-    if job.climb.clipped:
+    cdef float kept = <float>(1 - step.rate_p * job.updates.weight_decay)
+    if not job.updates.plain:
+        update = update_of(&job.updates, step.rate_p, step.number_p)
+    if job.updates.clipped:
         gather_gradient_of_p(job, me, step)
         meet(m, me)
-        update.factor = factor_of(&job.climb, &m.p[0], &m.p[m.n_hidden])
+        update.factor = factor_of(&job.updates, &m.p[0], &m.p[m.n_hidden])
     for level in range(m.n_hidden, -1, -1):
         if level < m.n_hidden:
             meet(m, me)
         layer = &m.p[level]
         source.stream = stream + <uint32_t>level
         first, end = panel_of(m, layer, me), panel_of(m, layer, me + 1)
-        if first < end and not job.climb.clipped:
+        if first < end and not job.updates.clipped:
             if job.rule == WAKE_SLEEP:
                 rows = rows_of(m, me, 0, layer, step.awake, n)
             if n > 1:
@@ -243,10 +239,10 @@ cdef void teach_p_and_dream(Learning *job, int me, const Step *step, Source sour
             dreamt = rows_of(m, me, 2, layer, step.asleep, step.count)
         for i in range(first, end):
             panel = panel_to_teach(job, me, layer, i)
-            if not job.climb.clipped:
+            if not job.updates.clipped:
                 teach_p_panel(job, me, layer, &panel, &rows, &columns, step)
-            if not job.climb.plain:
-                climb_panel(m, me, layer, &panel, &update, kept)
+            if not job.updates.plain:
+                update_panel(m, me, layer, &panel, &update, kept)
             if dreams:
                 draw_panel(m, me, layer, &panel, &dreamt, step.asleep, step.count, &source)
 
@@ -271,7 +267,7 @@ cdef void gather_gradient_of_p(Learning *job, int me, const Step *step) noexcept
         for i in range(first, end):
             panel = panel_to_teach(job, me, layer, i)
             teach_p_panel(job, me, layer, &panel, &rows, &columns, step)
-            square_panel(m, &job.climb, layer, &panel)
+            square_panel(m, &job.updates, layer, &panel)
 
 
 # ---- q, asleep and awake ----
@@ -287,11 +283,11 @@ cdef void teach_q(Learning *job, int me, const Step *step, bint awake_too) noexc
     cdef bint dreamt = job.sleep_weight > 0
     cdef int level
     cdef Py_ssize_t i, first, end, n_awake = 0, n_particles = 1
-    cdef float kept = <float>(1 - step.rate_q * job.climb.weight_decay)
+    cdef float kept = <float>(1 - step.rate_q * job.updates.weight_decay)
     cdef float of_dreams = <float>per_row(job, step.rate_q, job.sleep_weight, step.count)
     cdef float of_particles = <float>per_row(job, step.rate_q, 1 - job.sleep_weight, step.count)
-    if not job.climb.plain:
-        update = update_of(&job.climb, step.rate_q, step.number_q)
+    if not job.updates.plain:
+        update = update_of(&job.updates, step.rate_q, step.number_q)
     meet(m, me)
     for level in range(m.n_hidden):
         layer = &m.q[level]
@@ -312,15 +308,15 @@ cdef void teach_q(Learning *job, int me, const Step *step, bint awake_too) noexc
                 learn_panel(m, me, layer, &panel, &rows, &columns, step.asleep, step.count, NULL, of_dreams)
             if awake_too:
                 teach_by_credit(job, me, layer, &panel, &awake, &sources, n_awake, n_particles, job.u, of_particles)
-            if job.climb.clipped:
-                square_panel(m, &job.climb, layer, &panel)
-            elif not job.climb.plain:
-                climb_panel(m, me, layer, &panel, &update, kept)
-    if job.climb.clipped:
+            if job.updates.clipped:
+                square_panel(m, &job.updates, layer, &panel)
+            elif not job.updates.plain:
+                update_panel(m, me, layer, &panel, &update, kept)
+    if job.updates.clipped:
         meet(m, me)
-        update.factor = factor_of(&job.climb, &m.q[0], &m.q[m.n_hidden - 1])
+        update.factor = factor_of(&job.updates, &m.q[0], &m.q[m.n_hidden - 1])
         for level in range(m.n_hidden):
             layer = &m.q[level]
             for i in range(panel_of(m, layer, me), panel_of(m, layer, me + 1)):
                 panel = panel_to_teach(job, me, layer, i)
-                climb_panel(m, me, layer, &panel, &update, kept)
+                update_panel(m, me, layer, &panel, &update, kept)

@@ -64,15 +64,15 @@ def train(
         states[:, : words_of(sizes[0])] = np.repeat(data[rows], rule.n_particles, axis=0)
         recognise(parameters, sizes, methods, states, seed, WAKE, seen * rule.n_particles)
         of_p, of_q = _q_and_p(p, methods, levels(states, sizes))
-        climber = Climber(p, moments, optimizer)
+        updates = Updates(p, moments, optimizer)
         if rule.name == "wake-sleep":
             errors_p, v, u = [_error(*example) for example in of_p], None, None
-            climber.add(of_p, errors_p, None, climber.scale(rate_p, 1.0, n))
+            updates.add(of_p, errors_p, None, updates.scale(rate_p, 1.0, n))
         else:
             errors_p, errors_q, log_w = weigh(of_p, of_q)
             v, u = rule.credits(log_w.reshape(count, rule.n_particles))
-            climber.add(of_p, errors_p, v, climber.scale(rate_p, 1.0, count))
-        climber.climb([*p.generative, p.prior], rate_p, step + 1)
+            updates.add(of_p, errors_p, v, updates.scale(rate_p, 1.0, count))
+        updates.apply([*p.generative, p.prior], rate_p, step + 1)
 
         for again in range(rule.sleep_steps if rule.sleep_weight > 0 else 1):
             if rule.sleep_weight > 0:
@@ -80,10 +80,10 @@ def train(
                 dream(parameters, sizes, methods, dreams, seed, SLEEP, seen * rule.sleep_steps + again * count)
                 _, dreamt = _q_and_p(p, methods, levels(dreams, sizes))
                 errors = [_error(*example) for example in dreamt]
-                climber.add(dreamt, errors, None, climber.scale(rate_q, rule.sleep_weight, count))
+                updates.add(dreamt, errors, None, updates.scale(rate_q, rule.sleep_weight, count))
             if rule.sleep_weight < 1 and u is not None and not again:
-                climber.add(of_q, errors_q, u, climber.scale(rate_q, 1 - rule.sleep_weight, count))
-            climber.climb(p.recognition, rate_q, step * rule.sleep_steps + again + 1)
+                updates.add(of_q, errors_q, u, updates.scale(rate_q, 1 - rule.sleep_weight, count))
+            updates.apply(p.recognition, rate_q, step * rule.sleep_steps + again + 1)
 
         step += 1
         last = first + count == len(data)
@@ -137,7 +137,7 @@ def in_blocks(x: Any) -> Any:
 # ---- from errors to parameters ----
 
 
-class Climber:
+class Updates:
     """Adds errors to what is learned: at once where the optimizer is plain, else by way of a gradient."""
 
     def __init__(self, p: Parameters, moments: Floats, optimizer: Optimizer) -> None:
@@ -180,7 +180,7 @@ class Climber:
                     error, source = error + error.dtype.type(0), source[::n_particles]
             _add_gradient(self.goal(layer), source, error, method, scale)
 
-    def climb(self, layers: list[Layer], rate: float, step: int) -> None:
+    def apply(self, layers: list[Layer], rate: float, step: int) -> None:
         """Let the optimizer do what the gradient of these layers says, and begin another      (eq. 14)"""
         if self.optimizer.plain:
             return

@@ -1,4 +1,4 @@
-"""Optimizers: what the mean gradient does to the parameters, so that they climb.
+"""Optimizers: what the mean gradient does to the parameters, so that the objective rises.
 
 The compiled core does the same operations in the same order, layer by layer.
 """

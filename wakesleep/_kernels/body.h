@@ -3,6 +3,7 @@
 
 #define LANES (VB / 4)
 #define PER_BLOCK (BLOCK / LANES) /* vectors in a block */
+#define ROWS_ABREAST (ABREAST / PER_BLOCK)
 #define vf NAME(vf_t)
 #define vi NAME(vi_t)
 #define vl NAME(vl_t)
@@ -23,34 +24,45 @@ static INLINE vi NAME(units)(ptrdiff_t first) { return *(const vi *)IOTA + (uint
 
 /* ---- elementary functions ---- */
 
-/* e^-z, clamped to 2^±126: 2^n by adding to the exponent, 2^f (|f| <= 1/2) by a polynomial (relative error 1e-7). */
+/* e = e^-z, clamped to 2^±126, for n vectors: 2^k by adding to the exponent, 2^f (|f| <= 1/2) by a polynomial (relative
+ * error 1e-7). Several side by side, for each step waits for the one before. */
+static INLINE void NAME(exps_minus)(int n, const vf *z, vf *e) {
+    static const float factors[] = {0.009671513f, 0.055507336f, 0.24022242f, 0.693147f, 1.f};
+    vf f[ABREAST], shifted[ABREAST];
+    UNROLL for (int i = 0; i < n; i++) {
+        vf x = NAME(at_least)(NAME(at_most)(z[i] * -1.44269504f, 126.f), -126.f);
+        shifted[i] = x + 12582912.f;
+        f[i] = x - (shifted[i] - 12582912.f);
+        e[i] = SPLAT_F(0.0013264727f);
+    }
+    UNROLL for (int k = 0; k < 5; k++)
+        UNROLL for (int i = 0; i < n; i++) e[i] = e[i] * f[i] + factors[k];
+    UNROLL for (int i = 0; i < n; i++) e[i] = (vf)((vi)e[i] + ((vi)shifted[i] << 23));
+}
+
 static INLINE vf NAME(exp_minus)(vf z) {
-    vf x = NAME(at_least)(NAME(at_most)(z * -1.44269504f, 126.f), -126.f);
-    vf shifted = x + 12582912.f;
-    vf f = x - (shifted - 12582912.f);
-    vf p = SPLAT_F(0.0013264727f);
-    p = p * f + 0.009671513f;
-    p = p * f + 0.055507336f;
-    p = p * f + 0.24022242f;
-    p = p * f + 0.693147f;
-    p = p * f + 1.f;
-    return (vf)((vi)p + ((vi)shifted << 23));
+    vf e;
+    NAME(exps_minus)(1, &z, &e);
+    return e;
 }
 
 static INLINE vf NAME(sigmoid)(vf z) { return 1.f / (1.f + NAME(exp_minus)(z)); }
 
-/* log(1 + e^z) = max(z, 0) + 2 artanh(e / (2 + e)) with e = e^-|z|. */
-static INLINE vf NAME(softplus_of)(vf z, vf e) {
-    vf s = e / (2.f + e), t = s * s;
-    vf p = SPLAT_F(0.28178334f);
-    p = p * t + 0.279606f;
-    p = p * t + 0.4002491f;
-    p = p * t + 0.66666317f;
-    p = p * t + 2.f;
-    return NAME(at_least)(z, 0.f) + s * p;
+/* terms = log(1 + e^z) = max(z, 0) + 2 artanh(e / (2 + e)) with e = e^-|z|, for n vectors. */
+static INLINE void NAME(softpluses)(int n, const vf *z, const vf *e, vf *terms) {
+    static const float factors[] = {0.279606f, 0.4002491f, 0.66666317f, 2.f};
+    vf s[ABREAST], t[ABREAST], p[ABREAST];
+    UNROLL for (int i = 0; i < n; i++) s[i] = e[i] / (2.f + e[i]), t[i] = s[i] * s[i], p[i] = SPLAT_F(0.28178334f);
+    UNROLL for (int k = 0; k < 4; k++)
+        UNROLL for (int i = 0; i < n; i++) p[i] = p[i] * t[i] + factors[k];
+    UNROLL for (int i = 0; i < n; i++) terms[i] = NAME(at_least)(z[i], 0.f) + s[i] * p[i];
 }
 
-static INLINE vf NAME(softplus)(vf z) { return NAME(softplus_of)(z, NAME(exp_minus)((vf)((vi)z & 0x7fffffffu))); }
+static INLINE vf NAME(softplus)(vf z) {
+    vf e = NAME(exp_minus)((vf)((vi)z & 0x7fffffffu)), term;
+    NAME(softpluses)(1, &z, &e, &term);
+    return term;
+}
 
 #include "rows.h"
 
@@ -195,39 +207,66 @@ static void NAME(sample)(const float *z, int one, int blocks, ptrdiff_t n, ptrdi
         NAME(samples)(0, (const vf *)z, blocks * PER_BLOCK, n, first_block, n_units, source, target);
 }
 
-static INLINE void NAME(log_terms_of)(int one, const vf *z, int blocks, ptrdiff_t n, ptrdiff_t first_block,
-                                      ptrdiff_t n_units, const Packed *target, vf *lanes) {
-    vf on[PANEL / LANES], off[PANEL / LANES]; /* terms of a 1 and of a 0 */
-    if (one)
-        for (int v = 0; v < blocks * PER_BLOCK; v++) on[v] = NAME(softplus)(-z[v]), off[v] = NAME(softplus)(z[v]);
-    for (ptrdiff_t row = 0; row < n; row++, z += one ? 0 : blocks * PER_BLOCK, lanes += PER_BLOCK) {
-        vf sum[PER_BLOCK];
-        UNROLL for (int v = 0; v < PER_BLOCK; v++) sum[v] = lanes[v];
-        for (int block = 0; block < blocks; block++) {
-            ptrdiff_t left = n_units - BLOCK * block;
-            uint32_t valid = left < BLOCK ? (1u << left) - 1 : 0xffffu;
-            uint32_t bits = *NAME(half)(target, row, first_block + block);
-            UNROLL for (int v = 0; v < PER_BLOCK; v++) {
-                int at = block * PER_BLOCK + v;
-                if (one) {
-                    vi chosen = (vi)NAME(keep)(on[at], (bits & valid) >> (LANES * v));
-                    sum[v] += (vf)(chosen | (vi)NAME(keep)(off[at], (~bits & valid) >> (LANES * v)));
-                } else {
-                    vf sign = NAME(keep)((vf)SPLAT_I(0x80000000u), bits >> (LANES * v));
-                    sum[v] += NAME(keep)(NAME(softplus)((vf)((vi)z[at] ^ (vi)sign)), valid >> (LANES * v));
-                }
-            }
-        }
-        UNROLL for (int v = 0; v < PER_BLOCK; v++) lanes[v] = sum[v];
+/* Of `rows` rows of a block, width vectors from row to row: z where the target is 0 and -z where it is 1, and e^-|z|.
+ * bits : of the first row, `step` half words from row to row. */
+static INLINE void NAME(against)(int rows, const vf *z, ptrdiff_t width, const half_word *bits, ptrdiff_t step, vf *against,
+                                 vf *e) {
+    vf size[ABREAST];
+    UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) {
+        vi x = (vi)z[i / PER_BLOCK * width + i % PER_BLOCK];
+        uint32_t on = (uint32_t)bits[i / PER_BLOCK * step] >> i % PER_BLOCK * LANES;
+        against[i] = (vf)(x ^ (vi)NAME(keep)((vf)SPLAT_I(0x80000000u), on));
+        size[i] = (vf)(x & 0x7fffffffu);
+    }
+    NAME(exps_minus)(rows * PER_BLOCK, size, e);
+}
+
+/* The bits of those units of a block that there are. */
+static INLINE uint32_t NAME(units_left)(ptrdiff_t n_units) { return n_units < BLOCK ? (1u << n_units) - 1 : 0xffffu; }
+
+static INLINE void NAME(log_terms_of_rows)(int rows, const vf *z, int blocks, const Packed *target, ptrdiff_t row,
+                                           ptrdiff_t first_block, ptrdiff_t n_units, vf *lanes) {
+    vf sum[ABREAST], against[ABREAST], e[ABREAST], terms[ABREAST];
+    UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) sum[i] = lanes[i];
+    for (int block = 0; block < blocks; block++, z += PER_BLOCK, n_units -= BLOCK) {
+        uint32_t valid = NAME(units_left)(n_units);
+        NAME(against)(rows, z, blocks * PER_BLOCK, NAME(half)(target, row, first_block + block), 2 * target->row, against, e);
+        NAME(softpluses)(rows * PER_BLOCK, against, e, terms);
+        UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) sum[i] += NAME(keep)(terms[i], valid >> i % PER_BLOCK * LANES);
+    }
+    UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) lanes[i] = sum[i];
+}
+
+/* Lanes of one where their bit is set, else of the other. */
+static INLINE vf NAME(choose)(vf on, vf off, uint32_t bits) {
+    return (vf)((vi)NAME(keep)(on, bits) | (vi)NAME(keep)(off, ~bits));
+}
+
+/* The terms of a 1 and of a 0, where all rows of z are one; of units that there are. */
+static INLINE void NAME(terms_of_one)(const vf *z, uint32_t valid, vf *on, vf *off) {
+    UNROLL for (int v = 0; v < PER_BLOCK; v++) {
+        on[v] = NAME(keep)(NAME(softplus)(-z[v]), valid >> v * LANES);
+        off[v] = NAME(keep)(NAME(softplus)(z[v]), valid >> v * LANES);
     }
 }
 
-static void NAME(log_terms)(const float *z, int one, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
-                            const Packed *target, float *lanes) {
-    if (one)
-        NAME(log_terms_of)(1, (const vf *)z, blocks, n, first_block, n_units, target, (vf *)lanes);
-    else
-        NAME(log_terms_of)(0, (const vf *)z, blocks, n, first_block, n_units, target, (vf *)lanes);
+static void NAME(log_terms)(const float *z_, int one, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
+                            const Packed *target, float *lanes_) {
+    const vf *z = (const vf *)z_;
+    vf *lanes = (vf *)lanes_;
+    ptrdiff_t row = 0;
+    for (; !one && row + ROWS_ABREAST <= n; row += ROWS_ABREAST, z += ROWS_ABREAST * blocks * PER_BLOCK, lanes += ABREAST)
+        NAME(log_terms_of_rows)(ROWS_ABREAST, z, blocks, target, row, first_block, n_units, lanes);
+    for (; !one && row < n; row++, z += blocks * PER_BLOCK, lanes += PER_BLOCK)
+        NAME(log_terms_of_rows)(1, z, blocks, target, row, first_block, n_units, lanes);
+    for (int block = 0; one && block < blocks; block++, z += PER_BLOCK) {
+        vf on[PER_BLOCK], off[PER_BLOCK];
+        NAME(terms_of_one)(z, NAME(units_left)(n_units - BLOCK * block), on, off);
+        const half_word *bits = NAME(half)(target, 0, first_block + block);
+        for (row = 0; row < n; row++, bits += 2 * target->row)
+            UNROLL for (int v = 0; v < PER_BLOCK; v++)
+                lanes[row * PER_BLOCK + v] += NAME(choose)(on[v], off[v], (uint32_t)*bits >> v * LANES);
+    }
 }
 
 #include "learning.h"
@@ -281,6 +320,7 @@ const Kernels NAME(kernels) = {
 
 #undef LANES
 #undef PER_BLOCK
+#undef ROWS_ABREAST
 #undef vf
 #undef vi
 #undef vl

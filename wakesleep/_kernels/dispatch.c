@@ -21,6 +21,7 @@
 typedef float quad __attribute__((vector_size(16), may_alias));
 enum { TABLES_FROM = 12 }; /* outputs from which building the tables pays */
 enum { MOST_GROUPS = 2 };  /* of eight samples that are drawn side by side */
+enum { ABREAST = 8 };      /* vectors that elementary functions are taken of side by side */
 enum { REST = 1 << 23 };   /* added to a stream: where the rest of a random number comes from */
 static const float ZEROS[PANEL] __attribute__((aligned(64)));
 static const uint32_t IOTA[BLOCK] __attribute__((aligned(64))) = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};

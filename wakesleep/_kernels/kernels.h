@@ -91,9 +91,9 @@ typedef struct {
                       const Packed *target, float *lanes);
 
     /* terms[block * stride + row] = the sum over a block of softplus(z) where the target is 0, softplus(-z) where it is 1
-     * (eq. 5), for n_units units; and z = target - sigmoid(z).  one : as above; z is left. */
-    void (*weigh)(float *z, int one, int blocks, ptrdiff_t n, const Packed *target, ptrdiff_t first_block, ptrdiff_t n_units,
-                  float *terms, ptrdiff_t stride);
+     * (eq. 5), for n_units units; and errors = target - sigmoid(z), which may be z itself.  one : as above; no errors. */
+    void (*weigh)(const float *z, int one, int blocks, ptrdiff_t n, const Packed *target, ptrdiff_t first_block,
+                  ptrdiff_t n_units, float *errors, float *terms, ptrdiff_t stride);
 
     /* errors = sums of `group` rows of errors times their credits, in place, and biases += scale * sum of these n rows. */
     void (*credit_rows)(float *errors, int blocks, ptrdiff_t n, ptrdiff_t group, const float *credit, float scale,

@@ -2,6 +2,7 @@
  * comparison to bits, bits to ones, bits to their numbers. VB is the width of a vector in bytes; included by body.h at
  * each level.
  * xor3(a, b, c): exclusive or of all.  add_if(a, b, bits, bit): a + b in lanes that have this bit, else a.
+ * eight_sums(lanes, sums): the sums of eight rows of sixteen lanes, as sum_of_block in learning.h takes them.
  * root(a): the square root, exactly rounded.
  * wide(a, m): the low 32 bits of each 64-bit lane times m.  merge(even, odd): the low 32 bits of both, alternately.
  * list(bits, first, next): the numbers of the bits set, counted from first; returns where the next number goes, and may
@@ -26,6 +27,23 @@ static INLINE vl NAME(wide)(vl a, uint32_t m) { return (vl)_mm512_mul_epu32((__m
 static INLINE vi NAME(merge)(vl even, vl odd) {
     return (vi)_mm512_mask_blend_epi32(0xaaaa, (__m512i)even, (__m512i)(odd << 32));
 }
+
+#define FOURS(a, b, which) (vf)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), which)
+#define WITHIN(a, b, which) (vf)_mm512_shuffle_ps((__m512)(a), (__m512)(b), which)
+static INLINE void NAME(eight_sums)(const vf *lanes, float *sums) {
+    vf eight[4], four[2];
+    UNROLL for (int i = 0; i < 4; i++) { /* of rows 0 and 2, 1 and 3, 4 and 6, 5 and 7 */
+        vf a = lanes[i + (i & 2)], b = lanes[i + (i & 2) + 2];
+        eight[i] = FOURS(a, b, 0x44) + FOURS(a, b, 0xee);
+    }
+    UNROLL for (int i = 0; i < 2; i++)
+        four[i] = FOURS(eight[i], eight[i + 2], 0x88) + FOURS(eight[i], eight[i + 2], 0xdd);
+    vf two = WITHIN(four[0], four[1], 0x44) + WITHIN(four[0], four[1], 0xee);
+    vf all = WITHIN(two, two, 0x88) + WITHIN(two, two, 0xdd); /* of a row and the next, twice */
+    _mm256_storeu_ps(sums, _mm512_castps512_ps256((__m512)_mm512_maskz_compress_pd(0x55, (__m512d)all)));
+}
+#undef FOURS
+#undef WITHIN
 
 #elif VB == 32
 

@@ -7,39 +7,62 @@ static INLINE float NAME(sum_of_block)(const vf *lanes) {
     return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
-static INLINE void NAME(weigh_blocks)(int one, vf *z, int blocks, ptrdiff_t n, const Packed *target, ptrdiff_t first_block,
-                                      ptrdiff_t n_units, float *terms, ptrdiff_t stride) {
-    for (int block = 0; block < blocks; block++, z += PER_BLOCK, terms += stride, n_units -= BLOCK) {
-        uint32_t valid = n_units < BLOCK ? (1u << n_units) - 1 : 0xffffu;
-        const half_word *bits = NAME(half)(target, 0, first_block + block);
-        vf *at = z, sums[PER_BLOCK], on[PER_BLOCK], off[PER_BLOCK];
-        if (one)
-            UNROLL for (int v = 0; v < PER_BLOCK; v++) on[v] = NAME(softplus)(-z[v]), off[v] = NAME(softplus)(z[v]);
-        for (ptrdiff_t row = 0; row < n; row++, at += one ? 0 : blocks * PER_BLOCK, bits += 2 * target->row) {
-            UNROLL for (int v = 0; v < PER_BLOCK; v++) {
-                if (one) {
-                    vi chosen = (vi)NAME(keep)(on[v], (*bits & valid) >> (LANES * v));
-                    sums[v] = (vf)(chosen | (vi)NAME(keep)(off[v], (~(uint32_t)*bits & valid) >> (LANES * v)));
-                    continue;
-                }
-                vi sign = (vi)NAME(keep)((vf)SPLAT_I(0x80000000u), (uint32_t)*bits >> (LANES * v));
-                vf against = (vf)((vi)at[v] ^ sign), e = NAME(exp_minus)((vf)((vi)against & 0x7fffffffu));
-                vi over = (vi)(against > 0.f);
-                vf wrong = (vf)((over & (vi)SPLAT_F(1)) | (~over & (vi)e)) / (1.f + e); /* sigmoid(against) */
-                at[v] = (vf)((vi)wrong ^ sign ^ 0x80000000u);
-                sums[v] = NAME(keep)(NAME(softplus_of)(against, e), valid >> (LANES * v));
-            }
-            terms[row] = NAME(sum_of_block)(sums);
+/* The sums of so many blocks, one after the other. */
+static INLINE void NAME(sums_of_blocks)(int n, const vf *lanes, float *sums) {
+#if VB == 64
+    if (n == ABREAST) {
+        NAME(eight_sums)(lanes, sums);
+        return;
+    }
+#endif
+    UNROLL for (int i = 0; i < n; i++) sums[i] = NAME(sum_of_block)(lanes + i * PER_BLOCK);
+}
+
+/* What `weigh` does with so many rows. */
+static INLINE void NAME(weigh_rows)(int rows, const vf *z, int blocks, const Packed *target, ptrdiff_t row,
+                                    ptrdiff_t first_block, ptrdiff_t n_units, vf *errors, float *terms, ptrdiff_t stride) {
+    ptrdiff_t width = blocks * PER_BLOCK, step = 2 * target->row;
+    for (int block = 0; block < blocks; block++, n_units -= BLOCK, z += PER_BLOCK, errors += PER_BLOCK, terms += stride) {
+        const half_word *bits = NAME(half)(target, row, first_block + block);
+        uint32_t valid = NAME(units_left)(n_units);
+        vf against[ABREAST], e[ABREAST], sums[ABREAST];
+        NAME(against)(rows, z, width, bits, step, against, e);
+        UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) {
+            vi over = (vi)(against[i] > 0.f);
+            vf wrong = (vf)((over & (vi)SPLAT_F(1)) | (~over & (vi)e[i])) / (1.f + e[i]); /* sigmoid(against) */
+            uint32_t off = ~(uint32_t)bits[i / PER_BLOCK * step] >> i % PER_BLOCK * LANES;
+            errors[i / PER_BLOCK * width + i % PER_BLOCK] = (vf)((vi)wrong | (vi)NAME(keep)((vf)SPLAT_I(0x80000000u), off));
         }
+        NAME(softpluses)(rows * PER_BLOCK, against, e, sums);
+        UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) sums[i] = NAME(keep)(sums[i], valid >> i % PER_BLOCK * LANES);
+        NAME(sums_of_blocks)(rows, sums, terms);
     }
 }
 
-static void NAME(weigh)(float *z, int one, int blocks, ptrdiff_t n, const Packed *target, ptrdiff_t first_block,
-                        ptrdiff_t n_units, float *terms, ptrdiff_t stride) {
-    if (one)
-        NAME(weigh_blocks)(1, (vf *)z, blocks, n, target, first_block, n_units, terms, stride);
-    else
-        NAME(weigh_blocks)(0, (vf *)z, blocks, n, target, first_block, n_units, terms, stride);
+static INLINE void NAME(weigh_one)(const vf *z, ptrdiff_t n, const half_word *bits, ptrdiff_t step, uint32_t valid,
+                                   float *terms) {
+    vf on[PER_BLOCK], off[PER_BLOCK], sums[PER_BLOCK];
+    NAME(terms_of_one)(z, valid, on, off);
+    for (ptrdiff_t row = 0; row < n; row++, bits += step) {
+        UNROLL for (int v = 0; v < PER_BLOCK; v++) sums[v] = NAME(choose)(on[v], off[v], (uint32_t)*bits >> v * LANES);
+        terms[row] = NAME(sum_of_block)(sums);
+    }
+}
+
+static void NAME(weigh)(const float *z_, int one, int blocks, ptrdiff_t n, const Packed *target, ptrdiff_t first_block,
+                        ptrdiff_t n_units, float *errors_, float *terms, ptrdiff_t stride) {
+    const vf *z = (const vf *)z_;
+    vf *errors = (vf *)errors_;
+    ptrdiff_t width = blocks * PER_BLOCK, row = 0;
+    for (int block = 0; one && block < blocks; block++)
+        NAME(weigh_one)(z + block * PER_BLOCK, n, NAME(half)(target, 0, first_block + block), 2 * target->row,
+                        NAME(units_left)(n_units - BLOCK * block), terms + block * stride);
+    for (; !one && row + ROWS_ABREAST <= n; row += ROWS_ABREAST)
+        NAME(weigh_rows)(ROWS_ABREAST, z + row * width, blocks, target, row, first_block, n_units, errors + row * width,
+                         terms + row, stride);
+    for (; !one && row < n; row++)
+        NAME(weigh_rows)(1, z + row * width, blocks, target, row, first_block, n_units, errors + row * width, terms + row,
+                         stride);
 }
 
 static INLINE void NAME(credit_groups)(int V, const vf *error, ptrdiff_t n, ptrdiff_t group, const float *credit,
