@@ -84,7 +84,7 @@ cdef double power(double base, uint64_t exponent) noexcept nogil:
 
 
 cdef void update_panel(Machine *m, int me, const Layer *layer, const Panel *panel, const Update *update,
-                      float kept) noexcept nogil:
+                       float kept) noexcept nogil:
     """W and b follow their gradient, which is zero afterwards, unless they are frozen      (eq. 14)"""
     cdef Py_ssize_t skipped = panel.column * (layer.n_source + 16), n = panel.blocks * BLOCK
     cdef float *moments[2]
