@@ -136,7 +136,7 @@ def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(number):
         process.stdout.readline()
     time.sleep(0.2)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert re.search(rb"interrupted; \d+ epochs and \d+ steps are in cut.npz", errors)
     assert b"Traceback" not in errors
@@ -160,7 +160,7 @@ def test_nohup_is_obeyed():
     time.sleep(0.2)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 130
 
 
