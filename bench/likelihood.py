@@ -45,7 +45,7 @@ def train(task, seed, n_threads, file, resume):
         n_done = machine.n_iter_
         found = task.data.watch(machine)
         best = min((entry["nll"] for entry in machine.history_ if "nll" in entry), default=float("inf"))
-        machine.history_[-1] |= found
+        machine.history_[-1] |= found | {"threads": n_threads}
         if task.data.selects and found["nll"] < best:
             machine.save(best_file)
         machine.save(file)
@@ -62,7 +62,7 @@ def run(name, task, seed, n_threads, particles, resume):
         digest.update(layer.weights.tobytes() + layer.biases.tobytes())
     facts = {
         "seed": seed, "epochs": last.n_iter_, "steps": last.step_, "reported_epoch": reported.n_iter_,
-        "training_seconds": sum(entry["seconds"] for entry in last.history_), "threads": n_threads,
+        "training_seconds": sum(entry["seconds"] for entry in last.history_), "threads": last.history_[-1]["threads"],
         "sha256_of_layers": digest.hexdigest(), **task.data.measure(reported, particles),
     }  # fmt: skip
     return facts, [{"seed": seed, **entry} for entry in last.history_ if "nll" in entry]

@@ -59,7 +59,7 @@ cdef int check_counts(Py_ssize_t n_particles, Py_ssize_t n_threads) except -1:
     return 0
 
 
-cdef struct Drawing:
+cdef struct Sampling:  # of particles of rows, which threads share out
     Machine *machine
     Barrier barrier
     const uint64_t *rows
@@ -69,12 +69,35 @@ cdef struct Drawing:
     Py_ssize_t n_particles
     Py_ssize_t most         # particles at a time
     Batch *batches          # one for each thread
-    uint32_t *states
+    uint32_t *states        # of `particles`
+    float *shared           # of `importance`: logits of the first recognition layer, so many for each thread
+    Py_ssize_t n_shared
+    double *log_p           # so many for each thread
+    double *log_q
+    double *estimates
+    double *sizes
+    double *elbos
+
+
+cdef Sampling sampling_of(Unfolded unfolded, const uint64_t[:, ::1] rows, uint64_t seed, Py_ssize_t n_particles,
+                          Py_ssize_t most, Py_ssize_t n_threads):
+    """What `particles` and `importance` have in common."""
+    cdef Sampling s
+    cdef Py_ssize_t i
+    s.machine, s.rows = &unfolded.machine, NULL
+    if rows.shape[1]:
+        s.rows = &rows[0, 0]
+    s.n_rows, s.words = rows.shape[0], rows.shape[1]
+    s.seed, s.n_particles, s.most = seed, n_particles, most
+    s.batches = <Batch *>unfolded.allocate(n_threads * sizeof(Batch))
+    for i in range(n_threads):
+        s.batches[i] = unfolded.batch(most, False)
+    return s
 
 
 cdef void draw_rows(void *job, int me) noexcept nogil:
     """The particles of a thread's share of the rows, with a machine that is a team of one."""
-    cdef Drawing *d = <Drawing *>job
+    cdef Sampling *d = <Sampling *>job
     cdef Machine machine = d.machine[0]
     cdef Batch *batch = &d.batches[me]
     cdef Py_ssize_t row, k, n, word, done, n_threads = d.barrier.n_threads
@@ -107,19 +130,13 @@ def particles(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_part
     if not result.size:
         return result
     n_threads = min(n_threads, len(data), MOST_THREADS)
-    cdef Py_ssize_t i, most = min(n_particles, <Py_ssize_t>PARTICLES)
+    cdef Py_ssize_t most = min(n_particles, <Py_ssize_t>PARTICLES)
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, most, None, <int>n_threads, 1)
-    cdef const uint64_t[:, ::1] rows = data
     cdef uint64_t[:, ::1] states = result
-    cdef Drawing drawing
-    drawing.machine, drawing.rows, drawing.states = &unfolded.machine, &rows[0, 0], <uint32_t *>&states[0, 0]
-    drawing.n_rows, drawing.words = rows.shape[0], rows.shape[1]
-    drawing.seed, drawing.n_particles, drawing.most = seed, n_particles, most
-    drawing.batches = <Batch *>unfolded.allocate(n_threads * sizeof(Batch))
-    for i in range(n_threads):
-        drawing.batches[i] = unfolded.batch(most, False)
+    cdef Sampling sampling = sampling_of(unfolded, data, seed, n_particles, most, n_threads)
+    sampling.states = <uint32_t *>&states[0, 0]
     with nogil:
-        team_run(<int>n_threads, &drawing.barrier, draw_rows, &drawing)
+        team_run(<int>n_threads, &sampling.barrier, draw_rows, &sampling)
     return result
 
 
@@ -140,28 +157,9 @@ cdef inline void add_log(Total *total, double log_w) noexcept nogil:
         total.second += ratio * ratio
 
 
-cdef struct Estimation:
-    Machine *machine
-    Barrier barrier
-    const uint64_t *rows
-    Py_ssize_t n_rows
-    Py_ssize_t words
-    uint64_t seed
-    Py_ssize_t n_particles
-    Py_ssize_t most         # particles at a time
-    Batch *batches          # one for each thread
-    float *shared           # logits of the first recognition layer, so many for each thread
-    Py_ssize_t n_shared
-    double *log_p           # so many for each thread
-    double *log_q
-    double *estimates
-    double *sizes
-    double *elbos
-
-
 cdef void estimate_rows(void *job, int me) noexcept nogil:
     """What each thread does: its share of the rows, with a machine that is a team of one."""
-    cdef Estimation *e = <Estimation *>job
+    cdef Sampling *e = <Sampling *>job
     cdef Machine machine = e.machine[0]
     cdef Batch *batch = &e.batches[me]
     cdef float *shared = e.shared + me * e.n_shared
@@ -213,21 +211,12 @@ def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_par
     log_weights = np.empty((2, n_threads * most))
     cdef double[:, ::1] scratch = log_weights
     cdef double[::1] estimates = estimate, sizes_ = size, elbos = elbo
-    cdef const uint64_t[:, ::1] rows = data
-    cdef Estimation estimation
-    estimation.machine, estimation.rows = &unfolded.machine, NULL
-    estimation.batches = <Batch *>unfolded.allocate(n_threads * sizeof(Batch))
-    for i in range(n_threads):
-        estimation.batches[i] = unfolded.batch(most, False)
-    estimation.n_shared = unfolded.machine.q[0].n_blocks * BLOCK + PANEL
-    estimation.shared = <float *>unfolded.allocate(n_threads * estimation.n_shared * sizeof(float))
-    if rows.shape[1]:
-        estimation.rows = &rows[0, 0]
-    estimation.n_rows, estimation.words = rows.shape[0], rows.shape[1]
-    estimation.seed, estimation.n_particles, estimation.most = seed, n_particles, most
-    estimation.log_p, estimation.log_q = &scratch[0, 0], &scratch[1, 0]
-    estimation.estimates, estimation.sizes = &estimates[0], &sizes_[0]
-    estimation.elbos = &elbos[0]
+    cdef Sampling sampling = sampling_of(unfolded, data, seed, n_particles, most, n_threads)
+    sampling.n_shared = unfolded.machine.q[0].n_blocks * BLOCK + PANEL
+    sampling.shared = <float *>unfolded.allocate(n_threads * sampling.n_shared * sizeof(float))
+    sampling.log_p, sampling.log_q = &scratch[0, 0], &scratch[1, 0]
+    sampling.estimates, sampling.sizes = &estimates[0], &sizes_[0]
+    sampling.elbos = &elbos[0]
     with nogil:
-        team_run(<int>n_threads, &estimation.barrier, estimate_rows, &estimation)
+        team_run(<int>n_threads, &sampling.barrier, estimate_rows, &sampling)
     return estimate, size, elbo

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wakesleep import _core, hyperparameters, likelihood, state
-from wakesleep._packing import refuse_cell
+from wakesleep._packing import refuse_cell, words_of
 from wakesleep.bits import Bits
 from wakesleep.learner import Learner
 from wakesleep.parameters import finite_floats
@@ -229,11 +229,11 @@ class HelmholtzMachine(Learner):
         n_samples = hyperparameters.count("n_samples", n_samples, least=0)
         bits = hyperparameters.flag("bits", bits)
         sizes = self._state.parameters.sizes
-        states = np.zeros((n_samples, sum((size + 63) // 64 for size in sizes)), np.uint64)
+        states = np.zeros((n_samples, sum(map(words_of, sizes))), np.uint64)
         _core.dream(
             self._state.parameters.flat, sizes, self._state.methods, states, self._seed(random_state), _core.FANTASY
         )
-        fantasies = Bits(np.ascontiguousarray(states[:, : (sizes[0] + 63) // 64]), sizes[0])
+        fantasies = Bits(np.ascontiguousarray(states[:, : words_of(sizes[0])]), sizes[0])
         return fantasies if bits else fantasies.to_dense()
 
     # ---- measuring it ----

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import _core, _likelihood
+from wakesleep._packing import words_of
 from wakesleep.bits import Bits
 from wakesleep.parameters import Layer, Parameters
 
@@ -154,7 +155,7 @@ def diagnostics(
         log_w[rows] = _weigh(parameters, _unpacked(states, sizes), sums, n_particles)
     entropies = np.zeros(len(sizes))
     for first in range(0, n_rows, _STATES):
-        states = np.zeros((min(_STATES, n_rows - first), states.shape[1]), np.uint64)
+        states = np.zeros((min(_STATES, n_rows - first), sum(map(words_of, sizes))), np.uint64)
         _core.dream(*machine, states, seed, _core.FANTASY, first)
         _core.teach(*machine, states, None, _equal(len(states), n_rows), gradient.flat)
         levels = _unpacked(states, sizes)
@@ -235,7 +236,7 @@ def _weigh(parameters: Parameters, levels: list[Floats], sums: list[_Sums], n_pa
 
 def _unpacked(states: NDArray[np.uint64], sizes: tuple[int, ...]) -> list[Floats]:
     """The bits of every level, and last a level without units, the source of the prior."""
-    stops = np.cumsum([0, *((size + 63) // 64 for size in sizes)])
+    stops = np.cumsum([0, *map(words_of, sizes)])
     words = [np.ascontiguousarray(states[:, first:stop]) for first, stop in pairwise(stops)]
     levels = [Bits(level, size).to_dense(np.float32) for level, size in zip(words, sizes, strict=True)]
     return [*levels, np.empty((len(states), 0), np.float32)]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wakesleep import _likelihood
+from wakesleep._packing import words_of
 from wakesleep.bits import Bits
 from wakesleep.parameters import Parameters
 
@@ -56,7 +57,7 @@ def exact_distribution(parameters: Parameters, n_threads: int = 1) -> Distributi
     if n_visible > MOST_VISIBLE:
         raise ValueError(f"parameters: want at most {MOST_VISIBLE} visible units to enumerate, got {n_visible}")
     _check_hidden(parameters, MOST_ENUMERATED)
-    rows = np.arange(1 << n_visible, dtype=np.uint64)[:, None][:, : (n_visible + 63) // 64]
+    rows = np.arange(1 << n_visible, dtype=np.uint64)[:, None][:, : words_of(n_visible)]
     log_p = _likelihood.exact(parameters.flat, parameters.sizes, np.ascontiguousarray(rows), n_threads)
     p = np.exp(log_p)
     means = np.array([p.reshape(-1, 2, 1 << unit)[:, 1].sum() for unit in range(n_visible)])

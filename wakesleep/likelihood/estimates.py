@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import _annealing, _core, _likelihood
+from wakesleep._packing import words_of
 from wakesleep.bits import Bits
 from wakesleep.likelihood.enumeration import MOST_ENUMERATED
 from wakesleep.parameters import Parameters
@@ -157,9 +158,9 @@ def simulated_bounds(
     generative models. ICLR.
     """
     sizes = parameters.sizes
-    states = np.zeros((n_rows, sum((size + 63) // 64 for size in sizes)), np.uint64)
+    states = np.zeros((n_rows, sum(map(words_of, sizes))), np.uint64)
     _core.dream(parameters.flat, sizes, methods, states, seed, _core.FANTASY)
-    rows = Bits(np.ascontiguousarray(states[:, : (sizes[0] + 63) // 64]), sizes[0])
+    rows = Bits(np.ascontiguousarray(states[:, : words_of(sizes[0])]), sizes[0])
     how = (seed, n_particles, n_steps, n_threads)
     lower, _ = _annealing.annealed(parameters.flat, sizes, methods, rows.words, *how)
     upper, _ = _annealing.annealed_back(parameters.flat, sizes, methods, states, *how)
