@@ -13,13 +13,14 @@ from bench.cases import SEED, Work
 from bench.report import machine, table, write_section
 from wakesleep import _core, _panels
 from wakesleep.optimizers import SGD
-from wakesleep.rules import WAKE_SLEEP
+from wakesleep.rules import RULES, Rule
 from wakesleep.state import start
 
 WORKS = {
     "784-200": Work((784, 200), 60_000),
     "784-200-200-200": Work((784, 200, 200, 200), 20_000),
     "10,000-500, 2 % ones": Work((10_000, 500), 2000, density=0.02),
+    "784-200-200-200, reweighted, K = 10": Work((784, 200, 200, 200), 10_000, rule="reweighted", n_particles=10),
 }
 LANES = {"baseline": 4, "avx2": 8, "avx512": 16}
 SUMS = ("logits to draw", "logits to learn", "gradient")  # the stages that add rows
@@ -44,13 +45,14 @@ def measure(work, n_threads, n_rounds):
     rows = work.rows()
     state = start(rows, work.sizes[1:], SEED)
     n_batches = -(-work.n_rows // work.batch_size)
+    rule = Rule(work.rule, work.n_particles, RULES[work.rule].sleep_weight)
     epochs = []
     for _ in range(n_rounds + 1):
         clock = np.zeros((n_threads, 2 * len(work.sizes), len(_core.STAGES)))
         began = time.perf_counter()
         _core.train(
             state.parameters.flat, state.moments, work.sizes, state.methods, rows.words, state.position, 0, SEED,
-            work.batch_size, np.full((n_batches, 2), 0.01), WAKE_SLEEP, SGD, n_threads, clock,
+            work.batch_size, np.full((n_batches, 2), 0.01), rule, SGD, n_threads, clock,
         )  # fmt: skip
         epochs.append((time.perf_counter() - began, clock.sum(0)))
     return *sorted(epochs[1:], key=lambda epoch: epoch[0])[n_rounds // 2], state.methods, rows.density
@@ -69,11 +71,26 @@ def additions(work, source, target, method, density, stage):
 
     A walk adds the rows that are on. Tables add a row for every four, and the sums in them have to be made.
     """
-    n_source, n_target, batch = work.sizes[source], work.sizes[target], work.batch_size
-    n_out, n_rows = (n_source, batch) if stage == "gradient" else (batch, n_source)
-    columns, groups = -(-n_target // BLOCK) * BLOCK, -(-n_rows // GROUP)
-    rows = density * n_out * n_rows if method == _core.WALK else n_out * groups + BUILDING * groups
-    return work.n_rows / batch * rows * columns
+    n_source, columns, total = work.sizes[source], -(-work.sizes[target] // BLOCK) * BLOCK, 0
+    for states in batches(work, source, target, stage):
+        n_out, n_rows = (n_source, states) if stage == "gradient" else (states, n_source)
+        groups = -(-n_rows // GROUP)
+        total += density * n_out * n_rows if method == _core.WALK else n_out * groups + BUILDING * groups
+    return work.n_rows / work.batch_size * total * columns
+
+
+def batches(work, source, target, stage):
+    """How many states a minibatch of dreams has, and one of particles, where a stage of a layer sums over them.
+
+    The particles of an example have one visible level, so that there the examples are enough.
+    """
+    dreams, particles = work.batch_size, work.batch_size * work.n_particles
+    if source > target:
+        return [dreams] if stage == "logits to draw" else [particles]
+    awake = particles if source else work.batch_size
+    if stage == "logits to draw":
+        return [awake]
+    return [dreams, awake] if stage == "gradient" and work.rule != "wake-sleep" else [dreams]
 
 
 def lines_of(work, n_threads, n_rounds, limit):
