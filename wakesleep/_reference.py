@@ -294,8 +294,8 @@ def _q_and_p(
         (layer, _source(bits, level), bits[level], method, seen if level == 0 else None)
         for level, layer, method in _p_layers(p, methods)
     ]
-    of_q = [(layer, bits[i], bits[i + 1], int(methods[i]), None) for i, layer in enumerate(p.recognition)]
-    return of_p, of_q
+    of_q = [(layer, bits[i], bits[i + 1], int(methods[i])) for i, layer in enumerate(p.recognition)]
+    return of_p, [(*example, None) for example in of_q]
 
 
 def log_probabilities(

@@ -8,7 +8,9 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
 from wakesleep._layers cimport Panel, columns_of, draw_panel, learn_panel, logits, panel_at, rows_of
-from wakesleep._panels cimport BLOCK, Batch, Layer, Machine, Packed, Selection, Source, level_of, meet, observed_in, panel_of
+from wakesleep._panels cimport (
+    BLOCK, Batch, Layer, Machine, Packed, Selection, Source, level_of, meet, observed_in, panel_of,
+)
 
 # ---- a thread's share of a layer ----
 
