@@ -12,7 +12,7 @@ from pathlib import Path
 
 from checkout import BUILD, copy_to, replace
 
-TESTS = [f"tests/test_{name}.py" for name in ("core", "steps", "frozen", "border", "threads", "rules")]
+TESTS = [f"tests/test_{name}.py" for name in ("core", "steps", "missing_steps", "frozen", "border", "threads", "rules")]
 CORE, ORDER, VERBS, PANELS = "_core.pyx", "_order.pxd", "_verbs.pyx", "_panels.pyx"
 LOOP, PHASES, CREDITS, UPDATES = "_learning.pyx", "_phases.pyx", "_credits.pyx", "_updates.pyx"
 ROWS, BODY, PHILOX, LEARNING = "_kernels/rows.h", "_kernels/body.h", "_kernels/philox.h", "_kernels/learning.h"
@@ -58,7 +58,7 @@ MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("terms in another order", LEARNING, "(q[0] + q[2]) + (q[1] + q[3])", "(q[0] + q[1]) + (q[2] + q[3])"),
     ("eight rows' terms in another order", LANES, "FOURS(a, b, 0x44) + FOURS(a, b, 0xee)",
      "FOURS(a, b, 0x88) + FOURS(a, b, 0xdd)"),
-    ("padding units weigh", LEARNING, "NAME(keep)(sums[i], valid >> i % PER_BLOCK * LANES)", "sums[i]"),
+    ("padding units weigh", LEARNING, "NAME(keep)(sums[i], counted >> i % PER_BLOCK * LANES)", "sums[i]"),
     ("padding units count in the norm", LEARNING, "lane < BLOCK; lane++) lanes[lane] = 0;", "lane < 0; lane++) {}"),
     ("credits of particles left out", LEARNING, "sum[v] += error[v] * *credit;", "sum[v] += error[v];"),
     ("gradients add up from step to step", LEARNING, "gradient[i] = SPLAT_F(0);", ""),
@@ -73,6 +73,13 @@ MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("p left out of log p", VERBS, "add_log_p(m, me, &m.p[level], batch, n, log_p)", "pass"),
     ("gradient not checked", CORE, 'check_flat("gradient", gradient, len(parameters))', "pass"),
     ("batch_size not checked", LOOP, '(("batch_size", batch_size), (', "(("),
+    ("missing cells are zeros to the errors", BODY, "if (observed) error =", "if (0) error ="),
+    ("missing cells are zeros to weighed errors", LEARNING, "if (observed) error =", "if (0) error ="),
+    ("missing cells are zeros to log weights", BODY, "return observed ? valid &", "return 0 ? valid &"),
+    ("dreams lack nothing", "_layers.pxd", "if observed != NULL:", "if False:"),
+    ("dreams lack what another row lacks", LOOP, "asleep.observed.row *= job.n_particles", "pass"),
+    ("the patterns of the next rows", LOOP, "asleep.observed = now.awake.observed",
+     "asleep.observed = t.awake[(step + 1) & 1].observed"),
     ("one key for all levels", VERBS, "source.stream += <uint32_t>layer.target", "pass"),
     ("one key for all panels", BODY, "NAME(units)(BLOCK * block + LANES * v)", "NAME(units)(LANES * v)"),
     ("prior not taught", PHASES, "if job.rule == WAKE_SLEEP:\n        learn_panel(",
@@ -101,10 +108,11 @@ MUTANTS = [  # (what is wrong, file, text, its replacement)
      "rest[v][j / 8][j % 8 / 2] << 16"),
     ("a thread folds nothing back", LOOP, "fold(t.learning.machine, me, t.parameters",
      "fold(t.learning.machine, 0, t.parameters"),
-    ("exp off by 1e-6", BODY, "p = p * f + 0.24022242f;", "p = p * f + 0.24022342f;"),
-    ("no clamp of exp", BODY, "NAME(at_least)(NAME(at_most)(z * -1.44269504f, 126.f), -126.f)", "z * -1.44269504f"),
-    ("softplus off by 1e-6", BODY, "p = p * t + 0.66666317f;", "p = p * t + 0.66666217f;"),
-    ("padding units in log p", BODY, "NAME(keep)(term, valid >> (LANES * v))", "term"),
+    ("exp off by 1e-6", BODY, "0.24022242f, 0.693147f", "0.24022342f, 0.693147f"),
+    ("no clamp of exp", BODY, "NAME(at_least)(NAME(at_most)(z[i] * -1.44269504f, 126.f), -126.f)",
+     "z[i] * -1.44269504f"),
+    ("softplus off by 1e-6", BODY, "0.66666317f, 2.f", "0.66666217f, 2.f"),
+    ("padding units in log p", BODY, "NAME(keep)(terms[i], counted >> i % PER_BLOCK * LANES)", "terms[i]"),
     ("padding units drawn", BODY, "(half_word)(bits & valid)", "(half_word)bits"),
     ("propagate forgets the biases", BODY, "sum[r][v] = start[v];", "sum[r][v] = SPLAT_F(0);"),
     ("nine rounds of Philox", PHILOX, "round < 10", "round < 9"),

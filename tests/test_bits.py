@@ -43,12 +43,6 @@ def test_the_highest_bit_of_a_word_is_a_feature_and_not_padding():
     assert Bits(np.array([[1 << 63]], np.uint64), 64)[0].tolist() == [0] * 63 + [1]
 
 
-def test_observed_is_refused_for_now():
-    words = np.zeros((2, 1), np.uint64)
-    with pytest.raises(ValueError, match="observed: want None"):
-        Bits(words, 3, words)
-
-
 def test_n_features_must_be_an_integer():
     with pytest.raises(TypeError, match="integer"):
         Bits(np.zeros((1, 1), np.uint64), 3.0)
@@ -237,7 +231,7 @@ def write_at(offset, new):
         (lambda data: data[:63], "want a .bits file, got something else"),
         (write_at(0, b"PK"), "want a .bits file, got something else"),
         (write_at(8, b"\2"), "want version 1 of the .bits format, got version 2"),
-        (write_at(12, b"\2"), "want 1 plane of bits, got 2"),
+        (write_at(12, b"\3"), "want 1 or 2 planes of bits, got 3"),
         (damage_cut, "want 144 bytes for 5 x 65 cells, got 143"),
         (damage_longer, "want 144 bytes for 5 x 65 cells, got 145"),
         (write_at(16, b"\4"), "want 128 bytes for 4 x 65 cells, got 144"),

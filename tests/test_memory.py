@@ -39,7 +39,7 @@ def write_rows(path, n_rows):
     """One cell in eight is on. No more than a block of the rows is in memory."""
     rng = np.random.default_rng(0)
     with open(path, "wb") as file:
-        header = _bits_file.MAGIC, _bits_file.VERSION, _bits_file.PLANES, n_rows, N_FEATURES, bytes(32)
+        header = _bits_file.MAGIC, _bits_file.VERSION, 1, n_rows, N_FEATURES, bytes(32)
         file.write(_bits_file.HEADER.pack(*header))
         for _ in range(n_rows // BLOCK):
             words = np.bitwise_and.reduce(rng.integers(0, 2**64, (3, BLOCK, N_WORDS), np.uint64))

@@ -42,12 +42,14 @@ class Case(NamedTuple):
     rule: Rule = Rule()
     optimizer: Optimizer = Optimizer()
     seed: int = 0xC0FFEE5EED
+    missing: float = 0.0  # share of the cells
 
     @property
     def rows(self) -> Bits:
         """The rows, from our own random numbers: those of NumPy may change."""
-        words = _core.random_words(1, _core.DATASETS, self.n_rows, self.sizes[0])
-        return Bits.from_dense(words < self.density * 2**32)
+        words, others = (_core.random_words(i, _core.DATASETS, self.n_rows, self.sizes[0]) for i in (1, 2))
+        bits, observed = (words < self.density * 2**32), (others >= self.missing * 2**32)
+        return Bits(Bits.from_dense(bits & observed).words, self.sizes[0], Bits.from_dense(observed).words)
 
     @property
     def batches(self) -> int:
@@ -60,7 +62,7 @@ class Case(NamedTuple):
             self.sizes[1:], rule.name, learning_rate=RATES, batch_size=self.batch_size, n_particles=rule.n_particles,
             sleep_weight=rule.sleep_weight, sleep_steps=rule.sleep_steps, gamma=rule.gamma, baseline=rule.baseline,
             optimizer=optimizer, weight_decay=weight_decay, clip_norm=clip_norm, frozen=tuple(frozen),
-            n_iter=EPOCHS, n_threads=n_threads, random_state=self.seed,
+            n_iter=EPOCHS, n_threads=n_threads, random_state=self.seed, missing="marginalise" if self.missing else None,
         )  # fmt: skip
 
 
@@ -82,6 +84,9 @@ CASES = {  # a step of the first four has work for more than thirty threads, one
     "bihm, sgd": Case(SIZES, 0.5, 170, 70, Rule("bihm", 2, 0.2), Optimizer("sgd", 0.01, 0.5)),
     "wake-sleep, adam": Case(SIZES, 0.15, 170, 70, Rule(sleep_steps=2), Optimizer("adam")),
     "reweighted, adam, online": Case(SIZES, 0.15, 9, 1, Rule("reweighted", 5, 0.5), Optimizer("adam")),
+    "missing cells": Case(SIZES, 0.15, 330, 130, Rule(sleep_steps=2), missing=0.3),
+    "missing cells, reweighted, adam": Case(
+        SIZES, 0.5, 170, 70, Rule("reweighted", 3, 0.5), Optimizer("adam", 0.01, 0.5), missing=0.3),
 }  # fmt: skip
 
 
@@ -96,6 +101,7 @@ def learned(case: Case, n_threads: int = 1, chunk: int = 1000, module: Any = _co
         module.train(
             flat, moments, np.array(case.sizes), began.methods, rows.words, began.position, step, case.seed,
             case.batch_size, np.tile(RATES, (now, 1)), case.rule, case.optimizer, n_threads,
+            observed=rows.observed,
         )  # fmt: skip
         left, step = left - now, step + now
     return flat.astype("<f4").tobytes()

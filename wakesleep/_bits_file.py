@@ -1,7 +1,8 @@
-"""The ``.bits`` file: a header of 64 bytes, then the words of `Bits`; everything little-endian."""
+"""The ``.bits`` file: a header of 64 bytes, then one or two planes of words of `Bits`; everything little-endian."""
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from pathlib import Path
@@ -12,17 +13,18 @@ from numpy.typing import NDArray
 from wakesleep._packing import WORD, words_of
 
 HEADER = struct.Struct("<8sIIQQ32s")  # magic, version, planes, N, D, zeros
-MAGIC, VERSION, PLANES = b"\x93WSBITS\n", 1, 1
+MAGIC, VERSION = b"\x93WSBITS\n", 1
 MOST_ROWS, MOST_FEATURES = 1 << 40, 1 << 31  # what a header may claim
 
 
-def write(path: Path, words: NDArray[np.uint64], n_features: int) -> None:
+def write(path: Path, planes: list[NDArray[np.uint64]], n_features: int) -> None:
     """Write the file beside its place, then move it there: it appears complete or not at all."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
-            file.write(HEADER.pack(MAGIC, VERSION, PLANES, len(words), n_features, bytes(32)))
-            file.write(words.data)
+            file.write(HEADER.pack(MAGIC, VERSION, len(planes), len(planes[0]), n_features, bytes(32)))
+            for words in planes:
+                file.write(words.data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -31,20 +33,23 @@ def write(path: Path, words: NDArray[np.uint64], n_features: int) -> None:
         raise
 
 
-def map_words(path: Path) -> tuple[NDArray[np.uint64], int]:
-    """The words of a file, mapped read-only, and its D. Nothing is mapped before the file's size is right."""
+def map_planes(path: Path) -> tuple[list[NDArray[np.uint64]], int]:
+    """The planes of a file, mapped read-only, and its D. Nothing is mapped before the file's size is right."""
     with open(path, "rb") as file:
         header = file.read(HEADER.size)
         if len(header) < HEADER.size or not header.startswith(MAGIC):
             raise ValueError(f"{path}: want a .bits file, got something else")
-        _, version, planes, n_rows, n_features, zeros = HEADER.unpack(header)
+        _, version, n_planes, n_rows, n_features, zeros = HEADER.unpack(header)
         if version != VERSION:
             raise ValueError(f"{path}: want version {VERSION} of the .bits format, got version {version}")
-        if planes != PLANES:
-            raise ValueError(f"{path}: want {PLANES} plane of bits, got {planes}")
+        if n_planes not in (1, 2):
+            raise ValueError(f"{path}: want 1 or 2 planes of bits, got {n_planes}")
         if n_rows > MOST_ROWS or n_features > MOST_FEATURES or any(zeros):
             raise ValueError(f"{path}: the header is damaged (it claims {n_rows} x {n_features} cells)")
-        n_bytes = HEADER.size + n_rows * words_of(n_features) * WORD.itemsize
+        shape = n_rows, words_of(n_features)
+        of_plane = math.prod(shape) * WORD.itemsize
+        n_bytes = HEADER.size + n_planes * of_plane
         if (size := os.fstat(file.fileno()).st_size) != n_bytes:
             raise ValueError(f"{path}: want {n_bytes} bytes for {n_rows} x {n_features} cells, got {size}")
-        return np.memmap(file, WORD, "r", HEADER.size, (n_rows, words_of(n_features))), n_features
+        starts = (HEADER.size + i * of_plane for i in range(n_planes))
+        return [np.memmap(file, WORD, "r", start, shape) for start in starts], n_features

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 WALK, TABLES = 0, 1
+ROWS = 1 << 14  # looked at together
 
 
 def check_machine(
@@ -52,3 +53,13 @@ def check_bits(name: str, words: Any, sizes: NDArray[np.int64], given: int) -> N
         last = words[:, int(n_words[: level + 1].sum()) - 1] if used else words[:0]
         if (last >> np.uint64(used)).any():
             raise ValueError(f"{name}: want zeros beyond unit {sizes[level] - 1} of level {level}, got ones")
+
+
+def check_observed(observed: Any, words: NDArray[np.uint64]) -> None:
+    """Refuse a second plane of another shape than the rows, or without ones where they have ones."""
+    if observed is None:
+        return
+    check_array("observed", observed, np.uint64, words.shape)
+    for first in range(0, len(words), ROWS):
+        if (words[first : first + ROWS] & ~observed[first : first + ROWS]).any():
+            raise ValueError("observed: want ones wherever the rows have ones, got zeros")

@@ -7,6 +7,7 @@ from wakesleep._border import check_array as check_array
 from wakesleep._border import check_bits as check_bits
 from wakesleep._border import check_flat as check_flat
 from wakesleep._border import check_machine as check_machine
+from wakesleep._border import check_observed as check_observed
 from wakesleep._learning import STAGES as STAGES
 from wakesleep._learning import train as train
 
@@ -56,7 +57,11 @@ def dream(
     first_sample: int = 0,
 ) -> None: ...
 def log_probabilities(
-    parameters: NDArray[np.float32], sizes: ArrayLike, methods: ArrayLike, states: NDArray[np.uint64]
+    parameters: NDArray[np.float32],
+    sizes: ArrayLike,
+    methods: ArrayLike,
+    states: NDArray[np.uint64],
+    observed: NDArray[np.uint64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 def teach(
     parameters: NDArray[np.float32],
@@ -66,6 +71,7 @@ def teach(
     credits_p: NDArray[np.float32] | None,
     credits_q: NDArray[np.float32] | None,
     gradient: NDArray[np.float32],
+    observed: NDArray[np.uint64] | None = None,
 ) -> None: ...
 def propagate(
     values: NDArray[np.float32], weights: NDArray[np.float32], biases: NDArray[np.float32]

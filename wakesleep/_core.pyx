@@ -20,7 +20,7 @@ from wakesleep._panels cimport (
 from wakesleep._verbs cimport teach_p, teach_q, weigh
 
 from wakesleep import _learning
-from wakesleep._border import check_array, check_bits, check_flat, check_machine
+from wakesleep._border import check_array, check_bits, check_flat, check_machine, check_observed
 
 WALK, TABLES = C_WALK, C_TABLES
 INIT, ORDER, WAKE, SLEEP = C_INIT, C_ORDER, C_WAKE, C_SLEEP
@@ -152,18 +152,33 @@ cdef draw_states(parameters, sizes, methods, states, Source source, bint up):
                 _verbs.dream(&unfolded.machine, 0, &batch, n, source)
 
 
+cdef Packed plane_of(observed, words) except *:
+    """The plane of observed units, one row for each of the rows of words; none where all are."""
+    cdef Packed plane = Packed(NULL, 0, 1)
+    cdef const uint64_t[:, ::1] view
+    check_observed(observed, words)
+    if observed is not None and observed.size:
+        view = observed
+        plane.words, plane.row = <uint32_t *>&view[0, 0], 2 * view.shape[1]
+    return plane
+
+
 cdef inline Batch states_from(const Machine *m, const uint64_t *first) noexcept nogil:
     """States that stand one after the other."""
     cdef Batch batch
     batch.rows = Packed(<uint32_t *>first, m.stride, 1)
-    batch.columns = Packed(NULL, 1, 0)
+    batch.columns = batch.observed = Packed(NULL, 1, 0)
     return batch
 
 
-def log_probabilities(parameters, sizes, methods, states):
-    """log p(x, h) and log q(h | x) of whole states, nats.  states : (B, words).  Returns (B,), (B,)      (eq. 5)"""
+def log_probabilities(parameters, sizes, methods, states, observed=None):
+    """log p(x, h) and log q(h | x) of whole states, nats.  states : (B, words).  Returns (B,), (B,)      (eq. 5)
+
+    observed : (B, words of level 0), which visible units are, where not all; the others are left out      (eq. 18)
+    """
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     check_bits("states", states, sizes, len(sizes))
+    cdef Packed plane = plane_of(observed, states[:, :(int(sizes[0]) + 63) // 64])
     log_p, log_q = np.zeros(len(states)), np.zeros(len(states))
     cdef const uint64_t[:, ::1] view = states
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, ROWS)
@@ -175,14 +190,18 @@ def log_probabilities(parameters, sizes, methods, states):
             row = part * ROWS
             n = min(<Py_ssize_t>ROWS, n_rows - row)
             batch = states_from(&unfolded.machine, &view[row, 0])
+            batch.observed = plane
+            if plane.words != NULL:
+                batch.observed.words += row * plane.row
             weigh(&unfolded.machine, 0, &batch, n, &p[row], &q[row])
     return log_p, log_q
 
 
-def teach(parameters, sizes, methods, states, credits_p, credits_q, gradient):
+def teach(parameters, sizes, methods, states, credits_p, credits_q, gradient, observed=None):
     """gradient += Σ_n credits_p[n] ∇log p(xₙ, hₙ) + credits_q[n] ∇log q(hₙ | xₙ)      (eq. 6)
 
     states : (B, words).  credits : (B,), or None to leave that model out.  gradient : like parameters.
+    observed : as `log_probabilities` has it.
     """
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     check_flat("gradient", gradient, len(parameters))
@@ -195,6 +214,7 @@ def teach(parameters, sizes, methods, states, credits_p, credits_q, gradient):
     cdef Machine *m = &unfolded.machine
     cdef Batch batch = states_from(m, &view[0, 0] if n else NULL)
     batch.columns = unfolded.batch(n, True).columns
+    batch.observed = plane_of(observed, states[:, :(int(sizes[0]) + 63) // 64])
     with nogil:
         m.kernels.transpose(&batch.rows, 0, 2 * m.stride, n, &batch.columns)
         if of_p != NULL:

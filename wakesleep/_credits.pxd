@@ -11,5 +11,6 @@ cdef enum:  # rules; of those beyond WAKE_SLEEP, particles are weighed
     CALLABLE    # of the user's own
 
 
+cdef double exp(double x) noexcept nogil
 cdef void give_credit(int rule, double gamma, Py_ssize_t n_particles, double *log_w, double *scratch, float *v,
                       float *u) noexcept nogil

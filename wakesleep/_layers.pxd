@@ -4,7 +4,7 @@ from libc.string cimport memset
 
 from wakesleep._panels cimport (
     BITS, BLOCK, C_WALK, DRAW, GRADIENT, LEARN, RESIDUAL, SAMPLE, Batch, Layer, Machine, Packed, Selection, Source,
-    Worker, first_block, level_of, tick, units_of,
+    Worker, first_block, level_of, mask_bits, observed_in, tick, units_of,
 )
 
 
@@ -84,11 +84,14 @@ cdef inline float *logits(Machine *m, int me, const Layer *layer, const Panel *p
 
 cdef inline void draw_panel(Machine *m, int me, const Layer *layer, const Panel *panel, const Selection *rows,
                             const Batch *batch, Py_ssize_t n, const Source *source) noexcept nogil:
-    """target ~ P(target | source)      (eq. 9)"""
+    """target ~ P(target | source), and 0 where it is not observed      (eq. 9)"""
     cdef float *z = logits(m, me, layer, panel, rows, n)
     cdef Packed target = level_of(m, &batch.rows, layer.target), columns
+    cdef const Packed *observed = observed_in(batch, layer.target)
     tick(m, me, layer.number, DRAW)
     m.kernels.sample(z, not layer.n_source, panel.blocks, n, panel.column // BLOCK, panel.n_units, source, &target)
+    if observed != NULL:
+        mask_bits(&target, observed, panel.column // BLOCK, panel.blocks, n)
     tick(m, me, layer.number, SAMPLE)
     if batch.columns.words != NULL and n > 1:
         columns = units_of(m, &batch.columns, layer.target)
@@ -99,12 +102,13 @@ cdef inline void draw_panel(Machine *m, int me, const Layer *layer, const Panel 
 cdef inline void learn_panel(Machine *m, int me, const Layer *layer, const Panel *panel, const Selection *rows,
                              const Selection *columns, const Batch *batch, Py_ssize_t n, const float *credit,
                              float scale) noexcept nogil:
-    """b += scale · Σ error,  W += scale · sourceᵀ error,  error = credit · (target − σ(z))      (eq. 7)"""
+    """b += scale · Σ error,  W += scale · sourceᵀ error,  error = credit · (target − σ(z)), 0 if not observed   (eq. 7)
+    """
     cdef float *z = logits(m, me, layer, panel, rows, n)
     cdef Packed target = level_of(m, &batch.rows, layer.target)
     tick(m, me, layer.number, LEARN)
-    m.kernels.residual(z, not layer.n_source, panel.blocks, n, &target, panel.column // BLOCK, credit, scale,
-                       panel.goal_biases)
+    m.kernels.residual(z, not layer.n_source, panel.blocks, n, &target, observed_in(batch, layer.target),
+                       panel.column // BLOCK, credit, scale, panel.goal_biases)
     tick(m, me, layer.number, RESIDUAL)
     if not layer.n_source:
         return

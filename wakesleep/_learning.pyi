@@ -31,4 +31,5 @@ def train(
     clock: NDArray[np.float64] | None = None,
     precision: str = "float32",
     chosen: NDArray[np.int64] | None = None,
+    observed: NDArray[np.uint64] | None = None,
 ) -> None: ...

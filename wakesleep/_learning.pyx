@@ -43,6 +43,7 @@ cdef struct Training:
     Py_ssize_t n_parameters
     int n_moments
     const uint64_t *data
+    const uint64_t *observed    # which of their cells are, or NULL where all are
     const int64_t *chosen   # or NULL; rows of the data, of which n_rows are meant
     Py_ssize_t n_rows
     uint64_t seed
@@ -59,23 +60,31 @@ cdef struct Training:
     bint stopped
 
 
+cdef inline void copy_row(const Training *t, const uint64_t *given, Py_ssize_t example,
+                          const Packed *bits) noexcept nogil:
+    """The bits of the visible units in the row given, once for each particle of an example."""
+    cdef Py_ssize_t k, state, word, n_units = t.learning.machine.levels[0].n_units, whole = n_units // 32
+    cdef uint32_t last = (<uint32_t>1 << (n_units & 31)) - 1    # of the word that is not whole
+    cdef const uint32_t *row = <const uint32_t *>given
+    for k in range(t.learning.n_particles):
+        state = example * t.learning.n_particles + k
+        for word in range(whole):
+            bits.words[state * bits.row + word * bits.word] = row[word]
+        if last:
+            bits.words[state * bits.row + whole * bits.word] = row[whole] & last
+
+
 cdef void gather(const Training *t, int me, Order *order, Py_ssize_t first, Py_ssize_t count,
                  const Batch *awake) noexcept nogil:
     """Copy this thread's share of a minibatch into the states of the wake phase, each row once per particle."""
     cdef Machine *m = t.learning.machine
-    cdef Py_ssize_t i, k, state, n_threads = m.barrier.n_threads, n_units = m.levels[0].n_units
-    cdef Py_ssize_t word, words = 2 * ((n_units + 63) // 64), whole = n_units // 32
-    cdef uint32_t last = (<uint32_t>1 << (n_units & 31)) - 1    # of the word that is not whole
+    cdef Py_ssize_t i, row, n_threads = m.barrier.n_threads, words = (m.levels[0].n_units + 63) // 64
     cdef Packed bits = level_of(m, &awake.rows, 0)
-    cdef const uint32_t *row
     for i in range(count * me // n_threads, count * (me + 1) // n_threads):
-        row = <const uint32_t *>t.data + row_at(order, first + i) * words
-        for k in range(t.learning.n_particles):
-            state = i * t.learning.n_particles + k
-            for word in range(whole):
-                bits.words[state * bits.row + word * bits.word] = row[word]
-            if last:
-                bits.words[state * bits.row + whole * bits.word] = row[whole] & last
+        row = row_at(order, first + i) * words
+        copy_row(t, t.data + row, i, &bits)
+        if t.observed != NULL:
+            copy_row(t, t.observed + row, i, &awake.observed)
     tick(m, me, 2 * m.n_hidden + 1, GATHER)
 
 
@@ -120,19 +129,22 @@ cdef void train_batches(void *training, int me) noexcept nogil:
     cdef Learning *job = &t.learning
     cdef Machine *m = job.machine
     cdef Step now
+    cdef Batch asleep = t.asleep
     cdef int64_t epoch = t.position[0], row = t.position[1], seen = t.position[2]
     cdef Py_ssize_t words = (m.levels[0].n_units + 63) // 64
     cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
     cdef Py_ssize_t step, count = min(t.batch_size, t.n_rows - row)
     cdef int again, sleep_steps = t.sleep_steps if job.sleep_weight > 0 else 1
     cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
-    now.asleep = &t.asleep
+    now.asleep = &asleep
     m.workers[me].last = seconds()
     unfold_all(t, me)
     gather(t, me, &order, row, count, &t.awake[0])
     meet(m, me)
     for step in range(t.n_batches):
         now.awake, now.count = &t.awake[step & 1], count
+        asleep.observed = now.awake.observed  # a dream lacks what its example lacks
+        asleep.observed.row *= job.n_particles
         now.rate_p, now.rate_q = t.rates[2 * step], t.rates[2 * step + 1]
         now.number_p = t.number + step + 1
         wake.first_sample = <uint64_t>seen * <uint64_t>job.n_particles
@@ -162,7 +174,7 @@ cdef void train_batches(void *training, int me) noexcept nogil:
             if again:
                 meet(m, me)
                 sleep.first_sample += <uint64_t>now.count
-                _verbs.dream(m, me, &t.asleep, now.count, sleep)
+                _verbs.dream(m, me, &asleep, now.count, sleep)
             now.number_q = (now.number_p - 1) * <uint64_t>t.sleep_steps + <uint64_t>again + 1
             _phases.teach_q(job, me, &now, job.wake_q and not again)
     fold_all(t, me)  # columns that nobody else has changed
@@ -201,7 +213,7 @@ def check_optimizer(optimizer, moments, n_parameters, n_hidden):
 
 
 def train(parameters, moments, sizes, methods, data, position, uint64_t step, uint64_t seed, Py_ssize_t batch_size,
-          rates, rule, optimizer, Py_ssize_t n_threads=1, clock=None, precision="float32", chosen=None):
+          rates, rule, optimizer, Py_ssize_t n_threads=1, clock=None, precision="float32", chosen=None, observed=None):
     """Learn from the next minibatches, in place: one for each row of `rates`.
 
     moments : (0, 1 or 2, n_parameters), what the optimizer keeps, in the layout of the parameters; moved along.
@@ -212,6 +224,8 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     are not shared. Bits beyond the last unit are ignored. What a callable raises is raised; then, nothing
     has been learned.
     chosen : (n,) int64, the rows of data that are trained on, where these are not all.
+    observed : like data, which of its cells are, where these are not all; the others must be 0. They are left out of
+    p(x | h), and a dream lacks those that the row of its number in the minibatch lacks      (eq. 18)
     clock : (threads, layers + 1, N_STAGES), to which the seconds of each stage of each layer are added.
     precision : "float32", or "bf16x2" for sums of tables by matrix tiles, from rows that are split into two halves of
     bfloat16: faster, but not the same bits as on other processors, nor as the twin's.
@@ -223,7 +237,9 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     check_array("rates", rates, np.float64, (None, 2))
     check_rule(rule)
     check_optimizer(optimizer, moments, len(parameters), len(sizes) - 1)
-    cdef const uint64_t[:, ::1] rows = data
+    if observed is not None:
+        check_array("observed", observed, np.uint64, data.shape)
+    cdef const uint64_t[:, ::1] rows = data, seen = None
     cdef const double[:, ::1] all_rates = rates
     cdef const int64_t[::1] indices = None
     cdef Py_ssize_t words = rows.shape[1], n_rows = rows.shape[0]
@@ -265,6 +281,11 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     training.position[0], training.position[1], training.position[2] = position[0], position[1], position[2]
     training.awake[0], training.awake[1] = unfolded.batch(n, True), unfolded.batch(n, True)
     training.asleep = unfolded.batch(batch_size, True)
+    if observed is not None and words:
+        seen = observed
+        training.observed = &seen[0, 0]
+        for i in range(2):
+            training.awake[i].observed = unfolded.plane(n, words)
     training.sleep_steps = rule.sleep_steps
     raised = []
     training.own_rule, training.raised = <void *>rule.name, <void *>raised

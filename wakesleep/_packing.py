@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from numbers import Real
 from typing import Any, Literal, NoReturn
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 BLOCK_BYTES = 4 << 20  # the most dense bytes that are held at a time
 WORD = np.dtype("<u8")
+MISSING = (None, "marginalise")
+TAKEN = ' (with missing="marginalise" it is a missing cell)'
 
 
 def words_of(n_features: int) -> int:
@@ -37,6 +40,12 @@ def as_threshold(binarize: Any) -> float | None:
     if not math.isfinite(threshold):
         raise ValueError(f"binarize: want None or a finite number, got {binarize!r:.80}")
     return threshold
+
+
+def check_missing(missing: Any) -> None:
+    """Refuse what does not say how missing cells are treated."""
+    if not any(missing is known or (isinstance(missing, str) and missing == known) for known in MISSING):
+        raise ValueError(f'missing: want None or "marginalise", got {missing!r:.80}')
 
 
 def as_matrix(X: Any, name: str) -> Any:
@@ -74,15 +83,63 @@ def check_shape(shape: tuple[int, int], n_features: int | None, name: str) -> No
         )
 
 
-def pack(matrix: Any, threshold: float | None, name: str) -> NDArray[np.uint64]:
-    """The bits of what `as_matrix` returns, as words of shape (N, ⌈D/64⌉); the padding is zero."""
+def pack(
+    matrix: Any, threshold: float | None, name: str, missing: str | None = None
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64] | None]:
+    """The bits of what `as_matrix` returns, as words of shape (N, ⌈D/64⌉); the padding is zero.
+
+    With ``missing="marginalise"`` also which cells are observed, in the same shape; None where all of them are.
+    """
     n_rows, n_features = matrix.shape
     words = np.zeros((n_rows, words_of(n_features)), WORD)
-    packed = words.view(np.uint8)[:, : (n_features + 7) // 8]
+    observed: NDArray[np.uint64] | None = None
     for rows in row_blocks(n_rows, n_features * matrix.dtype.itemsize):
-        ones = _ones(dense(matrix, rows), threshold, name, rows.start)
-        packed[rows] = np.packbits(ones, axis=1, bitorder="little")
-    return words
+        block, absent = _without_missing(dense(matrix, rows), name, missing)
+        _store(_ones(block, absent, threshold, name, rows.start), words[rows])
+        if absent is not None:
+            observed = every_cell(n_rows, n_features) if observed is None else observed
+            _store(~absent, observed[rows])
+    return words, observed
+
+
+def every_cell(n_rows: int, n_features: int) -> NDArray[np.uint64]:
+    """Words with a one in each of (N, D) cells; the padding is zero."""
+    row = np.full(words_of(n_features), ~np.uint64(0), WORD)
+    if n_features % 64:
+        row[-1] = (1 << n_features % 64) - 1
+    return np.tile(row, (n_rows, 1))
+
+
+def _store(cells: NDArray[np.bool_], words: NDArray[np.uint64]) -> None:
+    """Pack the cells of some rows into their words."""
+    words.view(np.uint8)[:, : (cells.shape[1] + 7) // 8] = np.packbits(cells, axis=1, bitorder="little")
+
+
+def check_plane(name: str, words: NDArray[np.uint64], n_features: int) -> None:
+    """Refuse what is not a plane of bits."""
+    if not isinstance(words, np.ndarray) or words.dtype != WORD:
+        raise ValueError(f"{name}: want an array of native uint64, got {getattr(words, 'dtype', type(words))}")
+    if not words.flags.c_contiguous:
+        raise ValueError(f"{name}: want a C-contiguous array, got strides {words.strides}")
+    if words.ndim != 2 or words.shape[1] != words_of(n_features):
+        raise ValueError(f"{name}: want shape (N, {words_of(n_features)}) for {n_features} features, got {words.shape}")
+    if n_features % 64 and int(np.bitwise_or.reduce(words[:, -1])) >> n_features % 64:
+        raise ValueError(f"{name}: want zeros beyond the last of {n_features} features, got ones")
+
+
+def count_ones(words: NDArray[np.uint64]) -> int:
+    """Ones in all."""
+    return sum(int(np.bitwise_count(words[rows]).sum()) for rows in row_blocks(len(words), words.shape[1]))
+
+
+def counts_of(words: NDArray[np.uint64], n_features: int) -> NDArray[np.int64]:
+    """Ones per feature: an array of shape (D,)."""
+    ones = np.zeros(n_features, np.int64)
+    for rows in row_blocks(len(words), n_features):
+        dense = unpack(words[rows], n_features)
+        for first in range(0, len(dense), 255):  # as many as a byte can count, which is four times as fast
+            ones += dense[first : first + 255].sum(axis=0, dtype=np.uint8)
+    return ones
 
 
 def repack(packed: NDArray[np.uint8], n_features: int, bitorder: Literal["little", "big"]) -> NDArray[np.uint64]:
@@ -113,32 +170,55 @@ def as_floats(block: NDArray[Any], name: str) -> NDArray[np.float64]:
         raise kind(f"{name}: want numbers, got objects that do not convert to float ({error})") from error
 
 
-def refuse_cell(block: NDArray[Any], wrong: NDArray[np.bool_], fault: str, name: str, first_row: int) -> NoReturn:
+def refuse_cell(
+    block: NDArray[Any], wrong: NDArray[np.bool_], fault: str, name: str, first_row: int, more: str = ""
+) -> NoReturn:
     """Name the first wrong cell of a block of rows, of which the first is number first_row of the matrix."""
     row, column = (int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))
-    raise ValueError(f"{name} {fault.format(block[row, column])} at row {first_row + row}, column {column}")
+    raise ValueError(f"{name} {fault.format(block[row, column])} at row {first_row + row}, column {column}{more}")
 
 
-def _ones(block: NDArray[Any], threshold: float | None, name: str, first_row: int) -> NDArray[np.bool_]:
-    """Where a block, whose first row is number first_row of the matrix, holds a one."""
-
-    def refuse(wrong: NDArray[np.bool_], fault: str) -> NoReturn:
-        refuse_cell(block, wrong, fault, name, first_row)
-
+def _without_missing(
+    block: NDArray[Any], name: str, missing: str | None
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """A block of numbers, and where they are missing if any are and may be."""
     if block.dtype.kind == "b":
         block = block.view(np.uint8)
     elif block.dtype.kind == "O":
+        if missing is not None:
+            empty = None, getattr(sys.modules.get("pandas"), "NA", None)  # what stands for NaN among objects
+            none = np.frompyfunc(lambda value: any(value is each for each in empty), 1, 1)(block).astype(bool)
+            block = np.where(none, np.nan, block)
         block = as_floats(block, name)
+    if missing is None or block.dtype.kind != "f":
+        return block, None
+    absent = np.isnan(block)
+    return block, absent if absent.any() else None
+
+
+def _ones(
+    block: NDArray[Any], absent: NDArray[np.bool_] | None, threshold: float | None, name: str, first_row: int
+) -> NDArray[np.bool_]:
+    """Where a block of numbers, whose first row is number first_row of the matrix, holds a one."""
+
+    def refuse(wrong: NDArray[np.bool_], fault: str, more: str = "") -> NoReturn:
+        refuse_cell(block, wrong, fault, name, first_row, more)
+
+    if absent is not None:
+        block = np.where(absent, block.dtype.type(0), block)
     if block.dtype.kind == "f" and not np.isfinite(block).all():
         wrong = ~np.isfinite(block)
-        refuse(wrong, "contains NaN" if np.isnan(block[wrong][0]) else "contains infinity")
+        if np.isnan(block[wrong][0]):
+            refuse(wrong, "contains NaN", TAKEN)
+        refuse(wrong, "contains infinity")
     if threshold is None:
         ones: NDArray[np.bool_] = block == 1
         wrong = ~ones & (block != 0)
         if wrong.any():
             refuse(wrong, "contains {}, where binarize=None wants only 0 and 1,")
-        return ones
+        return ones  # of missing cells, 0
     if block.dtype.kind in "iu":
         return block > math.floor(threshold)  # the same ones, compared as integers: exact, and no float copy
     with np.errstate(over="ignore"):  # a threshold beyond the range of a narrow float is infinite there
-        return block > threshold
+        ones = block > threshold
+    return ones if absent is None else ones & ~absent

@@ -61,14 +61,14 @@ cdef extern from "_kernels/kernels.h" nogil:
         void (*add_rows_into)(const Selection *, const float *, int, Py_ssize_t, Py_ssize_t, float, float *,
                               float *) noexcept nogil
         void (*add_row_into)(const Packed *, const float *, int, Py_ssize_t, float, float *) noexcept nogil
-        void (*residual)(float *, int, int, Py_ssize_t, const Packed *, Py_ssize_t, const float *, float,
-                         float *) noexcept nogil
+        void (*residual)(float *, int, int, Py_ssize_t, const Packed *, const Packed *, Py_ssize_t, const float *,
+                         float, float *) noexcept nogil
         void (*sample)(const float *, int, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Source *,
                        const Packed *) noexcept nogil
-        void (*log_terms)(const float *, int, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Packed *,
+        void (*log_terms)(const float *, int, int, Py_ssize_t, Py_ssize_t, Py_ssize_t, const Packed *, const Packed *,
                           float *) noexcept nogil
-        void (*weigh)(const float *, int, int, Py_ssize_t, const Packed *, Py_ssize_t, Py_ssize_t, float *, float *,
-                      Py_ssize_t) noexcept nogil
+        void (*weigh)(const float *, int, int, Py_ssize_t, const Packed *, const Packed *, Py_ssize_t, Py_ssize_t,
+                      float *, float *, Py_ssize_t) noexcept nogil
         void (*credit_rows)(float *, int, Py_ssize_t, Py_ssize_t, const float *, float, float *) noexcept nogil
         void (*add_squares)(const float *, const float *, int, Py_ssize_t, Py_ssize_t, double *) noexcept nogil
         void (*update)(const Update *, Py_ssize_t, float, float *, float *, float *, float *) noexcept nogil
@@ -79,6 +79,7 @@ cdef extern from "_kernels/kernels.h" nogil:
     const Kernels *kernels_for(const char *)
     const Kernels *kernels_in_tiles()
     const char *const *kernel_levels()
+    void mask_bits(const Packed *, const Packed *, Py_ssize_t, int, Py_ssize_t)
     void want_large_pages(void *, size_t)
     void fetch(const void *, size_t)
 
@@ -135,6 +136,7 @@ cdef struct Level:
 cdef struct Batch:  # packed states
     Packed rows         # one row for each state
     Packed columns      # the same bits, one row for each unit; no words where nobody asks for them
+    Packed observed     # which visible units are, the others being 0 in the states; no words where all are
 
 
 cdef struct Worker:  # what a thread has for itself
@@ -166,6 +168,7 @@ cdef class Unfolded:
 
     cdef void *allocate(self, size_t n_bytes) except NULL
     cdef Batch batch(self, Py_ssize_t capacity, bint columns) except *
+    cdef Packed plane(self, Py_ssize_t capacity, Py_ssize_t words) except *
 
 
 cdef enum:  # parts that are laid out as the parameters are
@@ -205,6 +208,11 @@ cdef inline void meet(Machine *m, int me) noexcept nogil:
     """Wait until the bits that the other threads have drawn are there."""
     barrier_wait(&m.barrier)
     tick(m, me, 2 * m.n_hidden + 1, WAIT)
+
+
+cdef inline const Packed *observed_in(const Batch *batch, int level) noexcept nogil:
+    """Which units of a level are observed, or NULL where all are."""
+    return &batch.observed if level == 0 and batch.observed.words != NULL else NULL
 
 
 cdef inline Packed level_of(const Machine *m, const Packed *bits, int level) noexcept nogil:

@@ -162,6 +162,12 @@ cdef class Unfolded:
             batch.columns.words = <uint32_t *>self.allocate(padded * sizeof(uint32_t))
         return batch
 
+    cdef Packed plane(self, Py_ssize_t capacity, Py_ssize_t words) except *:
+        """Room for so many words of 64 bits of each state, laid out as the states are."""
+        cdef Packed plane = Packed(NULL, 1, odd_lines(capacity))
+        plane.words = <uint32_t *>self.allocate(2 * words * plane.word * sizeof(uint32_t))
+        return plane
+
 
 cdef inline Py_ssize_t chunks(Py_ssize_t n_rows) noexcept nogil:
     """Chunks in which a walk over so many rows adds."""

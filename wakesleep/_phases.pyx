@@ -12,7 +12,7 @@ from wakesleep._credits cimport CALLABLE, WAKE_SLEEP, give_credit
 from wakesleep._layers cimport Panel, columns_of, draw_panel, learn_panel, logits, panel_at, rows_of
 from wakesleep._panels cimport (
     BITS, BLOCK, DRAW, GRADIENT, LEARN, RESIDUAL, SAMPLE, Batch, Layer, Machine, Packed, Selection, Source,
-    Update, Worker, level_of, meet, panel_of, tick, units_of,
+    Update, Worker, level_of, meet, observed_in, panel_of, tick, units_of,
 )
 from wakesleep._updates cimport factor_of, square_panel, update_of, update_panel
 
@@ -69,7 +69,7 @@ cdef void recognise(Learning *job, int me, const Step *step, Source source) noex
                 m.kernels.transpose(&target, panel.column // BLOCK, panel.blocks, n, &columns)
                 tick(m, me, layer.number, BITS)
             if job.rule != WAKE_SLEEP:
-                weigh_panel(job, me, layer, &panel, z, False, &target, n)
+                weigh_panel(job, me, layer, &panel, z, False, step.awake, n)
 
 
 cdef void expand(float *z, Py_ssize_t width, Py_ssize_t given, Py_ssize_t copies) noexcept nogil:
@@ -81,14 +81,16 @@ cdef void expand(float *z, Py_ssize_t width, Py_ssize_t given, Py_ssize_t copies
 
 
 cdef void weigh_panel(Learning *job, int me, const Layer *layer, const Panel *panel, float *z, bint one,
-                      const Packed *target, Py_ssize_t n) noexcept nogil:
+                      const Batch *batch, Py_ssize_t n) noexcept nogil:
     """errors = target − σ(z), where they are kept, and the terms of log P(target | source)      (eqs. 5, 7)
 
     one : z is one row, the same for all n.
     """
     cdef float *terms = job.terms + layer.first_block * job.capacity
     cdef float *errors = z if layer.errors == NULL else errors_at(job, layer, panel)
-    job.machine.kernels.weigh(z, one, panel.blocks, n, target, panel.column // BLOCK, panel.n_units, errors,
+    cdef Packed target = level_of(job.machine, &batch.rows, layer.target)
+    job.machine.kernels.weigh(z, one, panel.blocks, n, &target, observed_in(batch, layer.target),
+                              panel.column // BLOCK, panel.n_units, errors,
                               terms + panel.column // BLOCK * job.capacity, job.capacity)
     tick(job.machine, me, layer.number, RESIDUAL)
 
@@ -99,7 +101,6 @@ cdef void weigh(Learning *job, int me, const Step *step) noexcept nogil:
     cdef Layer *layer
     cdef Selection rows
     cdef Panel panel
-    cdef Packed target
     cdef float *z
     cdef int level
     cdef Py_ssize_t i, first, end, n = step.count * job.n_particles
@@ -114,8 +115,7 @@ cdef void weigh(Learning *job, int me, const Step *step) noexcept nogil:
             panel = panel_at(layer, i)
             z = logits(m, me, layer, &panel, &rows, n)
             tick(m, me, layer.number, LEARN)
-            target = level_of(m, &step.awake.rows, layer.target)
-            weigh_panel(job, me, layer, &panel, z, not layer.n_source, &target, n)
+            weigh_panel(job, me, layer, &panel, z, not layer.n_source, step.awake, n)
 
 
 cdef void transpose_examples(Learning *job, int me, const Step *step) noexcept nogil:
@@ -172,8 +172,8 @@ cdef void teach_by_credit(Learning *job, int me, const Layer *layer, const Panel
     cdef Packed bits
     if layer.errors == NULL:    # there are no sources
         bits = level_of(m, &batch.rows, layer.target)
-        m.kernels.residual(layer.biases + panel.column, True, panel.blocks, n, &bits, panel.column // BLOCK, credit,
-                           scale, panel.goal_biases)
+        m.kernels.residual(layer.biases + panel.column, True, panel.blocks, n, &bits,
+                           observed_in(batch, layer.target), panel.column // BLOCK, credit, scale, panel.goal_biases)
         tick(m, me, layer.number, RESIDUAL)
         return
     errors = errors_at(job, layer, panel)

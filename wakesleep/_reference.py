@@ -24,6 +24,8 @@ from wakesleep.parameters import Layer, Parameters
 
 Floats = NDArray[np.floating[Any]]
 Words = NDArray[np.uint64]
+Example = tuple[Layer, NDArray[np.bool_], NDArray[np.bool_], int, NDArray[np.bool_] | None]
+"""A layer, its source bits and its target bits, the method of its sums, and which targets are observed if not all."""
 
 WALK, TABLES = 0, 1
 CHUNK = 256  # rows of a walk that are added to the sum together
@@ -284,28 +286,34 @@ def dream(
 
 
 def _q_and_p(
-    p: Parameters, methods: NDArray[np.uint8], bits: list[NDArray[np.bool_]]
-) -> tuple[list[tuple[Layer, NDArray[np.bool_], NDArray[np.bool_], int]], ...]:
-    """Every layer of p, and every layer of q, as (layer, source bits, target bits, method)."""
-    of_p = [(layer, _source(bits, level), bits[level], method) for level, layer, method in _p_layers(p, methods)]
+    p: Parameters, methods: NDArray[np.uint8], bits: list[NDArray[np.bool_]], observed: Words | None = None
+) -> tuple[list[Example], list[Example]]:
+    """Every layer of p, and every layer of q.  observed : (B, words of level 0), or None where all units are."""
+    seen = None if observed is None else unpack(observed, p.sizes[0])
+    of_p = [
+        (layer, _source(bits, level), bits[level], method, seen if level == 0 else None)
+        for level, layer, method in _p_layers(p, methods)
+    ]
     of_q = [(layer, bits[i], bits[i + 1], int(methods[i])) for i, layer in enumerate(p.recognition)]
-    return of_p, of_q
+    return of_p, [(*example, None) for example in of_q]
 
 
 def log_probabilities(
-    parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], states: Words
+    parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], states: Words, observed: Words | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """log p(x, h) and log q(h | x) of whole states, nats      (eq. 5)
+
+    observed : (B, words of level 0), which visible units are, where not all; the others are left out      (eq. 18)
 
     Each layer is −Σ softplus(∓z), in sixteen lanes of float32 (unit u in lane u mod 16) that are
     added in order at the end, in float64.  states : (B, words).  Returns (B,), (B,).
     """
     sums = []
-    for layers in _q_and_p(Parameters(sizes, parameters), methods, levels(states, sizes)):
+    for layers in _q_and_p(Parameters(sizes, parameters), methods, levels(states, sizes), observed):
         total = np.zeros(len(states))
-        for layer, source, target, method in layers:
+        for layer, source, target, method, seen in layers:
             z = _logits(layer, source, method)
-            terms = softplus(np.where(target, -z, z))
+            terms = _kept(softplus(np.where(target, -z, z)), seen)
             lanes = np.zeros((len(z), 16), z.dtype)
             for unit in range(0, z.shape[1], 16):
                 block = terms[:, unit : unit + 16]
@@ -318,27 +326,36 @@ def log_probabilities(
 
 def teach(
     parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], states: Words,
-    credits_p: Floats | None, credits_q: Floats | None, gradient: Floats,
+    credits_p: Floats | None, credits_q: Floats | None, gradient: Floats, observed: Words | None = None,
 ) -> None:  # fmt: skip
     """gradient += Σ_n credits_p[n] ∇log p(xₙ, hₙ) + credits_q[n] ∇log q(hₙ | xₙ)      (eq. 6)
 
     states : (B, words).  credits : (B,), or None to leave that model out.  gradient : like parameters.
+    observed : as `log_probabilities` has it.
     """
     gradient += 0
     g = Parameters(sizes, gradient)
-    of_p, of_q = _q_and_p(Parameters(sizes, parameters), methods, levels(states, sizes))
+    of_p, of_q = _q_and_p(Parameters(sizes, parameters), methods, levels(states, sizes), observed)
     into_p = [g.prior, *g.generative[::-1]]
     for layers, into, credit in ((of_p, into_p, credits_p), (of_q, g.recognition, credits_q)):
         if credit is not None:
-            for (layer, source, target, method), goal in zip(layers, into, strict=True):
-                error = _error(layer, source, target, method) * credit[:, None]
+            for example, goal in zip(layers, into, strict=True):
+                _, source, _, method, _ = example
+                error = _error(*example) * credit[:, None]
                 _add_gradient(goal, source, error, method, gradient.dtype.type(1))
 
 
-def _error(layer: Layer, source: NDArray[np.bool_], target: NDArray[np.bool_], method: int) -> Floats:
-    """target − σ(z)"""
+def _error(
+    layer: Layer, source: NDArray[np.bool_], target: NDArray[np.bool_], method: int, seen: NDArray[np.bool_] | None
+) -> Floats:
+    """target − σ(z), and 0 where the target is not observed"""
     z = _logits(layer, source, method)
-    return np.asarray(target.astype(z.dtype) - sigmoid(z))
+    return _kept(np.asarray(target.astype(z.dtype) - sigmoid(z)), seen)
+
+
+def _kept(values: Floats, seen: NDArray[np.bool_] | None) -> Floats:
+    """The values of observed units, and 0 for the others."""
+    return values if seen is None else np.where(seen, values, values.dtype.type(0))
 
 
 def _add_gradient(goal: Layer, source: NDArray[np.bool_], error: Floats, method: int, scale: Any) -> None:

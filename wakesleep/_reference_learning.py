@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from wakesleep._reference import (
     SLEEP,
     WAKE,
+    Example,
     Floats,
     Words,
     _add_gradient,
     _error,
+    _kept,
     _logits,
     _q_and_p,
     dream,
@@ -35,13 +37,12 @@ from wakesleep.rules import Rule
 
 BLOCK = 16  # units whose log-probabilities, or squares, are added first
 Doubles = NDArray[np.float64]
-Example = tuple[Layer, NDArray[np.bool_], NDArray[np.bool_], int]  # layer, source bits, target bits, method
 
 
 def train(
     parameters: Floats, moments: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words,
     position: NDArray[np.int64], step: int, seed: int, batch_size: int, rates: Doubles, rule: Rule,
-    optimizer: Optimizer, n_threads: int = 1, chosen: NDArray[np.int64] | None = None,
+    optimizer: Optimizer, n_threads: int = 1, chosen: NDArray[np.int64] | None = None, observed: Words | None = None,
 ) -> None:  # fmt: skip
     """Learn from the next minibatches, in place: one for each row of `rates`, which holds the rates of p and of q.
 
@@ -49,21 +50,26 @@ def train(
     moments : (0, 1 or 2, ...), what the optimizer keeps, in the layout of the parameters; moved along.
     step : minibatches since training began. The rates are per mean gradient.
     chosen : (n,) int64, the rows of data that are trained on, where these are not all.
+    observed : like data, which of its cells are, where these are not all; the others must be 0. They are left out of
+    p(x | h), and a dream lacks those that the row of its number in the minibatch lacks      (eq. 18)
     """
-    data = data if chosen is None else data[chosen]
+    if chosen is not None:
+        data, observed = data[chosen], None if observed is None else observed[chosen]
     if len(rates):
         parameters += 0  # no −0: so a row that nothing is added to may be left alone
     p = Parameters(sizes, parameters)
     for rate_p, rate_q in rates.tolist():
-        epoch, first, seen = (int(i) for i in position)
+        epoch, first, rows_seen = (int(i) for i in position)
         count = min(batch_size, len(data) - first)
         rows = epoch_order(seed, epoch, len(data), first, count)
         n = count * rule.n_particles
 
-        states = np.zeros((n, sum(words_of(size) for size in sizes)), np.uint64)
-        states[:, : words_of(sizes[0])] = np.repeat(data[rows], rule.n_particles, axis=0)
-        recognise(parameters, sizes, methods, states, seed, WAKE, seen * rule.n_particles)
-        of_p, of_q = _q_and_p(p, methods, levels(states, sizes))
+        states, visible = np.zeros((n, sum(words_of(size) for size in sizes)), np.uint64), words_of(sizes[0])
+        states[:, :visible] = np.repeat(data[rows], rule.n_particles, axis=0)
+        seen = None if observed is None else observed[rows]
+        recognise(parameters, sizes, methods, states, seed, WAKE, rows_seen * rule.n_particles)
+        of_all = None if seen is None else np.repeat(seen, rule.n_particles, axis=0)
+        of_p, of_q = _q_and_p(p, methods, levels(states, sizes), of_all)
         updates = Updates(p, moments, optimizer)
         if rule.name == "wake-sleep":
             errors_p, v, u = [_error(*example) for example in of_p], None, None
@@ -77,7 +83,9 @@ def train(
         for again in range(rule.sleep_steps if rule.sleep_weight > 0 else 1):
             if rule.sleep_weight > 0:
                 dreams = states[:count]
-                dream(parameters, sizes, methods, dreams, seed, SLEEP, seen * rule.sleep_steps + again * count)
+                dream(parameters, sizes, methods, dreams, seed, SLEEP, rows_seen * rule.sleep_steps + again * count)
+                if seen is not None:
+                    dreams[:, :visible] &= seen
                 _, dreamt = _q_and_p(p, methods, levels(dreams, sizes))
                 errors = [_error(*example) for example in dreamt]
                 updates.add(dreamt, errors, None, updates.scale(rate_q, rule.sleep_weight, count))
@@ -87,7 +95,7 @@ def train(
 
         step += 1
         last = first + count == len(data)
-        position[:] = (epoch + 1, 0, seen + count) if last else (epoch, first + count, seen + count)
+        position[:] = (epoch + 1, 0, rows_seen + count) if last else (epoch, first + count, rows_seen + count)
 
 
 # ---- awake: errors, and log weights ----
@@ -113,14 +121,14 @@ def weigh(of_p: list[Example], of_q: list[Example]) -> tuple[list[Floats], list[
 
 
 def error_and_terms(
-    layer: Layer, source: NDArray[np.bool_], target: NDArray[np.bool_], method: int
+    layer: Layer, source: NDArray[np.bool_], target: NDArray[np.bool_], method: int, seen: NDArray[np.bool_] | None
 ) -> tuple[Floats, Floats]:
-    """target − σ(z), and −log P(target | source) by blocks of sixteen units      (eqs. 5, 7)"""
+    """target − σ(z), and −log P(target | source) by blocks of sixteen units, of those observed      (eqs. 5, 7)"""
     z = _logits(layer, source, method)
     against = np.where(target, -z, z)
     e, one = exp_minus(np.abs(against)), z.dtype.type(1)
     wrong = np.where(against > 0, one, e) / (one + e)
-    return np.where(target, wrong, -wrong), in_blocks(softplus(against))
+    return _kept(np.where(target, wrong, -wrong), seen), in_blocks(_kept(softplus(against), seen))
 
 
 def in_blocks(x: Any) -> Any:
@@ -171,7 +179,7 @@ class Updates:
 
         For q, the first layer's rows are the same for all particles of an example: their errors are added first.
         """
-        for (layer, source, _, method), error in zip(examples, errors, strict=True):
+        for (layer, source, _, method, _), error in zip(examples, errors, strict=True):
             if given is not None:
                 error = error * given.reshape(-1, 1).astype(error.dtype)
                 if layer is self.p.recognition[0]:

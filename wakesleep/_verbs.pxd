@@ -1,7 +1,8 @@
 """The verbs, for the other compiled modules."""
 
-from wakesleep._panels cimport Batch, Machine, Source
+from wakesleep._panels cimport Batch, Layer, Machine, Source
 
+cdef void draw(Machine *m, int me, const Layer *layer, const Batch *batch, Py_ssize_t n, Source source) noexcept nogil
 cdef void recognise(Machine *m, int me, const Batch *batch, Py_ssize_t n, Source source) noexcept nogil
 cdef void dream(Machine *m, int me, const Batch *batch, Py_ssize_t n, Source source) noexcept nogil
 cdef void teach_p(Machine *m, int me, const Batch *batch, Py_ssize_t n, const float *credit,

@@ -8,7 +8,9 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
 from wakesleep._layers cimport Panel, columns_of, draw_panel, learn_panel, logits, panel_at, rows_of
-from wakesleep._panels cimport BLOCK, Batch, Layer, Machine, Packed, Selection, Source, level_of, meet, panel_of
+from wakesleep._panels cimport (
+    BLOCK, Batch, Layer, Machine, Packed, Selection, Source, level_of, meet, observed_in, panel_of,
+)
 
 # ---- a thread's share of a layer ----
 
@@ -52,7 +54,7 @@ cdef void add_log_p(Machine *m, int me, const Layer *layer, const Batch *batch, 
     for i in range(layer.n_panels):
         panel = panel_at(layer, i)
         m.kernels.log_terms(logits(m, me, layer, &panel, &rows, n), not layer.n_source, panel.blocks, n,
-                            panel.column // BLOCK, panel.n_units, &target, lanes)
+                            panel.column // BLOCK, panel.n_units, &target, observed_in(batch, layer.target), lanes)
     subtract_lanes(lanes, n, log_p)
 
 
@@ -78,7 +80,7 @@ cdef void draw_and_add_log_q(Machine *m, int me, const Layer *layer, const Batch
         first = panel.column // BLOCK
         z = shared + panel.column if one else logits(m, me, layer, &panel, &rows, n)
         m.kernels.sample(z, one, panel.blocks, n, first, panel.n_units, &source, &target)
-        m.kernels.log_terms(z, one, panel.blocks, n, first, panel.n_units, &target, lanes)
+        m.kernels.log_terms(z, one, panel.blocks, n, first, panel.n_units, &target, NULL, lanes)
     subtract_lanes(lanes, n, log_q)
 
 

@@ -10,15 +10,28 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from wakesleep._bits_file import map_words, write
-from wakesleep._packing import WORD, as_matrix, as_threshold, check_shape, pack, repack, row_blocks, unpack, words_of
+from wakesleep._bits_file import map_planes, write
+from wakesleep._packing import (
+    as_matrix,
+    as_threshold,
+    check_missing,
+    check_plane,
+    check_shape,
+    count_ones,
+    counts_of,
+    every_cell,
+    pack,
+    repack,
+    row_blocks,
+    unpack,
+)
 
 
 class Bits:
-    """A binary matrix of N rows and D features that takes N·⌈D/64⌉ words of memory.
+    """A binary matrix of N rows and D features that takes N·⌈D/64⌉ words of memory, twice that with missing cells.
 
-    Feature i of a row is bit ``i % 64`` of its word ``i // 64``. The attributes are `words` and
-    `n_features`, as given.
+    Feature i of a row is bit ``i % 64`` of its word ``i // 64``. The attributes are `words`, `n_features` and
+    `observed`, as given.
 
     Parameters
     ----------
@@ -26,13 +39,14 @@ class Bits:
         The packed rows, C-contiguous; bits beyond the last feature are zero. No copy is made.
     n_features : int
         D, the number of features.
-    observed : None
-        Reserved for a second plane of bits, which will tell observed cells from missing ones.
+    observed : ndarray like `words`, optional
+        A second plane of bits, which are 1 where a cell is observed. A missing cell has a 0 in both planes. None:
+        every cell is observed; so it is also where the plane says that.
 
     Raises
     ------
     ValueError
-        If `words` is not as described, or `observed` is not None.
+        If `words` or `observed` is not as described.
 
     Examples
     --------
@@ -44,31 +58,34 @@ class Bits:
     >>> bits.words
     array([[5],
            [4]], dtype=uint64)
+    >>> Bits.from_dense([[1, 0, np.nan], [0, 0, 1]], missing="marginalise")
+    <Bits: 2 x 3, 40.0% ones, 16.7% missing>
     """
 
     __hash__ = None  # type: ignore[assignment]  # equality is that of the cells, and cells may change
 
-    def __init__(self, words: NDArray[np.uint64], n_features: int, observed: None = None) -> None:
-        if observed is not None:
-            raise ValueError(f"observed: want None (a plane of missing cells is not supported), got {observed!r}")
+    def __init__(self, words: NDArray[np.uint64], n_features: int, observed: NDArray[np.uint64] | None = None) -> None:
         n_features = operator.index(n_features)
         if n_features < 0:
             raise ValueError(f"n_features: want 0 or more, got {n_features}")
-        if not isinstance(words, np.ndarray) or words.dtype != WORD:
-            raise ValueError(f"words: want an array of native uint64, got {getattr(words, 'dtype', type(words))}")
-        if not words.flags.c_contiguous:
-            raise ValueError(f"words: want a C-contiguous array, got strides {words.strides}")
-        if words.ndim != 2 or words.shape[1] != words_of(n_features):
-            raise ValueError(
-                f"words: want shape (N, {words_of(n_features)}) for {n_features} features, got {words.shape}"
-            )
-        if n_features % 64 and int(np.bitwise_or.reduce(words[:, -1])) >> n_features % 64:
-            raise ValueError(f"words: want zeros beyond the last of {n_features} features, got ones")
+        check_plane("words", words, n_features)
         self.words = words
         self.n_features = n_features
+        self.observed: NDArray[np.uint64] | None = None
+        if observed is None:
+            return
+        check_plane("observed", observed, n_features)
+        if len(observed) != len(words):
+            raise ValueError(f"observed: want shape {words.shape} like words, got {observed.shape}")
+        for rows in row_blocks(len(words), 8 * words.shape[1]):
+            if (words[rows] & ~observed[rows]).any():
+                raise ValueError("observed: want ones wherever words has ones, got zeros")
+        self.observed = observed
+        if self.complete:
+            self.observed = None
 
     @classmethod
-    def from_dense(cls, X: Any, *, binarize: float | None = 0.5) -> Bits:
+    def from_dense(cls, X: Any, *, binarize: float | None = 0.5, missing: str | None = None) -> Bits:
         """Pack a dense or sparse matrix, in blocks of rows, without a dense copy of the whole.
 
         Parameters
@@ -77,6 +94,8 @@ class Bits:
             Booleans, integers, floats, or objects that convert to float.
         binarize : float or None, default=0.5
             A cell is 1 where its value is greater than this; None: all values must be 0 or 1.
+        missing : {None, "marginalise"}, default=None
+            Whether a cell may be missing: NaN, and among objects also None and ``pandas.NA``.
 
         Returns
         -------
@@ -93,8 +112,10 @@ class Bits:
         array([[0, 1],
                [0, 1]], dtype=uint8)
         """
+        check_missing(missing)
         matrix = as_matrix(X, "X")
-        return cls(pack(matrix, as_threshold(binarize), "X"), matrix.shape[1])
+        words, observed = pack(matrix, as_threshold(binarize), "X", missing)
+        return cls(words, matrix.shape[1], observed)
 
     @classmethod
     def from_packed(cls, packed: ArrayLike, n_features: int, *, bitorder: Literal["little", "big"]) -> Bits:
@@ -143,65 +164,107 @@ class Bits:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the words, padding included."""
-        return self.words.nbytes
+        """Bytes of the words, padding included, of both planes."""
+        return self.words.nbytes + (0 if self.observed is None else self.observed.nbytes)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no cell is missing."""
+        if self.observed is None:
+            return True
+        full = every_cell(1, self.n_features)
+        return all((self.observed[rows] == full).all() for rows in row_blocks(len(self), self.words.shape[1]))
 
     @property
     def density(self) -> float:
-        """The share of ones among the cells; 0.0 where there are no cells."""
-        blocks = row_blocks(len(self), self.words.shape[1])
-        ones = sum(int(np.bitwise_count(self.words[rows]).sum()) for rows in blocks)
-        return ones / max(1, len(self) * self.n_features)
+        """The share of ones among the observed cells; 0.0 where there are none."""
+        n_cells = len(self) * self.n_features if self.observed is None else count_ones(self.observed)
+        return count_ones(self.words) / max(1, n_cells)
 
     def counts(self) -> NDArray[np.int64]:
         """Ones per feature: an array of shape (D,)."""
-        ones = np.zeros(self.n_features, np.int64)
-        for rows in row_blocks(len(self), self.n_features):
-            dense = unpack(self.words[rows], self.n_features)
-            for first in range(0, len(dense), 255):  # as many as a byte can count, which is four times as fast
-                ones += dense[first : first + 255].sum(axis=0, dtype=np.uint8)
-        return ones
+        return counts_of(self.words, self.n_features)
 
-    def to_dense(self, dtype: DTypeLike = np.uint8) -> NDArray[Any]:
-        """The zeros and ones as an ordinary array of shape (N, D)."""
+    def observed_counts(self) -> NDArray[np.int64]:
+        """Observed cells per feature: an array of shape (D,)."""
+        if self.observed is None:
+            return np.full(self.n_features, len(self))
+        return counts_of(self.observed, self.n_features)
+
+    def filled(self) -> Bits:
+        """The same rows with a 0 in every missing cell, without a copy."""
+        return Bits(self.words, self.n_features)
+
+    def to_dense(self, dtype: DTypeLike | None = None) -> NDArray[Any]:
+        """The zeros and ones as an ordinary array of shape (N, D), with NaN in missing cells.
+
+        Parameters
+        ----------
+        dtype : dtype, optional
+            uint8 if left out, or float32 if there are missing cells.
+
+        Raises
+        ------
+        ValueError
+            If there are missing cells, for which `dtype` has no NaN.
+        """
+        dtype = np.dtype((np.uint8 if self.observed is None else np.float32) if dtype is None else dtype)
+        if self.observed is not None and dtype.kind not in "fcO":
+            raise ValueError(f"dtype: want one of floats, because cells are missing, got {dtype}")
         dense = np.empty(self.shape, dtype)
         for rows in row_blocks(len(self), self.n_features):
             dense[rows] = unpack(self.words[rows], self.n_features)
+            if self.observed is not None:
+                dense[rows][unpack(self.observed[rows], self.n_features) == 0] = np.nan
         return dense
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("copy: want None or True, because unpacking Bits makes a copy; got False")
-        return self.to_dense(np.uint8 if dtype is None else dtype)
+        return self.to_dense(dtype)
 
     def __len__(self) -> int:
         return len(self.words)
 
     @overload
-    def __getitem__(self, key: int | np.integer[Any]) -> NDArray[np.uint8]: ...
+    def __getitem__(self, key: int | np.integer[Any]) -> NDArray[Any]: ...
     @overload
     def __getitem__(self, key: slice | NDArray[Any] | list[int] | list[bool]) -> Bits: ...
-    def __getitem__(self, key: Any) -> Bits | NDArray[np.uint8]:
+    def __getitem__(self, key: Any) -> Bits | NDArray[Any]:
         """One row, unpacked, by an integer; or the Bits of several (those of a contiguous slice are a view)."""
         if isinstance(key, slice):
-            return Bits(np.ascontiguousarray(self.words[key]), self.n_features)
+            return self._part(key)
         rows = np.asarray(key)
         if rows.ndim == 0 and rows.dtype.kind in "iu":
-            return unpack(self.words[key], self.n_features)
+            return np.asarray(self._part(np.array([operator.index(key)])).to_dense()[0])
         if rows.ndim == 1 and (rows.dtype.kind in "biu" or rows.size == 0) and not isinstance(key, tuple):
-            return Bits(self.words[key], self.n_features)
+            return self._part(key)
         raise IndexError(f"rows: want an integer, a slice, or a 1-D array of integers or booleans, got {key!r}")
+
+    def _part(self, rows: Any) -> Bits:
+        """Several rows, with a second plane if the whole has one: it has been checked."""
+        part = Bits(np.ascontiguousarray(self.words[rows]), self.n_features)
+        if self.observed is not None:
+            part.observed = np.ascontiguousarray(self.observed[rows])
+        return part
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Bits):
             return NotImplemented
-        return self.n_features == other.n_features and np.array_equal(self.words, other.words)
+        if self.n_features != other.n_features or not np.array_equal(self.words, other.words):
+            return False
+        if self.observed is None or other.observed is None:
+            return self.complete and other.complete
+        return np.array_equal(self.observed, other.observed)
 
     def __repr__(self) -> str:
-        return f"<Bits: {len(self)} x {self.n_features}, {self.density:.1%} ones>"
+        missing = ""
+        if self.observed is not None:
+            missing = f", {1 - count_ones(self.observed) / max(1, len(self) * self.n_features):.1%} missing"
+        return f"<Bits: {len(self)} x {self.n_features}, {self.density:.1%} ones{missing}>"
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a ``.bits`` file: a header of 64 bytes, then the words.
+        """Write a ``.bits`` file: a header of 64 bytes, then the words of one plane or of both.
 
         The file appears complete or not at all: an existing one is replaced at the very end.
 
@@ -222,11 +285,13 @@ class Bits:
         ...     Bits.open(f"{folder}/one.bits")
         <Bits: 1 x 3, 66.7% ones>
         """
-        write(Path(path), self.words, self.n_features)
+        write(Path(path), [self.words] if self.observed is None else [self.words, self.observed], self.n_features)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bits:
         """Map a ``.bits`` file into memory, read-only; only the rows in use take memory.
+
+        A file with missing cells is read once, to check that they are 0.
 
         Parameters
         ----------
@@ -248,14 +313,16 @@ class Bits:
         --------
         See `save`.
         """
-        words, n_features = map_words(Path(path))
+        planes, n_features = map_planes(Path(path))
         try:
-            return cls(words, n_features)
+            return cls(planes[0], n_features, *planes[1:])
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
 
-def as_bits(X: Any, *, binarize: float | None = 0.5, n_features: int | None = None, name: str = "X") -> Bits:
+def as_bits(
+    X: Any, *, binarize: float | None = 0.5, n_features: int | None = None, name: str = "X", missing: str | None = None
+) -> Bits:
     """X as `Bits`, after every check that a user's data needs; `Bits` pass through without a copy.
 
     Parameters
@@ -269,6 +336,8 @@ def as_bits(X: Any, *, binarize: float | None = 0.5, n_features: int | None = No
         The number of features that is wanted; any where it is left out.
     name : str, default="X"
         What error messages call the argument.
+    missing : {None, "marginalise"}, default=None
+        Whether a cell may be missing: NaN, and among objects also None and ``pandas.NA``; or missing in Bits.
 
     Returns
     -------
@@ -277,7 +346,7 @@ def as_bits(X: Any, *, binarize: float | None = 0.5, n_features: int | None = No
     Raises
     ------
     ValueError
-        If X is not a matrix of finite real numbers, is empty, has another number of features, or
+        If X is not a matrix of finite real numbers, or of such and NaN, is empty, has another number of features, or
         holds something other than 0 and 1 with ``binarize=None``; or if `binarize` is not a number.
     TypeError
         If X holds objects that float() refuses.
@@ -288,6 +357,17 @@ def as_bits(X: Any, *, binarize: float | None = 0.5, n_features: int | None = No
     <Bits: 1 x 3, 66.7% ones>
     """
     threshold = as_threshold(binarize)
+    check_missing(missing)
     matrix = X if isinstance(X, Bits) else as_matrix(X, name)
     check_shape(matrix.shape, n_features, name)
-    return matrix if isinstance(matrix, Bits) else Bits(pack(matrix, threshold, name), matrix.shape[1])
+    if isinstance(matrix, Bits):
+        check_complete(matrix, missing, name)
+        return matrix
+    words, observed = pack(matrix, threshold, name, missing)
+    return Bits(words, matrix.shape[1], observed)
+
+
+def check_complete(rows: Bits, missing: str | None, name: str) -> None:
+    """Refuse rows with missing cells where these are not to be marginalised."""
+    if missing is None and not rows.complete:
+        raise ValueError(f'{name} contains missing cells: want missing="marginalise" for them')

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wakesleep import processors
-from wakesleep._packing import as_threshold
+from wakesleep._packing import as_threshold, check_missing
 from wakesleep._panels import PRECISIONS
 from wakesleep.optimizers import OPTIMIZERS, RATES, Optimizer
 from wakesleep.parameters import PRIOR, names_of_layers
@@ -54,6 +54,9 @@ def settings(params: dict[str, Any]) -> Settings:
     if not isinstance(params["verbose"], bool):
         count("verbose", params["verbose"], least=0)
     check_binarize(params["binarize"])
+    check_missing(params["missing"])
+    if params["missing"] is not None and isinstance(params["binarize"], str):
+        raise ValueError(f'missing: want None with binarize="sample", got {shown(params["missing"])}')
     check_random_state(params["random_state"])
     kind = optimizer(params)
     checked = Settings(

@@ -34,6 +34,7 @@ class Learner(Estimator):
     """`fit` and `partial_fit`."""
 
     binarize: Any
+    missing: Any
     n_threads: Any
     random_state: Any
     verbose: Any
@@ -89,7 +90,9 @@ class Learner(Estimator):
         if isinstance(validation, numbers.Real):
             n_held_out = monitor.n_held_out("validation", validation, len(data))
         elif validation is not None:
-            rows = as_rows(validation, binarize=self.binarize, n_features=data.n_features, name="validation")
+            rows = as_rows(
+                validation, binarize=self.binarize, n_features=data.n_features, name="validation", missing=self.missing
+            )
         if going_on:
             self._check_sizes(settings)
             seed = self._state.seed
@@ -251,7 +254,8 @@ class Learner(Estimator):
         return self._state.epoch - self._aside.epoch >= settings.patience
 
     def _rows(self, X: Any, *, fitted: bool) -> Rows:
-        return as_rows(X, binarize=self.binarize, n_features=self.n_features_in_ if fitted else None)
+        n_features = self.n_features_in_ if fitted else None
+        return as_rows(X, binarize=self.binarize, n_features=n_features, missing=self.missing)
 
 
 def _says_stop(answer: object) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from wakesleep import _core, hyperparameters, likelihood, state
 from wakesleep._packing import refuse_cell, words_of
 from wakesleep.bits import Bits
-from wakesleep.learner import Learner
+from wakesleep.imputer import Imputer, float_of
 from wakesleep.parameters import finite_floats
 from wakesleep.probabilities import FAULT
 from wakesleep.rows import drawn_by_content
@@ -22,7 +22,7 @@ Floats = NDArray[np.floating[Any]]
 Dense = NDArray[np.uint8]
 
 
-class HelmholtzMachine(Learner):
+class HelmholtzMachine(Imputer):
     """A deep Helmholtz machine: a sigmoid belief network p with a recognition network q.
 
     Parameters
@@ -74,6 +74,10 @@ class HelmholtzMachine(Learner):
         A cell is 1 where its value is greater than this; None: X must be binary already. "sample": values are
         probabilities from 0 to 1, of which bits are drawn anew for every epoch, a function of (seed, epoch, row,
         unit); where rows are measured or transformed, they are drawn once, a function of the seed and the row.
+    missing : {None, "marginalise"}, default=None
+        What NaN is: an error, or a missing cell, which is summed out: p learns from the observed cells, of which
+        log p(x) is, and q, which sees a 0, learns from dreams that lack the cells that rows of the data lack. None
+        among objects and ``pandas.NA`` count as NaN. Not with ``binarize="sample"``.
     precision : {"float32", "bf16x2"}, default="float32"
         Of the sums in training. "bf16x2", faster, needs Linux on x86 with AMX, and is an error elsewhere. A logit loses
         up to 2**-15 of the sum of its weights' absolute values, and results are not the same on all processors.
@@ -118,7 +122,8 @@ class HelmholtzMachine(Learner):
         learning_rate: float | tuple[float, float] | None = None, schedule: str = "constant", weight_decay: float = 0.0,
         clip_norm: float | None = None, frozen: Sequence[str] = (), batch_size: int = 100, n_iter: int = 20,
         patience: int | None = None, initial_biases: str = "data", binarize: float | str | None = 0.5,
-        precision: str = "float32", n_threads: int | None = None, verbose: int = 0, random_state: Any = None,
+        missing: str | None = None, precision: str = "float32", n_threads: int | None = None, verbose: int = 0,
+        random_state: Any = None,
     ) -> None:  # fmt: skip
         self.hidden_layer_sizes = hidden_layer_sizes
         self.rule = rule
@@ -138,6 +143,7 @@ class HelmholtzMachine(Learner):
         self.patience = patience
         self.initial_biases = initial_biases
         self.binarize = binarize
+        self.missing = missing
         self.precision = precision
         self.n_threads = n_threads
         self.verbose = verbose
@@ -164,7 +170,7 @@ class HelmholtzMachine(Learner):
         NotFittedError, ValueError, TypeError
         """
         data = self._bits(X)
-        return likelihood.encode(self._state.parameters, data, self._level(layer)).astype(_float_of(X), copy=False)
+        return likelihood.encode(self._state.parameters, data, self._level(layer)).astype(float_of(X), copy=False)
 
     def fit_transform(self, X: Any, y: None = None) -> Floats:
         """`fit`, then `transform` of the same rows."""
@@ -196,7 +202,7 @@ class HelmholtzMachine(Learner):
         wrong = (values < 0) | (values > 1)
         if wrong.any():
             refuse_cell(values, wrong, FAULT.format("{}", 1), "H", 0)
-        return likelihood.decode(self._state.parameters, values, level).astype(_float_of(H), copy=False)
+        return likelihood.decode(self._state.parameters, values, level).astype(float_of(H), copy=False)
 
     def reconstruct(self, X: Any) -> Floats:
         """Probabilities of the visible units after a mean-field pass up and down.  Returns (n, D)."""
@@ -374,10 +380,3 @@ class HelmholtzMachine(Learner):
         if isinstance(layer, bool) or not isinstance(layer, int | np.integer) or not -n_hidden <= layer < n_hidden:
             raise ValueError(f"layer: want a hidden level from {-n_hidden} to {n_hidden - 1}, got {layer!r}")
         return int(layer) % n_hidden
-
-    def _seed(self, random_state: Any) -> int:
-        return self._state.seed if random_state is None else hyperparameters.seed(random_state)
-
-
-def _float_of(X: Any) -> type[np.float32] | type[np.float64]:
-    return np.float32 if isinstance(X, Bits) or getattr(X, "dtype", None) == np.float32 else np.float64

@@ -124,6 +124,6 @@ def finite_floats(name: str, values: ArrayLike, shape: str) -> NDArray[np.float3
     return array
 
 
-def logit_of_mean(counts: NDArray[np.int64], n_rows: int) -> NDArray[np.float64]:
-    """log(m / (1 − m)) of the mean m = (counts + 1) / (n_rows + 2), which is never 0 or 1."""
+def logit_of_mean(counts: NDArray[np.int64], n_rows: int | NDArray[np.int64]) -> NDArray[np.float64]:
+    """log(m / (1 − m)) of the mean m = (counts + 1) / (n_rows + 2), which is never 0 or 1, over the rows observed."""
     return log((counts + 1) / (n_rows - counts + 1))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep._packing import as_matrix, check_shape, dense, pack, row_blocks
-from wakesleep.bits import Bits, as_bits
+from wakesleep.bits import Bits, as_bits, check_complete
 from wakesleep.probabilities import Probabilities, checked
 
 Matrix = TypeVar("Matrix", Bits, Probabilities)
@@ -48,20 +49,21 @@ class Selection(Generic[Matrix]):
 
     def counts(self: Selection[Bits]) -> NDArray[np.int64]:
         """Ones per feature: an array of shape (D,)."""
-        blocks = row_blocks(len(self), self.n_features)
-        return np.asarray(sum(self[block].counts() for block in blocks), np.int64)
+        return np.asarray(sum(block.counts() for block in self._blocks()), np.int64)
 
-    @property
-    def density(self: Selection[Bits]) -> float:
-        """The share of ones among the cells."""
-        return int(self.counts().sum()) / (len(self) * self.n_features)
+    def observed_counts(self: Selection[Bits]) -> NDArray[np.int64]:
+        """Observed cells per feature: an array of shape (D,)."""
+        return np.asarray(sum(block.observed_counts() for block in self._blocks()), np.int64)
+
+    def _blocks(self) -> Iterator[Matrix]:
+        return (self[block] for block in row_blocks(len(self), self.n_features))
 
 
 Rows = Bits | Probabilities | Selection[Bits] | Selection[Probabilities]
 
 
 class Fingerprint(NamedTuple):
-    """What tells some rows from others: how many they are, and the CRC-32 of their cells."""
+    """What tells some rows from others: how many they are, and the CRC-32 of their cells and of which are observed."""
 
     n_rows: int
     crc: int
@@ -80,6 +82,8 @@ def fingerprint(rows: Rows) -> Fingerprint:
     for block in row_blocks(len(rows), 4 * rows.n_features):
         part = rows[block]
         crc = zlib.crc32(np.ascontiguousarray(part.words if isinstance(part, Bits) else part.values).data, crc)
+        if isinstance(part, Bits) and part.observed is not None and not part.complete:
+            crc = zlib.crc32(part.observed.data, crc)
     return Fingerprint(len(rows), crc)
 
 
@@ -130,21 +134,26 @@ def drawn_by_content(rows: Rows, seed: int) -> Bits:
 
 
 def as_rows(
-    X: Any, *, binarize: float | str | None, n_features: int | None = None, name: str = "X"
+    X: Any, *, binarize: float | str | None, n_features: int | None = None, name: str = "X", missing: str | None = None
 ) -> Rows:
     """X as what training takes: `Bits`, or with ``binarize="sample"`` `Probabilities` where cells lie between 0 and 1.
 
-    Parameters and errors are those of `as_bits`. Booleans and whole numbers must be 0 or 1, and become `Bits`.
+    Parameters and errors are those of `as_bits`. Booleans and whole numbers must be 0 or 1, and become `Bits`. Cells
+    may be missing only where none is a probability.
     """
     if isinstance(X, Selection) or (isinstance(X, Bits | Probabilities) and binarize == "sample"):
         check_shape(X.shape, n_features, name)
+        matrix = X.rows if isinstance(X, Selection) else X
+        if isinstance(matrix, Bits):
+            check_complete(matrix, missing, name)
         return X
     if not isinstance(binarize, str):
-        return as_bits(X, binarize=binarize, n_features=n_features, name=name)
+        return as_bits(X, binarize=binarize, n_features=n_features, name=name, missing=missing)
     matrix = as_matrix(X, name)
     check_shape(matrix.shape, n_features, name)
     if matrix.dtype.kind not in "biu":
         return Probabilities(matrix, name=name)
     for rows in row_blocks(matrix.shape[0], matrix.shape[1] * matrix.dtype.itemsize):
         checked(dense(matrix, rows), 1, name, rows.start)
-    return Bits(pack(matrix, 0.5, name), matrix.shape[1])
+    words, _ = pack(matrix, 0.5, name)
+    return Bits(words, matrix.shape[1])

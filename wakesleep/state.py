@@ -86,7 +86,8 @@ def start(
 
     Weights are uniform, a tenth of Glorot and Bengio's (2010) range; biases are zero, but with
     ``initial_biases="data"`` those of the visible units are the logits of the data's mean, so that
-    learning starts from independent units.
+    learning starts from independent units. The mean is that of the observed cells; for the choice of methods, which
+    is one of speed, a missing cell is a zero, as it is to the sums.
     """
     sizes = (data.n_features, *hidden_layer_sizes)
     parameters = Parameters(sizes)
@@ -95,9 +96,10 @@ def start(
         words = _core.random_words(seed, _core.INIT + number, n_source, n_target)
         range_ = 0.1 * np.sqrt(6 / (n_source + n_target))
         layer.weights[:] = ((words >> np.uint32(8)) / 2.0**23 - 1) * range_
+    counts = data.counts()
     if initial_biases == "data":
-        parameters.generative[0].biases[:] = logit_of_mean(data.counts(), len(data))
-    return _begun(parameters, methods_for(sizes, data.density), seed)
+        parameters.generative[0].biases[:] = logit_of_mean(counts, data.observed_counts())
+    return _begun(parameters, methods_for(sizes, int(counts.sum()) / (len(data) * sizes[0])), seed)
 
 
 def _begun(parameters: Parameters, methods: NDArray[np.uint8], seed: int) -> State:

@@ -107,7 +107,7 @@ def train(
     while state.epoch < n_epochs:
         if bits is None:
             bits = drawn(data, state.seed, state.epoch)
-            words, chosen = (bits.words, None) if isinstance(bits, Bits) else (bits.rows.words, bits.chosen)
+            whole_rows, chosen = (bits, None) if isinstance(bits, Bits) else (bits.rows, bits.chosen)
         left = -(-(len(data) - int(state.position[1])) // batch_size)
         now = min(n_batches, left, *(every - state.step % every for every in stops))
         horizon = n_epochs if n_iter is None else n_iter
@@ -118,8 +118,9 @@ def train(
         moments = state.moments_for(MOMENTS[optimizer.name])
         began = time.perf_counter()
         _core.train(
-            flat, moments, state.parameters.sizes, state.methods, words, position, state.step, state.seed, batch_size,
-            rates, rule._replace(sleep_weight=weight), optimizer, n_threads, precision=precision, chosen=chosen,
+            flat, moments, state.parameters.sizes, state.methods, whole_rows.words, position, state.step, state.seed,
+            batch_size, rates, rule._replace(sleep_weight=weight), optimizer, n_threads, precision=precision,
+            chosen=chosen, observed=whole_rows.observed,
         )  # fmt: skip
         took = time.perf_counter() - began
         if not _finite(flat) or not _finite(moments):

@@ -107,16 +107,18 @@ static void NAME(transpose)(const Packed *bits, ptrdiff_t first_block, ptrdiff_t
 
 /* ---- what happens to logits ---- */
 
-static INLINE void NAME(residuals)(int one, vf *z, int width, ptrdiff_t n, const Packed *target, ptrdiff_t first_block,
-                                   const float *credit, float scale, vf *biases) {
+static INLINE void NAME(residuals)(int one, vf *z, int width, ptrdiff_t n, const Packed *target, const Packed *observed,
+                                   ptrdiff_t first_block, const float *credit, float scale, vf *biases) {
     for (int v = 0; v < width; v++) {
         vf *column = z + v, sum = SPLAT_F(0), p = SPLAT_F(0);
-        const half_word *bits = NAME(half)(target, 0, first_block + v / PER_BLOCK);
+        ptrdiff_t block = first_block + v / PER_BLOCK;
+        const half_word *bits = NAME(half)(target, 0, block);
         if (one) p = NAME(sigmoid)(*column);
         for (ptrdiff_t row = 0; row < n; row++, column += width, bits += 2 * target->row) {
             if (!one) p = NAME(sigmoid)(*column);
             vf error = NAME(keep)(SPLAT_F(1), (uint32_t)*bits >> v % PER_BLOCK * LANES) - p;
             if (credit) error *= credit[row];
+            if (observed) error = NAME(keep)(error, (uint32_t)*NAME(half)(observed, row, block) >> v % PER_BLOCK * LANES);
             if (!one) *column = error;
             sum += error;
         }
@@ -124,12 +126,15 @@ static INLINE void NAME(residuals)(int one, vf *z, int width, ptrdiff_t n, const
     }
 }
 
-static void NAME(residual)(float *z, int one, int blocks, ptrdiff_t n, const Packed *target, ptrdiff_t first_block,
-                           const float *credit, float scale, float *biases) {
+static void NAME(residual)(float *z, int one, int blocks, ptrdiff_t n, const Packed *target, const Packed *observed,
+                           ptrdiff_t first_block, const float *credit, float scale, float *biases) {
+    int width = blocks * PER_BLOCK;
     if (one)
-        NAME(residuals)(1, (vf *)z, blocks * PER_BLOCK, n, target, first_block, credit, scale, (vf *)biases);
+        NAME(residuals)(1, (vf *)z, width, n, target, observed, first_block, credit, scale, (vf *)biases);
+    else if (observed)
+        NAME(residuals)(0, (vf *)z, width, n, target, observed, first_block, credit, scale, (vf *)biases);
     else
-        NAME(residuals)(0, (vf *)z, blocks * PER_BLOCK, n, target, first_block, credit, scale, (vf *)biases);
+        NAME(residuals)(0, (vf *)z, width, n, target, NULL, first_block, credit, scale, (vf *)biases);
 }
 
 /* One block of units for `groups` times eight samples, t and on, of which those from first to end are wanted. u lies within
@@ -224,17 +229,34 @@ static INLINE void NAME(against)(int rows, const vf *z, ptrdiff_t width, const h
 /* The bits of those units of a block that there are. */
 static INLINE uint32_t NAME(units_left)(ptrdiff_t n_units) { return n_units < BLOCK ? (1u << n_units) - 1 : 0xffffu; }
 
-static INLINE void NAME(log_terms_of_rows)(int rows, const vf *z, int blocks, const Packed *target, ptrdiff_t row,
-                                           ptrdiff_t first_block, ptrdiff_t n_units, vf *lanes) {
+/* The bits of those of them that are observed in a row. */
+static INLINE uint32_t NAME(units_observed)(uint32_t valid, const Packed *observed, ptrdiff_t row, ptrdiff_t block) {
+    return observed ? valid & *NAME(half)(observed, row, block) : valid;
+}
+
+static INLINE void NAME(log_terms_of_rows)(int rows, const vf *z, int blocks, const Packed *target, const Packed *observed,
+                                           ptrdiff_t row, ptrdiff_t first_block, ptrdiff_t n_units, vf *lanes) {
     vf sum[ABREAST], against[ABREAST], e[ABREAST], terms[ABREAST];
     UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) sum[i] = lanes[i];
     for (int block = 0; block < blocks; block++, z += PER_BLOCK, n_units -= BLOCK) {
         uint32_t valid = NAME(units_left)(n_units);
         NAME(against)(rows, z, blocks * PER_BLOCK, NAME(half)(target, row, first_block + block), 2 * target->row, against, e);
         NAME(softpluses)(rows * PER_BLOCK, against, e, terms);
-        UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) sum[i] += NAME(keep)(terms[i], valid >> i % PER_BLOCK * LANES);
+        UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) {
+            uint32_t counted = NAME(units_observed)(valid, observed, row + i / PER_BLOCK, first_block + block);
+            sum[i] += NAME(keep)(terms[i], counted >> i % PER_BLOCK * LANES);
+        }
     }
     UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) lanes[i] = sum[i];
+}
+
+static INLINE void NAME(log_terms_of_all)(const vf *z, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
+                                          const Packed *target, const Packed *observed, vf *lanes) {
+    ptrdiff_t row = 0, width = blocks * PER_BLOCK;
+    for (; row + ROWS_ABREAST <= n; row += ROWS_ABREAST, z += ROWS_ABREAST * width, lanes += ABREAST)
+        NAME(log_terms_of_rows)(ROWS_ABREAST, z, blocks, target, observed, row, first_block, n_units, lanes);
+    for (; row < n; row++, z += width, lanes += PER_BLOCK)
+        NAME(log_terms_of_rows)(1, z, blocks, target, observed, row, first_block, n_units, lanes);
 }
 
 /* Lanes of one where their bit is set, else of the other. */
@@ -251,21 +273,23 @@ static INLINE void NAME(terms_of_one)(const vf *z, uint32_t valid, vf *on, vf *o
 }
 
 static void NAME(log_terms)(const float *z_, int one, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
-                            const Packed *target, float *lanes_) {
+                            const Packed *target, const Packed *observed, float *lanes_) {
     const vf *z = (const vf *)z_;
     vf *lanes = (vf *)lanes_;
-    ptrdiff_t row = 0;
-    for (; !one && row + ROWS_ABREAST <= n; row += ROWS_ABREAST, z += ROWS_ABREAST * blocks * PER_BLOCK, lanes += ABREAST)
-        NAME(log_terms_of_rows)(ROWS_ABREAST, z, blocks, target, row, first_block, n_units, lanes);
-    for (; !one && row < n; row++, z += blocks * PER_BLOCK, lanes += PER_BLOCK)
-        NAME(log_terms_of_rows)(1, z, blocks, target, row, first_block, n_units, lanes);
+    if (!one && observed)
+        NAME(log_terms_of_all)(z, blocks, n, first_block, n_units, target, observed, lanes);
+    else if (!one)
+        NAME(log_terms_of_all)(z, blocks, n, first_block, n_units, target, NULL, lanes);
     for (int block = 0; one && block < blocks; block++, z += PER_BLOCK) {
         vf on[PER_BLOCK], off[PER_BLOCK];
         NAME(terms_of_one)(z, NAME(units_left)(n_units - BLOCK * block), on, off);
         const half_word *bits = NAME(half)(target, 0, first_block + block);
-        for (row = 0; row < n; row++, bits += 2 * target->row)
+        for (ptrdiff_t row = 0; row < n; row++, bits += 2 * target->row) {
+            uint32_t counted = NAME(units_observed)(0xffffu, observed, row, first_block + block);
             UNROLL for (int v = 0; v < PER_BLOCK; v++)
-                lanes[row * PER_BLOCK + v] += NAME(choose)(on[v], off[v], (uint32_t)*bits >> v * LANES);
+                lanes[row * PER_BLOCK + v] +=
+                    NAME(keep)(NAME(choose)(on[v], off[v], (uint32_t)*bits >> v * LANES), counted >> v * LANES);
+        }
     }
 }
 

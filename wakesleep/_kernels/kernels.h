@@ -77,23 +77,25 @@ typedef struct {
     void (*add_row_into)(const Packed *bits, const float *row, int blocks, ptrdiff_t n_out, float scale, float *goal);
 
     /* z = credit * (target - sigmoid(z)), and biases += scale * sum of z over the n rows.  credit : n, or NULL for 1.
+     * observed : where the target is, z = 0 elsewhere; NULL for everywhere.
      * one : z is one row, the same for all n, and is left as it is.  The targets begin at first_block. */
-    void (*residual)(float *z, int one, int blocks, ptrdiff_t n, const Packed *target, ptrdiff_t first_block,
-                     const float *credit, float scale, float *biases);
+    void (*residual)(float *z, int one, int blocks, ptrdiff_t n, const Packed *target, const Packed *observed,
+                     ptrdiff_t first_block, const float *credit, float scale, float *biases);
 
     /* target = [u * (1 + e^-z) < 1] (eq. 9) for n_units units, which begin at first_block.  one : as above. */
     void (*sample)(const float *z, int one, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
                    const Source *source, const Packed *target);
 
     /* lanes[row] += softplus(z) where the target is 0, softplus(-z) where it is 1; unit u in lane u mod 16 (eq. 5).
-     * one : as above. */
+     * observed : as above.  one : as above. */
     void (*log_terms)(const float *z, int one, int blocks, ptrdiff_t n, ptrdiff_t first_block, ptrdiff_t n_units,
-                      const Packed *target, float *lanes);
+                      const Packed *target, const Packed *observed, float *lanes);
 
     /* terms[block * stride + row] = the sum over a block of softplus(z) where the target is 0, softplus(-z) where it is 1
-     * (eq. 5), for n_units units; and errors = target - sigmoid(z), which may be z itself.  one : as above; no errors. */
-    void (*weigh)(const float *z, int one, int blocks, ptrdiff_t n, const Packed *target, ptrdiff_t first_block,
-                  ptrdiff_t n_units, float *errors, float *terms, ptrdiff_t stride);
+     * (eq. 5), for n_units units; and errors = target - sigmoid(z), which may be z itself.  observed : as above, of terms
+     * and errors.  one : as above; no errors. */
+    void (*weigh)(const float *z, int one, int blocks, ptrdiff_t n, const Packed *target, const Packed *observed,
+                  ptrdiff_t first_block, ptrdiff_t n_units, float *errors, float *terms, ptrdiff_t stride);
 
     /* errors = sums of `group` rows of errors times their credits, in place, and biases += scale * sum of these n rows. */
     void (*credit_rows)(float *errors, int blocks, ptrdiff_t n, ptrdiff_t group, const float *credit, float scale,
@@ -134,6 +136,15 @@ static inline void want_large_pages(void *memory, size_t n_bytes) {
 #else
     (void)memory, (void)n_bytes;
 #endif
+}
+
+/* bits &= mask, for `blocks` blocks of units from first_block on.  n rows. */
+static inline void mask_bits(const Packed *bits, const Packed *mask, ptrdiff_t first_block, int blocks, ptrdiff_t n) {
+    for (ptrdiff_t block = first_block; block < first_block + blocks; block++) {
+        half_word *to = (half_word *)(bits->words + (block >> 1) * bits->word) + (block & 1);
+        const half_word *from = (const half_word *)(mask->words + (block >> 1) * mask->word) + (block & 1);
+        for (ptrdiff_t row = 0; row < n; row++) to[2 * row * bits->row] &= from[2 * row * mask->row];
+    }
 }
 
 /* Have memory brought nearer. */

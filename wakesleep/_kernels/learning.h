@@ -19,8 +19,9 @@ static INLINE void NAME(sums_of_blocks)(int n, const vf *lanes, float *sums) {
 }
 
 /* What `weigh` does with so many rows. */
-static INLINE void NAME(weigh_rows)(int rows, const vf *z, int blocks, const Packed *target, ptrdiff_t row,
-                                    ptrdiff_t first_block, ptrdiff_t n_units, vf *errors, float *terms, ptrdiff_t stride) {
+static INLINE void NAME(weigh_rows)(int rows, const vf *z, int blocks, const Packed *target, const Packed *observed,
+                                    ptrdiff_t row, ptrdiff_t first_block, ptrdiff_t n_units, vf *errors, float *terms,
+                                    ptrdiff_t stride) {
     ptrdiff_t width = blocks * PER_BLOCK, step = 2 * target->row;
     for (int block = 0; block < blocks; block++, n_units -= BLOCK, z += PER_BLOCK, errors += PER_BLOCK, terms += stride) {
         const half_word *bits = NAME(half)(target, row, first_block + block);
@@ -31,38 +32,54 @@ static INLINE void NAME(weigh_rows)(int rows, const vf *z, int blocks, const Pac
             vi over = (vi)(against[i] > 0.f);
             vf wrong = (vf)((over & (vi)SPLAT_F(1)) | (~over & (vi)e[i])) / (1.f + e[i]); /* sigmoid(against) */
             uint32_t off = ~(uint32_t)bits[i / PER_BLOCK * step] >> i % PER_BLOCK * LANES;
-            errors[i / PER_BLOCK * width + i % PER_BLOCK] = (vf)((vi)wrong | (vi)NAME(keep)((vf)SPLAT_I(0x80000000u), off));
+            vf error = (vf)((vi)wrong | (vi)NAME(keep)((vf)SPLAT_I(0x80000000u), off));
+            uint32_t counted = NAME(units_observed)(0xffffu, observed, row + i / PER_BLOCK, first_block + block);
+            if (observed) error = NAME(keep)(error, counted >> i % PER_BLOCK * LANES);
+            errors[i / PER_BLOCK * width + i % PER_BLOCK] = error;
         }
         NAME(softpluses)(rows * PER_BLOCK, against, e, sums);
-        UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) sums[i] = NAME(keep)(sums[i], valid >> i % PER_BLOCK * LANES);
+        UNROLL for (int i = 0; i < rows * PER_BLOCK; i++) {
+            uint32_t counted = NAME(units_observed)(valid, observed, row + i / PER_BLOCK, first_block + block);
+            sums[i] = NAME(keep)(sums[i], counted >> i % PER_BLOCK * LANES);
+        }
         NAME(sums_of_blocks)(rows, sums, terms);
     }
 }
 
-static INLINE void NAME(weigh_one)(const vf *z, ptrdiff_t n, const half_word *bits, ptrdiff_t step, uint32_t valid,
-                                   float *terms) {
+static INLINE void NAME(weigh_one)(const vf *z, ptrdiff_t n, const Packed *target, const Packed *observed, ptrdiff_t block,
+                                   uint32_t valid, float *terms) {
     vf on[PER_BLOCK], off[PER_BLOCK], sums[PER_BLOCK];
     NAME(terms_of_one)(z, valid, on, off);
-    for (ptrdiff_t row = 0; row < n; row++, bits += step) {
-        UNROLL for (int v = 0; v < PER_BLOCK; v++) sums[v] = NAME(choose)(on[v], off[v], (uint32_t)*bits >> v * LANES);
+    for (ptrdiff_t row = 0; row < n; row++) {
+        uint32_t bits = *NAME(half)(target, row, block), counted = NAME(units_observed)(valid, observed, row, block);
+        UNROLL for (int v = 0; v < PER_BLOCK; v++)
+            sums[v] = NAME(keep)(NAME(choose)(on[v], off[v], bits >> v * LANES), counted >> v * LANES);
         terms[row] = NAME(sum_of_block)(sums);
     }
 }
 
-static void NAME(weigh)(const float *z_, int one, int blocks, ptrdiff_t n, const Packed *target, ptrdiff_t first_block,
-                        ptrdiff_t n_units, float *errors_, float *terms, ptrdiff_t stride) {
+static INLINE void NAME(weigh_all)(const vf *z, int blocks, ptrdiff_t n, const Packed *target, const Packed *observed,
+                                   ptrdiff_t first_block, ptrdiff_t n_units, vf *errors, float *terms, ptrdiff_t stride) {
+    ptrdiff_t width = blocks * PER_BLOCK, row = 0;
+    for (; row + ROWS_ABREAST <= n; row += ROWS_ABREAST)
+        NAME(weigh_rows)(ROWS_ABREAST, z + row * width, blocks, target, observed, row, first_block, n_units,
+                         errors + row * width, terms + row, stride);
+    for (; row < n; row++)
+        NAME(weigh_rows)(1, z + row * width, blocks, target, observed, row, first_block, n_units, errors + row * width,
+                         terms + row, stride);
+}
+
+static void NAME(weigh)(const float *z_, int one, int blocks, ptrdiff_t n, const Packed *target, const Packed *observed,
+                        ptrdiff_t first_block, ptrdiff_t n_units, float *errors_, float *terms, ptrdiff_t stride) {
     const vf *z = (const vf *)z_;
     vf *errors = (vf *)errors_;
-    ptrdiff_t width = blocks * PER_BLOCK, row = 0;
     for (int block = 0; one && block < blocks; block++)
-        NAME(weigh_one)(z + block * PER_BLOCK, n, NAME(half)(target, 0, first_block + block), 2 * target->row,
+        NAME(weigh_one)(z + block * PER_BLOCK, n, target, observed, first_block + block,
                         NAME(units_left)(n_units - BLOCK * block), terms + block * stride);
-    for (; !one && row + ROWS_ABREAST <= n; row += ROWS_ABREAST)
-        NAME(weigh_rows)(ROWS_ABREAST, z + row * width, blocks, target, row, first_block, n_units, errors + row * width,
-                         terms + row, stride);
-    for (; !one && row < n; row++)
-        NAME(weigh_rows)(1, z + row * width, blocks, target, row, first_block, n_units, errors + row * width, terms + row,
-                         stride);
+    if (!one && observed)
+        NAME(weigh_all)(z, blocks, n, target, observed, first_block, n_units, errors, terms, stride);
+    else if (!one)
+        NAME(weigh_all)(z, blocks, n, target, NULL, first_block, n_units, errors, terms, stride);
 }
 
 static INLINE void NAME(credit_groups)(int V, const vf *error, ptrdiff_t n, ptrdiff_t group, const float *credit,

@@ -3,6 +3,7 @@
 from wakesleep.likelihood.diagnosis import N_PARTICLES, Diagnostics, LevelDiagnostics, diagnostics
 from wakesleep.likelihood.enumeration import Distribution, exact_distribution, exact_kl, exact_posterior
 from wakesleep.likelihood.estimates import METHODS, N_STEPS, annealed, chosen, log_likelihood, simulated_bounds
+from wakesleep.likelihood.imputation import impute
 from wakesleep.likelihood.mean_field import (
     decode,
     encode,
@@ -26,6 +27,7 @@ __all__ = [
     "exact_distribution",
     "exact_kl",
     "exact_posterior",
+    "impute",
     "independent_log_likelihood",
     "log_likelihood",
     "reconstruction_cross_entropy",

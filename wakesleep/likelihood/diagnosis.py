@@ -69,7 +69,7 @@ class Diagnostics:
     elbo : float
         E log p(x, h) − log q(h | x): `reconstruction` less the `divergence` of every level      (eq. 17)
     reconstruction : float
-        E log p(x | h¹).
+        E log p(x | h¹), of the observed cells of x.
     entropy_p : float
         E H[p(x | h¹)], over dreams.
     effective_sample_size, median_effective_sample_size : float
@@ -78,8 +78,8 @@ class Diagnostics:
         Share of rows where that is below 1.1: there, the estimate of log p(x) rests on one particle.
     wake_gradient_norm, sleep_gradient_norm : float
         Of the mean of ∇log p(x, h) over rows and particles, by which wake-sleep teaches p, and of the mean of
-        ∇log q(h | x) over as many dreams as rows, by which it teaches q. Both contain the noise of these means,
-        and so are not 0 where learning has ended; they fall with more rows.
+        ∇log q(h | x) over as many dreams as rows, which lack the cells that these lack, by which it teaches q. Both
+        contain the noise of these means, and so are not 0 where learning has ended; they fall with more rows.
     levels : tuple of LevelDiagnostics
         Bottom level first.
     """
@@ -150,13 +150,17 @@ def diagnostics(
     log_w, at_once = np.empty((n_rows, n_particles)), max(1, _STATES // max(1, n_particles))
     for first in range(0, n_rows, at_once):
         rows = slice(first, first + at_once)
-        states = _likelihood.particles(*machine, data.words[rows], seed, n_particles, n_threads)
-        _core.teach(*machine, states, _equal(len(states), n_rows * n_particles), None, gradient.flat)
-        log_w[rows] = _weigh(parameters, _unpacked(states, sizes), sums, n_particles)
+        part = data[rows]
+        states = _likelihood.particles(*machine, part.words, seed, n_particles, n_threads, part.observed)
+        seen = None if part.observed is None else np.repeat(part.observed, n_particles, axis=0)
+        _core.teach(*machine, states, _equal(len(states), n_rows * n_particles), None, gradient.flat, seen)
+        log_w[rows] = _weigh(parameters, _unpacked(states, sizes), sums, n_particles, seen)
     entropies = np.zeros(len(sizes))
     for first in range(0, n_rows, _STATES):
         states = np.zeros((min(_STATES, n_rows - first), sum(map(words_of, sizes))), np.uint64)
         _core.dream(*machine, states, seed, _core.FANTASY, first)
+        if data.observed is not None:
+            states[:, : words_of(sizes[0])] &= data.observed[first : first + len(states)]
         _core.teach(*machine, states, None, _equal(len(states), n_rows), gradient.flat)
         levels = _unpacked(states, sizes)
         for level, layer in enumerate([*parameters.generative, parameters.prior]):
@@ -220,9 +224,11 @@ class _Sums:
         )
 
 
-def _weigh(parameters: Parameters, levels: list[Floats], sums: list[_Sums], n_particles: int) -> Floats:
+def _weigh(
+    parameters: Parameters, levels: list[Floats], sums: list[_Sums], n_particles: int, seen: NDArray[np.uint64] | None
+) -> Floats:
     """log w of the particles of some rows, (rows, K); what it is made of is added to the sums of the levels."""
-    log_w = _log_probability(_logits(parameters.generative[0], levels[1]), levels[0])
+    log_w = _log_probability(_logits(parameters.generative[0], levels[1]), levels[0], seen)
     upper = [*parameters.generative[1:], parameters.prior]
     for number, (level, p, q) in enumerate(zip(sums, upper, parameters.recognition, strict=True), 1):
         z = _logits(q, levels[number - 1])
@@ -247,9 +253,11 @@ def _logits(layer: Layer, source: Floats) -> Floats:
     return np.asarray(source @ layer.weights + layer.biases)
 
 
-def _log_probability(z: Floats, target: Floats) -> Floats:
-    """log P(target | source) of logits, (B,), summed in float64      (eq. 5)"""
+def _log_probability(z: Floats, target: Floats, seen: NDArray[np.uint64] | None = None) -> Floats:
+    """log P(target | source) of logits, of the targets seen, (B,), summed in float64      (eq. 5)"""
     terms = target * z - np.maximum(z, 0) - np.log1p(np.exp(-np.abs(z)))
+    if seen is not None:
+        terms *= Bits(seen, z.shape[1]).to_dense(np.bool_)
     return np.asarray(terms.sum(axis=1, dtype=np.float64))
 
 

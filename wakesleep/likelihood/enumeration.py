@@ -80,8 +80,8 @@ def exact_kl(parameters: Parameters, data: Bits, probabilities: ArrayLike, n_thr
     Raises
     ------
     ValueError
-        If the machine has more than 24 hidden units, or other visible units than `data`; if rows are given twice,
-        or `probabilities` are none.
+        If the machine has more than 24 hidden units, or other visible units than `data`; if rows are given twice or
+        lack cells, or `probabilities` are none.
 
     Examples
     --------
@@ -92,6 +92,8 @@ def exact_kl(parameters: Parameters, data: Bits, probabilities: ArrayLike, n_thr
     True
     """
     _check_hidden(parameters, MOST_ENUMERATED)
+    if not data.complete:
+        raise ValueError("data: want rows without missing cells, got some with")
     if data.n_features != parameters.sizes[0]:
         raise ValueError(f"data: want {parameters.sizes[0]} features, got {data.n_features}")
     p = np.asarray(probabilities, np.float64)
@@ -110,8 +112,8 @@ def exact_kl(parameters: Parameters, data: Bits, probabilities: ArrayLike, n_thr
 def exact_posterior(parameters: Parameters, data: Bits) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """log p(h | x) of every row and every state of all hidden units together, and its means.
 
-    The units of all hidden levels are counted from the bottom level up, H of them; unit i is on in state s
-    where bit i of s is set.
+    Of a row with missing cells, that given the others. The units of all hidden levels are counted from the bottom
+    level up, H of them; unit i is on in state s where bit i of s is set.
 
     Returns
     -------
@@ -135,10 +137,12 @@ def exact_posterior(parameters: Parameters, data: Bits) -> tuple[NDArray[np.floa
         z = source @ weights + biases
         log_p += (target * z - np.logaddexp(0, z)).sum(1)
     weights, biases = layers[0]
+    joint = data.filled().to_dense(np.float64) @ weights.T @ levels[0].T + log_p  # but for terms that all states share
+    seen = None if data.observed is None else Bits(data.observed, data.n_features).to_dense(np.float64)
     for first in range(0, len(states), _ROWS):
         block = slice(first, first + _ROWS)
-        log_p[block] -= np.logaddexp(0, levels[0][block] @ weights + biases).sum(1)
-    joint = data.to_dense(np.float64) @ weights.T @ levels[0].T + log_p  # but for terms that all states share
+        terms = np.logaddexp(0, levels[0][block] @ weights + biases)
+        joint[:, block] -= terms.sum(1) if seen is None else seen @ terms.T
     log_posterior = joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)
     return log_posterior, np.exp(log_posterior) @ states
 

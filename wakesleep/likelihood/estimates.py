@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from wakesleep import _annealing, _core, _likelihood
 from wakesleep._packing import words_of
 from wakesleep.bits import Bits
 from wakesleep.likelihood.enumeration import MOST_ENUMERATED
+from wakesleep.likelihood.restriction import by_pattern
 from wakesleep.parameters import Parameters
 
 METHODS = ("auto", "exact", "importance", "elbo", "ais")
@@ -37,6 +39,9 @@ def log_likelihood(
     particles, whose expectation is the ELBO for every K; ``"auto"`` is exact where that takes no more states than
     particles; ``"ais"`` is `annealed`, in `n_steps` steps.
 
+    Missing cells are summed out (eq. 18). By ``"exact"`` and ``"ais"`` this is done once for each pattern of missing
+    cells among the rows, with a machine that lacks these units: where all patterns differ, an enumeration for each row.
+
     An estimate depends on the seed and on the row's content only: neither on where the row stands,
     nor on the other rows. So equal rows share their noise, and the standard error over rows leaves
     the Monte-Carlo part out; for that, compare several seeds.
@@ -53,22 +58,31 @@ def log_likelihood(
     flat, sizes = parameters.flat, parameters.sizes
     method = chosen(method, sum(sizes[1:]), n_particles)
     if method == "exact":
-        return _likelihood.exact(flat, sizes, data.words, n_threads), None
+        values = np.empty(len(data))
+        for rows, restricted, part in by_pattern(parameters, data):
+            values[rows] = _likelihood.exact(restricted.flat, restricted.sizes, part.words, n_threads)
+        return values, None
     if method == "ais":
         return annealed(
             parameters, methods, data, n_particles=n_particles, n_steps=n_steps, seed=seed, n_threads=n_threads
         )
     estimates, effective, elbos = np.empty(len(data)), np.empty(len(data)), np.empty(len(data))
-    first, now = 0, n_threads
-    while first < len(data):  # a few rows at a time, so that Ctrl-C is heard
-        rows = slice(first, first + now)
-        began = time.perf_counter()
+    for rows in paced(len(data), n_threads):
+        part = data[rows]
         estimates[rows], effective[rows], elbos[rows] = _likelihood.importance(
-            flat, sizes, methods, data.words[rows], seed, n_particles, n_threads
+            flat, sizes, methods, part.words, seed, n_particles, n_threads, part.observed
         )
+    return elbos if method == "elbo" else estimates, effective
+
+
+def paced(n_rows: int, n_threads: int) -> Iterator[slice]:
+    """Slices of a few rows, as many as take a tenth of a second, so that Ctrl-C is heard between them."""
+    first, now = 0, n_threads
+    while first < n_rows:
+        began = time.perf_counter()
+        yield slice(first, first + now)
         took = time.perf_counter() - began
         first, now = first + now, max(n_threads, min(2 * now, int(now * SECONDS_PER_CALL / max(took, 1e-9))))
-    return elbos if method == "elbo" else estimates, effective
 
 
 def chosen(method: str, n_hidden: int, n_particles: int) -> str:
@@ -120,8 +134,12 @@ def annealed(
     ----------
     Neal, R. M. (2001). Annealed importance sampling. Statistics and Computing 11, 125-139.
     """
-    how = (parameters.flat, parameters.sizes, methods, data.words, seed, n_particles, n_steps, n_threads)
-    return _annealing.annealed(*how)
+    estimates, effective = np.empty(len(data)), np.empty(len(data))
+    for rows, restricted, part in by_pattern(parameters, data):
+        estimates[rows], effective[rows] = _annealing.annealed(
+            restricted.flat, restricted.sizes, methods, part.words, seed, n_particles, n_steps, n_threads
+        )
+    return estimates, effective
 
 
 def simulated_bounds(

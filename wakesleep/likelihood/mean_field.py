@@ -14,11 +14,14 @@ _ROWS = 4096  # unpacked at a time
 
 
 def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32]:
-    """Probabilities of hidden level `layer`, each level fed those of the level below.  Returns (N, H)."""
+    """Probabilities of hidden level `layer`, each level fed those of the level below.  Returns (N, H).
+
+    Missing cells are zeros to it, as they are in training.
+    """
     out = np.empty((len(data), parameters.sizes[layer + 1]), np.float32)
     for first in range(0, len(data), _ROWS):
         rows = slice(first, first + _ROWS)
-        values = data[rows].to_dense(np.float32)
+        values = data[rows].filled().to_dense(np.float32)
         for level in parameters.recognition[: layer + 1]:
             values = _core.propagate(values, *level)
         out[rows] = values
@@ -40,24 +43,32 @@ def decode(parameters: Parameters, values: NDArray[np.float32], layer: int) -> N
 def reconstruction_cross_entropy(parameters: Parameters, data: Bits) -> float:
     """Mean over rows of −Σ x log r + (1 − x) log(1 − r), nats, with r the mean-field reconstruction.
 
-    The probabilities are clipped to [1e-7, 1 − 1e-7].
+    The sum is over the observed cells of a row. The probabilities are clipped to [1e-7, 1 − 1e-7].
     """
     top, total = len(parameters.sizes) - 2, 0.0
     for first in range(0, len(data), _ROWS):
         rows = data[slice(first, first + _ROWS)]
         r = decode(parameters, encode(parameters, rows, top), top).astype(np.float64).clip(1e-7, 1 - 1e-7)
-        total -= float(np.log(np.where(rows.to_dense(np.bool_), r, 1 - r)).sum())
+        terms = np.log(np.where(rows.filled().to_dense(np.bool_), r, 1 - r))
+        total -= float(terms.sum() if rows.observed is None else terms[_seen(rows)].sum())
     return total / len(data)
 
 
 def independent_log_likelihood(train: Bits | Selection[Bits], test: Bits) -> NDArray[np.float64]:
-    """log p(x) of every row of `test`, nats, under independent units with the means of `train`."""
-    logits = logit_of_mean(train.counts(), len(train))
-    out = np.empty(len(test))
+    """log p(observed cells) of every row of `test`, nats, under independent units with the means of `train`."""
+    logits = logit_of_mean(train.counts(), train.observed_counts())
+    out, terms = np.empty(len(test)), np.logaddexp(0, logits)
     for first in range(0, len(test), _ROWS):
         rows = slice(first, first + _ROWS)
-        out[rows] = test[rows].to_dense(np.float64) @ logits
-    return np.asarray(out - np.logaddexp(0, logits).sum())
+        part = test[rows]
+        out[rows] = part.filled().to_dense(np.float64) @ logits
+        out[rows] -= terms.sum() if part.observed is None else _seen(part) @ terms
+    return out
+
+
+def _seen(rows: Bits) -> NDArray[np.bool_]:
+    """Which cells are observed."""
+    return Bits(np.asarray(rows.observed), rows.n_features).to_dense(np.bool_)
 
 
 def standard_error(values: NDArray[np.float64]) -> float:
