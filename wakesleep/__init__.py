@@ -23,7 +23,7 @@ from wakesleep import datasets
 from wakesleep.bits import Bits
 from wakesleep.checkpoint import CheckpointError
 from wakesleep.configuration import show_config
-from wakesleep.estimator import NotFittedError
+from wakesleep.estimator import InconsistentVersionWarning, NotFittedError
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.monitor import SampleSizeWarning
 from wakesleep.probabilities import Probabilities
@@ -31,6 +31,6 @@ from wakesleep.training import DivergenceError
 
 __version__ = _version("wakesleep")
 __all__ = [
-    "Bits", "CheckpointError", "DivergenceError", "HelmholtzMachine", "NotFittedError", "Probabilities",
-    "SampleSizeWarning", "datasets", "show_config",
+    "Bits", "CheckpointError", "DivergenceError", "HelmholtzMachine", "InconsistentVersionWarning",
+    "NotFittedError", "Probabilities", "SampleSizeWarning", "datasets", "show_config",
 ]  # fmt: skip
