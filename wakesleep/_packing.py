@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from wakesleep.frames import as_table
+from wakesleep.tables import as_table
 
 BLOCK_BYTES = 4 << 20  # the most dense bytes that are held at a time
 WORD = np.dtype("<u8")
@@ -43,9 +43,9 @@ def as_threshold(binarize: Any) -> float | None:
 
 
 def as_matrix(X: Any, name: str) -> Any:
-    """X as an ndarray, a sparse matrix in CSR form or a `Table`, of two dimensions and of a kind that can be packed.
+    """X as an ndarray, or else as something of which `dense` reads rows, of two dimensions and of packable numbers.
 
-    Missing cells of frames and of masked arrays are NaN.
+    Missing cells of data frames and of masked arrays are NaN.
     """
     if X is None:
         raise ValueError(f"{name}: want an array of 2 dimensions, got None")
@@ -53,10 +53,8 @@ def as_matrix(X: Any, name: str) -> Any:
         raise ValueError(f"{name}: want an array, got {X!r:.80}; datasets.read(path) or Bits.open(path) reads a file")
     if isinstance(X, Iterator):
         raise ValueError(f"{name}: want an array, got an iterator, {X!r:.80}; partial_fit reads blocks from one")
-    matrix: Any = as_table(X, name)
-    if hasattr(X, "tocsr"):
-        matrix = X.tocsr()
-    elif matrix is None:
+    matrix = as_table(X, name)
+    if matrix is None:
         try:
             matrix = np.asarray(X.astype(np.float64).filled(np.nan) if _is_masked(X) else X)
         except ValueError as error:
@@ -93,45 +91,12 @@ def check_shape(shape: tuple[int, int], n_features: int | None, name: str) -> No
 def pack(matrix: Any, threshold: float | None, name: str) -> NDArray[np.uint64]:
     """The bits of what `as_matrix` returns, as words of shape (N, ⌈D/64⌉); the padding is zero."""
     n_rows, n_features = matrix.shape
-    if hasattr(matrix, "has_canonical_format") and (stored := _stored(matrix, threshold)) is not None:
-        return stored
     words = np.zeros((n_rows, words_of(n_features)), WORD)
     packed = words.view(np.uint8)[:, : (n_features + 7) // 8]
     for rows in row_blocks(n_rows, n_features * matrix.dtype.itemsize):
         ones = _ones(dense(matrix, rows), threshold, name, rows.start)
         packed[rows] = np.packbits(ones, axis=1, bitorder="little")
     return words
-
-
-def _stored(matrix: Any, threshold: float | None) -> NDArray[np.uint64] | None:
-    """`pack` of a CSR matrix from the cells that it stores; None where it takes all cells, or some are wrong."""
-    n_rows, n_features = matrix.shape
-    if not matrix.has_canonical_format:  # a cell may be stored in parts
-        matrix = matrix.copy()
-        matrix.sum_duplicates()
-    values = matrix.data
-    if values.dtype.kind not in "biuf" or (threshold is not None and threshold < 0) or not np.isfinite(values).all():
-        return None
-    ones = values == 1 if threshold is None else _above(values, threshold)
-    if threshold is None and not (ones | (values == 0)).all():
-        return None
-    words = np.zeros((n_rows, words_of(n_features)), WORD)
-    packed = words.view(np.uint8)[:, : (n_features + 7) // 8]
-    for rows in row_blocks(n_rows, n_features):
-        bounds = matrix.indptr[rows.start : rows.stop + 1]
-        here = slice(bounds[0], bounds[-1])
-        cells = np.zeros((len(bounds) - 1, n_features), np.bool_)
-        cells[np.repeat(np.arange(len(cells)), np.diff(bounds)), matrix.indices[here]] = ones[here]
-        packed[rows] = np.packbits(cells, axis=1, bitorder="little")
-    return words
-
-
-def _above(block: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
-    """Where finite cells are greater than a threshold."""
-    if block.dtype.kind in "iu":
-        return block > math.floor(threshold)  # the same ones, compared as integers: exact, and no float copy
-    with np.errstate(over="ignore"):  # a threshold beyond the range of a narrow float is infinite there
-        return block > threshold
 
 
 def repack(packed: NDArray[np.uint8], n_features: int, bitorder: Literal["little", "big"]) -> NDArray[np.uint64]:
@@ -187,4 +152,7 @@ def _ones(block: NDArray[Any], threshold: float | None, name: str, first_row: in
         if wrong.any():
             refuse(wrong, "contains {}, where binarize=None wants only 0 and 1,")
         return ones
-    return _above(block, threshold)
+    if block.dtype.kind in "iu":
+        return block > math.floor(threshold)  # the same ones, compared as integers: exact, and no float copy
+    with np.errstate(over="ignore"):  # a threshold beyond the range of a narrow float is infinite there
+        return block > threshold

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-import warnings
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +14,7 @@ from wakesleep import checkpoint, html, hyperparameters
 from wakesleep.parameters import Layer, Parameters
 from wakesleep.rows import Given, given_before
 from wakesleep.state import State, restored
+from wakesleep.version import package_version, warn_of_other
 
 MANIFEST = {"package_version", "params", "state", "aside", "history"}
 NEWER = {"data", "feature_names"}  # which not every file has
@@ -25,18 +24,6 @@ ASIDE = "aside."  # what begins the names of the second state's arrays in a file
 
 class NotFittedError(ValueError, AttributeError):
     """The machine has no parameters yet: call `fit` first."""
-
-
-class InconsistentVersionWarning(UserWarning):
-    """A machine was pickled by another version of the package; what it does may differ. `save` is for keeping it."""
-
-
-@cache
-def package_version() -> str:
-    """The version of what is installed."""
-    from importlib.metadata import version  # here, because it takes long to import
-
-    return version("wakesleep")
 
 
 class Estimator:
@@ -278,13 +265,7 @@ class Estimator:
 
     def __setstate__(self, pickled: Mapping[str, Any]) -> None:
         attributes = dict(pickled)
-        before, now = attributes.pop(VERSION, "an unknown one"), package_version()
-        if before != now:
-            warnings.warn(
-                f"{type(self).__name__}: want what version {now} has pickled, got that of {before}; it may behave "
-                "differently, or not at all. For keeping a machine there are save and load",
-                InconsistentVersionWarning, stacklevel=2,
-            )  # fmt: skip
+        warn_of_other(attributes.pop(VERSION, "an unknown one"), type(self).__name__)
         newer = {name: argument.default for name, argument in self._signature().items()}
         vars(self).update(newer | attributes)
 

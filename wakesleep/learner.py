@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from wakesleep import _panels, frames, hyperparameters, monitor, state, training
+from wakesleep import _panels, hyperparameters, monitor, state, tables, training
 from wakesleep.bits import Bits
 from wakesleep.estimator import Estimator
 from wakesleep.probabilities import Probabilities
@@ -84,14 +84,14 @@ class Learner(Estimator):
         each_epoch, each_steps = _sorted_callbacks(callbacks)
         going_on = resume and self._fitted
         data = self._rows(X, fitted=going_on)
-        names = frames.feature_names(X, "X")
+        names = tables.feature_names(X, "X")
         if validation is None and settings.patience is not None:
             raise ValueError("validation: want held-out rows, or a share of X, because patience needs them, got None")
         n_held_out, rows = 0, None
         if isinstance(validation, numbers.Real):
             n_held_out = monitor.n_held_out("validation", validation, len(data))
         elif validation is not None:
-            frames.check_feature_names(names, validation, "validation", type(self).__name__)
+            tables.check_feature_names(names, validation, "validation", type(self).__name__)
             rows = as_rows(validation, binarize=self.binarize, n_features=data.n_features, name="validation")
         if going_on:
             self._check_sizes(settings)
@@ -166,7 +166,7 @@ class Learner(Estimator):
             self._state, self._aside = replace(self._state, position=position, step=self._frontier.step), None
         else:
             hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
-            self._begin(data, settings, hyperparameters.seed(self.random_state), frames.feature_names(X, "X"))
+            self._begin(data, settings, hyperparameters.seed(self.random_state), tables.feature_names(X, "X"))
         run = _Run(data, None, replace(settings, patience=None), n_threads, [], [])
         return self._train(run, self._state.epoch + 1)
 
@@ -276,7 +276,7 @@ class Learner(Estimator):
 
     def _rows(self, X: Any, *, fitted: bool) -> Rows:
         if fitted and not isinstance(X, Bits | Probabilities | Selection):  # which have no names, and need none
-            frames.check_feature_names(self._feature_names, X, "X", type(self).__name__)
+            tables.check_feature_names(self._feature_names, X, "X", type(self).__name__)
         return as_rows(X, binarize=self.binarize, n_features=self.n_features_in_ if fitted else None)
 
 
