@@ -57,7 +57,7 @@ OF_FRAMES = [
 
 
 def others(estimator):
-    """The checks that do not pass, in a process where array API checks are on, which has to be said before an import."""
+    """The checks that do not pass, in a process where array API checks are on, said before any import."""
     environment = {**os.environ, "SCIPY_ARRAY_API": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", RUN, estimator]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)

@@ -34,7 +34,7 @@ class Table:
 
 
 def as_table(X: Any, name: str) -> Any:
-    """A data frame or a SciPy sparse matrix as a `Table`, another sparse matrix in CSR form, or None for all else.
+    """A data frame or a SciPy sparse matrix as a `Table`, another sparse matrix in CSR form, or None for an array.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def as_table(X: Any, name: str) -> Any:
         case "pyarrow":
             return _of_pyarrow(X, name)
     if not hasattr(X, "tocsr"):
-        return None
+        return X if isinstance(X, Table) else None
     matrix = X.tocsr()
     return _of_csr(matrix) if hasattr(matrix, "has_canonical_format") else matrix
 
@@ -97,9 +97,7 @@ def check_feature_names(fitted: tuple[str, ...] | None, X: Any, name: str, estim
         return
     if given is None or fitted is None:
         have, without = ("does not have valid", "with") if given is None else ("has", "without")
-        warnings.warn(
-            f"{name} {have} feature names, but {estimator} was fitted {without} feature names", stacklevel=5
-        )
+        warnings.warn(f"{name} {have} feature names, but {estimator} was fitted {without} feature names", stacklevel=5)
         return
     unseen, missing = sorted(set(given) - set(fitted)), sorted(set(fitted) - set(given))
     message = "The feature names should match those that were passed during fit.\n"
@@ -162,9 +160,12 @@ def _of_pyarrow(table: Any, name: str) -> Table:
     for column, dtype in zip(table.column_names, table.schema.types, strict=True):
         value = dtype.value_type if types.is_dictionary(dtype) else dtype
         integer = types.is_boolean(value) or types.is_integer(value)
-        _checked(name, column, dtype, integer or any(
-            kind(value) for kind in (types.is_floating, types.is_decimal, types.is_null)
-        ))
+        _checked(
+            name,
+            column,
+            dtype,
+            integer or any(kind(value) for kind in (types.is_floating, types.is_decimal, types.is_null)),
+        )
         whole &= integer and not types.is_uint64(value)
     whole = whole and not any(column.null_count for column in table.columns)
     dtype = "int64" if whole else "float64"
