@@ -2,6 +2,7 @@
 
 import re
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,8 +178,10 @@ def test_bits_pass_through_without_a_copy():
     ("X", "fault"),
     [
         (None, "features: want an array of 2 dimensions, got None"),
-        ("abc", "features: want numbers, got dtype <U3"),
-        (b"abc", "features: want numbers, got dtype |S3"),
+        ("x.bits", "features: want an array, got 'x.bits'; datasets.read(path) or Bits.open(path) reads a file"),
+        (b"x.npy", "features: want an array, got b'x.npy'; datasets.read(path) or Bits.open(path) reads a file"),
+        (Path("x.csv"), "x.csv'); datasets.read(path) or Bits.open(path) reads a file"),
+        (iter([[0, 1]]), "features: want an array, got an iterator, <list_iterator"),
         ([["a", "b"]], "features: want numbers, got dtype <U1"),
         (np.zeros((2, 2), "M8[s]"), "features: want numbers, got dtype datetime64[s]"),
         ([[1, 0], [1]], "features: want an array, with rows of one length"),

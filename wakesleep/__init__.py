@@ -1,8 +1,9 @@
 """Deep Helmholtz machines on a CPU: fast, exact, and reproducible to the bit."""
 
 import sys as _sys
-from importlib.metadata import version as _version
+from importlib import import_module as _import_module
 from importlib.util import find_spec as _find_spec
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _find_spec("wakesleep._core") is None:
     raise ImportError(
@@ -19,7 +20,6 @@ except ValueError as _error:
     print("wakesleep: error:", _error, file=_sys.stderr)
     raise SystemExit(2) from None
 
-from wakesleep import datasets
 from wakesleep.bits import Bits
 from wakesleep.checkpoint import CheckpointError
 from wakesleep.configuration import show_config
@@ -28,9 +28,25 @@ from wakesleep.machine import HelmholtzMachine
 from wakesleep.monitor import SampleSizeWarning
 from wakesleep.probabilities import Probabilities
 from wakesleep.training import DivergenceError
+from wakesleep.version import InconsistentVersionWarning
+from wakesleep.version import package_version as _package_version
 
-__version__ = _version("wakesleep")
+if _TYPE_CHECKING:
+    from wakesleep import datasets
+
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> object:
+        """What takes time to import, when it is asked for."""
+        if name == "__version__":
+            return _package_version()
+        if name == "datasets":
+            return _import_module("wakesleep.datasets")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
-    "Bits", "CheckpointError", "DivergenceError", "HelmholtzMachine", "NotFittedError", "Probabilities",
-    "SampleSizeWarning", "datasets", "show_config",
+    "Bits", "CheckpointError", "DivergenceError", "HelmholtzMachine", "InconsistentVersionWarning", "NotFittedError",
+    "Probabilities", "SampleSizeWarning", "datasets", "show_config",
 ]  # fmt: skip

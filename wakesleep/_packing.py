@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Iterator
 from numbers import Real
@@ -10,6 +11,8 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wakesleep.tables import as_table
 
 BLOCK_BYTES = 4 << 20  # the most dense bytes that are held at a time
 WORD = np.dtype("<u8")
@@ -49,14 +52,20 @@ def check_missing(missing: Any) -> None:
 
 
 def as_matrix(X: Any, name: str) -> Any:
-    """X as an ndarray, or as a sparse matrix in CSR form, of two dimensions and of a kind that can be packed."""
+    """X as an ndarray, or else as something of which `dense` reads rows, of two dimensions and of packable numbers.
+
+    Missing cells of data frames and of masked arrays are NaN.
+    """
     if X is None:
         raise ValueError(f"{name}: want an array of 2 dimensions, got None")
-    if hasattr(X, "tocsr"):
-        matrix = X.tocsr()
-    else:
+    if isinstance(X, str | bytes | os.PathLike):
+        raise ValueError(f"{name}: want an array, got {X!r:.80}; datasets.read(path) or Bits.open(path) reads a file")
+    if isinstance(X, Iterator):
+        raise ValueError(f"{name}: want an array, got an iterator, {X!r:.80}; partial_fit reads blocks from one")
+    matrix = as_table(X, name)
+    if matrix is None:
         try:
-            matrix = np.asarray(X)
+            matrix = np.asarray(X.astype(np.float64).filled(np.nan) if _is_masked(X) else X)
         except ValueError as error:
             raise ValueError(f"{name}: want an array, with rows of one length ({error})") from error
     if matrix.dtype.kind == "c":
@@ -69,6 +78,11 @@ def as_matrix(X: Any, name: str) -> Any:
             "array.reshape(-1, 1) makes a column of one feature, array.reshape(1, -1) a row of one sample"
         )
     return matrix
+
+
+def _is_masked(X: Any) -> bool:
+    """Whether X is a NumPy masked array with a cell that is masked, which `np.asarray` would forget."""
+    return isinstance(X, np.ndarray) and hasattr(X, "mask") and bool(np.any(X.mask))
 
 
 def check_shape(shape: tuple[int, int], n_features: int | None, name: str) -> None:

@@ -232,6 +232,8 @@ class Bits:
     def __getitem__(self, key: slice | NDArray[Any] | list[int] | list[bool]) -> Bits: ...
     def __getitem__(self, key: Any) -> Bits | NDArray[Any]:
         """One row, unpacked, by an integer; or the Bits of several (those of a contiguous slice are a view)."""
+        if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:
+            key = key[0]  # bits[rows, ...], as scikit-learn splits what it knows nothing of
         if isinstance(key, slice):
             return self._part(key)
         rows = np.asarray(key)

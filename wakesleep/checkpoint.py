@@ -15,7 +15,6 @@ import json
 import math
 import os
 import re
-import secrets
 import stat
 import struct
 import sys
@@ -274,7 +273,7 @@ def _replace(target: str, pieces: Sequence[bytes | memoryview]) -> None:
     directory, name = os.path.split(target)
     stem = os.path.join(directory, f".wakesleep-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}-")
     _sweep(stem)
-    while not _renamed(f"{stem}{secrets.token_hex(8)}.tmp", target, mode, pieces):
+    while not _renamed(f"{stem}{os.urandom(8).hex()}.tmp", target, mode, pieces):
         pass
     with suppress(OSError):  # makes the renaming durable, where a directory can be opened
         descriptor = os.open(directory, os.O_RDONLY)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
 from typing import Any, Literal, overload
 
 import numpy as np
 
 from wakesleep import _panels, hyperparameters
+from wakesleep.version import package_version
 
 MODES = ("stdout", "dicts")
 
@@ -55,7 +55,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     level_forced = os.environ.get("WAKESLEEP_CPU") == level
     n_threads, n_threads_forced = hyperparameters.threads(None), bool(os.environ.get("WAKESLEEP_NUM_THREADS"))
     found: dict[str, Any] = {
-        "wakesleep": version("wakesleep"),
+        "wakesleep": package_version(),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "platform": platform.platform(),

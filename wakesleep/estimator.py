@@ -5,18 +5,20 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from wakesleep import checkpoint, hyperparameters
+from wakesleep import checkpoint, html, hyperparameters
 from wakesleep.parameters import Layer, Parameters
 from wakesleep.rows import Given, given_before
 from wakesleep.state import State, restored
+from wakesleep.version import package_version, warn_of_other
 
-MANIFEST = {"package_version", "params", "state", "aside", "history", "data"}
+MANIFEST = {"package_version", "params", "state", "aside", "history"}
+NEWER = {"data", "feature_names"}  # which not every file has
+VERSION = "_package_version"  # where a pickle has it
 ASIDE = "aside."  # what begins the names of the second state's arrays in a file
 
 
@@ -30,6 +32,8 @@ class Estimator:
     _state: State  # whose parameters are in use
     _aside: State | None = None  # with patience: the best one while training goes on, the last one afterwards
     _given: Given | None = None  # what `fit` began with; None after `partial_fit`, which takes any rows
+    _feature_names: tuple[str, ...] | None = None  # of the frame that training began with
+    _not_fitted: type[NotFittedError] = NotFittedError
     rule: Any
     history_: list[dict[str, Any]]
 
@@ -59,6 +63,26 @@ class Estimator:
         changed = [f"{k}={v!r}" for k, v in self.get_params().items() if not np.array_equal(v, defaults[k].default)]
         return f"{type(self).__name__}({', '.join(changed)})"
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: the arguments that are not the defaults, and how far training has come."""
+        defaults = self._signature()
+        rows: dict[str, Any] = {}
+        if self._fitted:
+            rows = {"levels": "-".join(map(str, self._state.parameters.sizes)), "epochs": self.n_iter_}
+            held_out = [entry["log_likelihood"] for entry in self.history_ if "log_likelihood" in entry]
+            rows |= {"held-out log p(x), nats": f"{held_out[-1]:.3f}"} if held_out else {}
+        rows |= {k: repr(v) for k, v in self.get_params().items() if not np.array_equal(v, defaults[k].default)}
+        return html.table(type(self).__name__, rows)
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags  # only scikit-learn asks
+
+        return Tags(
+            estimator_type="density_estimator", target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=["float64", "float32"]),
+            input_tags=InputTags(sparse=True),
+        )  # fmt: skip
+
     # ---- what is fitted ----
 
     @property
@@ -70,7 +94,7 @@ class Estimator:
 
     def _check_fitted(self) -> None:
         if not self._fitted:
-            raise NotFittedError(f"This {type(self).__name__} has no parameters yet: call fit before this method.")
+            raise self._not_fitted(f"This {type(self).__name__} has no parameters yet: call fit before this method.")
 
     def _fitted_state(self) -> State:
         self._check_fitted()
@@ -100,6 +124,44 @@ class Estimator:
     def n_features_in_(self) -> int:
         """Visible units."""
         return self._fitted_state().parameters.sizes[0]
+
+    @property
+    def feature_names_in_(self) -> NDArray[np.object_]:
+        """Names of the visible units, where the machine was fitted to a data frame whose columns have names."""
+        if self._feature_names is None:
+            raise AttributeError("feature_names_in_: want a machine that was fitted to a data frame with named columns")
+        return np.array(self._feature_names, object)
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
+        """Names of the top units, the columns of `transform`: "helmholtzmachine0" and so on.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of the visible units, which play no part but must be right.
+
+        Returns
+        -------
+        ndarray of shape (n_top_units,), object
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If there are not `n_features_in_` of them, or `feature_names_in_` are others.
+        """
+        n_features = self.n_features_in_
+        if input_features is not None:
+            names = np.asarray(input_features, object)
+            if self._feature_names is not None and names.tolist() != list(self._feature_names):
+                raise ValueError("input_features is not equal to feature_names_in_")
+            if len(names) != n_features:
+                raise ValueError(
+                    f"input_features should have length equal to number of features ({n_features}), got {len(names)}"
+                )
+        prefix = type(self).__name__.lower()
+        return np.array([f"{prefix}{unit}" for unit in range(self._state.parameters.sizes[-1])], object)
 
     @property
     def n_iter_(self) -> int:
@@ -149,10 +211,12 @@ class Estimator:
         params = self.get_params() | {"hidden_layer_sizes": self._state.parameters.sizes[1:]}
         if params["random_state"] is not None and not isinstance(params["random_state"], int | np.integer):
             params["random_state"] = self._state.seed
-        manifest = {
-            "package_version": version("wakesleep"), "params": params,
+        manifest: dict[str, Any] = {
+            "package_version": package_version(), "params": params,
             "state": self._state.manifest(), "history": self.history_, "aside": None, "data": self._given,
         }  # fmt: skip
+        if self._feature_names is not None:
+            manifest["feature_names"] = self._feature_names
         arrays = self._state.arrays()
         if self._aside is not None:
             manifest["aside"] = self._aside.manifest()
@@ -172,8 +236,8 @@ class Estimator:
         """
         arrays, manifest = checkpoint.load(path)
         try:
-            if set(manifest) | {"data"} != MANIFEST:  # the first files of this version do not have it
-                raise ValueError(f"want {', '.join(sorted(MANIFEST))}, got {sorted(manifest)!r:.200}")
+            if set(manifest) | NEWER != MANIFEST | NEWER:
+                raise ValueError(f"want {', '.join(sorted(MANIFEST | NEWER))}, got {sorted(manifest)!r:.200}")
             if unknown := set(manifest["params"]) - set(cls().get_params()):
                 raise ValueError(f"params: want those of this version, got also {sorted(unknown)!r:.200}")
             params = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["params"].items()}
@@ -188,12 +252,22 @@ class Estimator:
             elif aside:
                 raise ValueError(f"aside: want no arrays, got {sorted(aside)!r:.200}")
             machine._given = given_before(manifest.get("data"))
+            machine._feature_names = _names(manifest.get("feature_names"), machine.n_features_in_)
             machine.history_ = manifest["history"]
             if type(machine.history_) is not list or not all(type(entry) is dict for entry in machine.history_):
                 raise ValueError(f"history: want a list of records, got {machine.history_!r:.80}")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise checkpoint.CheckpointError(f"{os.fspath(path)}: not a machine: {error}") from error
         return machine
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {VERSION: package_version()}
+
+    def __setstate__(self, pickled: Mapping[str, Any]) -> None:
+        attributes = dict(pickled)
+        warn_of_other(attributes.pop(VERSION, "an unknown one"), type(self).__name__)
+        newer = {name: argument.default for name, argument in self._signature().items()}
+        vars(self).update(newer | attributes)
 
     def _settings(self) -> hyperparameters.Settings:
         return hyperparameters.settings(self.get_params())
@@ -202,3 +276,12 @@ class Estimator:
         sizes = self._state.parameters.sizes[1:]
         if settings.hidden_layer_sizes != sizes:
             raise ValueError(f"hidden_layer_sizes: want {sizes} as fitted, got {settings.hidden_layer_sizes}")
+
+
+def _names(stored: Any, n_features: int) -> tuple[str, ...] | None:
+    """Names of features, where a file has them."""
+    if stored is None:
+        return None
+    if not isinstance(stored, list) or len(stored) != n_features or not all(isinstance(name, str) for name in stored):
+        raise ValueError(f"feature_names: want {n_features} strings, got {stored!r:.80}")
+    return tuple(stored)

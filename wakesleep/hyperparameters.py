@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import numbers
 import os
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -251,7 +250,7 @@ def seed(random_state: Any) -> int:
     """A 64-bit seed: the number given, the next word of a NumPy generator, or with None a fresh one."""
     check_random_state(random_state)
     if random_state is None:
-        return secrets.randbits(64)
+        return int.from_bytes(os.urandom(8), "little")
     if isinstance(random_state, np.random.Generator):
         return int(random_state.bit_generator.random_raw()) & (2**64 - 1)
     if isinstance(random_state, np.random.RandomState):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
-from wakesleep import _panels, hyperparameters, monitor, state, training
+from wakesleep import _panels, hyperparameters, monitor, state, tables, training
 from wakesleep.bits import Bits
 from wakesleep.estimator import Estimator
+from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Given, Rows, Selection, as_rows, drawn, drawn_by_content, given
 
 Callback = Callable[[dict[str, Any]], object]
-FITTED = ("_state", "_aside", "_given", "history_")
+FITTED = ("_state", "_aside", "_given", "_feature_names", "history_")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Learner(Estimator):
 
         Parameters
         ----------
-        X : array-like, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
+        X : array-like, data frame, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
         y : ignored
         validation : like X, or float, optional
             Held-out rows, or the share of X, between 0 and 1, that is held out, chosen by the seed. Up to 1,000 of
@@ -84,12 +85,14 @@ class Learner(Estimator):
         each_epoch, each_steps = _sorted_callbacks(callbacks)
         going_on = resume and self._fitted
         data = self._rows(X, fitted=going_on)
+        names = tables.feature_names(X, "X")
         if validation is None and settings.patience is not None:
             raise ValueError("validation: want held-out rows, or a share of X, because patience needs them, got None")
         n_held_out, rows = 0, None
         if isinstance(validation, numbers.Real):
             n_held_out = monitor.n_held_out("validation", validation, len(data))
         elif validation is not None:
+            tables.check_feature_names(names, validation, "validation", type(self).__name__)
             rows = as_rows(
                 validation, binarize=self.binarize, n_features=data.n_features, name="validation", missing=self.missing
             )
@@ -108,7 +111,7 @@ class Learner(Estimator):
             self._given = self._checked(now, n_held_out)
             return self._train(run, settings.n_iter)
         before = {name: getattr(self, name) for name in FITTED} if self._fitted else {}
-        self._begin(data, settings, seed)
+        self._begin(data, settings, seed, names)
         self._given = now
         try:
             return self._train(run, settings.n_iter)
@@ -125,8 +128,10 @@ class Learner(Estimator):
 
         Parameters
         ----------
-        X : array-like, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
-            The first call fixes D, the initial biases, and the order of sums.
+        X : array-like, data frame, SciPy sparse matrix, Bits or Probabilities of shape (n, D), or an iterator of them
+            The first call fixes D, the initial biases, and the order of sums. An iterator is read once, and every
+            block of rows that it yields is a call of its own, with an epoch and minibatches of its own, so that only
+            one block has to be in memory. If one is refused, those before it have been learned.
         y : ignored
 
         Returns
@@ -136,8 +141,24 @@ class Learner(Estimator):
         Raises
         ------
         ValueError, TypeError, DivergenceError
-            As `fit` does.
+            As `fit` does; also for an iterator that yields nothing.
+
+        Examples
+        --------
+        >>> import wakesleep
+        >>> X = wakesleep.datasets.load_digits()
+        >>> blocks = (X[start : start + 600] for start in range(0, 1797, 600))
+        >>> wakesleep.HelmholtzMachine(random_state=0).partial_fit(blocks).n_iter_
+        3
         """
+        if not isinstance(X, Iterator):
+            return self._pass(X)
+        n_blocks = sum(1 for block in X if self._pass(block))
+        if not n_blocks:
+            raise ValueError("X: want blocks of rows, got an iterator that yields nothing")
+        return self
+
+    def _pass(self, X: Any) -> Self:
         settings, n_threads = self._settings_here()
         data = self._rows(X, fitted=self._fitted)
         if self._fitted:
@@ -148,7 +169,7 @@ class Learner(Estimator):
             self._state, self._aside = replace(self._state, position=position, step=self._frontier.step), None
         else:
             hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
-            self._begin(data, settings, hyperparameters.seed(self.random_state))
+            self._begin(data, settings, hyperparameters.seed(self.random_state), tables.feature_names(X, "X"))
         run = _Run(data, None, replace(settings, patience=None), n_threads, [], [])
         return self._train(run, self._state.epoch + 1)
 
@@ -179,9 +200,12 @@ class Learner(Estimator):
             )
         return Given(now.rows, now.held_out or before.held_out)
 
-    def _begin(self, data: Rows, settings: hyperparameters.Settings, seed: int) -> None:
+    def _begin(
+        self, data: Rows, settings: hyperparameters.Settings, seed: int, names: tuple[str, ...] | None
+    ) -> None:
         self._state = state.start(drawn(data, seed, 0), settings.hidden_layer_sizes, seed, settings.initial_biases)
         self._aside = None
+        self._feature_names = names
         self.history_ = []
 
     def _train(self, run: _Run, n_epochs: int) -> Self:
@@ -254,6 +278,8 @@ class Learner(Estimator):
         return self._state.epoch - self._aside.epoch >= settings.patience
 
     def _rows(self, X: Any, *, fitted: bool) -> Rows:
+        if fitted and not isinstance(X, Bits | Probabilities | Selection):  # which have no names, and need none
+            tables.check_feature_names(self._feature_names, X, "X", type(self).__name__)
         n_features = self.n_features_in_ if fitted else None
         return as_rows(X, binarize=self.binarize, n_features=n_features, missing=self.missing)
 

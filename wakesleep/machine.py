@@ -94,6 +94,8 @@ class HelmholtzMachine(Imputer):
     generative_, recognition_ : list of Layer
         Bottom level first, with ``.weights`` (n_source, n_target) and ``.biases`` (n_target,): float32.
     prior_logits_ : ndarray of shape (n_top_units,)
+    feature_names_in_ : ndarray of shape (n_features_in_,), object
+        Only after `fit` to a data frame whose columns all have names; other frames must have the same afterwards.
     n_features_in_, n_iter_, step_ : int
         Visible units; epochs and minibatches done, with `patience` also those after the best epoch.
     best_epoch_ : int
@@ -156,7 +158,7 @@ class HelmholtzMachine(Imputer):
 
         Parameters
         ----------
-        X : array-like, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
+        X : array-like, data frame, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
         layer : int, default=-1
             Hidden level, 0 at the bottom; negative numbers count from the top.
 
@@ -252,7 +254,7 @@ class HelmholtzMachine(Imputer):
 
         Parameters
         ----------
-        X : array-like, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
+        X : array-like, data frame, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
         y : ignored
         method : {"auto", "exact", "importance", "elbo", "ais"}, default="auto"
             "exact" adds up all hidden states, of at most 24 units; "importance" estimates with
@@ -303,7 +305,7 @@ class HelmholtzMachine(Imputer):
 
         Parameters
         ----------
-        X : array-like, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
+        X : array-like, data frame, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
         n_particles : int, default=100
             Samples from q per row.
         random_state : int, NumPy generator or None

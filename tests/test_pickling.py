@@ -1,0 +1,106 @@
+"""Machines in pickles: of this version and of others, with rules that are functions, and in notebooks."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from machines import ROWS, SIZES, learned, small
+
+from wakesleep import HelmholtzMachine, InconsistentVersionWarning, __version__, html
+from wakesleep.estimator import VERSION
+
+
+def halved(log_w):
+    """A rule of this module: equal credits for p, none for q."""
+    return np.full(log_w.shape, 1 / log_w.shape[1]), np.zeros(log_w.shape)
+
+
+def restored(state):
+    """What unpickling makes of these attributes."""
+    machine = HelmholtzMachine.__new__(HelmholtzMachine)
+    machine.__setstate__(state)
+    return machine
+
+
+# ---- pickles ----
+
+
+def test_a_pickle_has_the_version_and_the_machine_has_not():
+    machine = small().fit(ROWS)
+    assert machine.__getstate__() == vars(machine) | {VERSION: __version__}
+    assert vars(pickle.loads(pickle.dumps(machine))).keys() == vars(machine).keys()
+
+
+def test_a_machine_of_another_version_comes_with_a_warning():
+    state = small().fit(ROWS).__getstate__()
+    fault = rf"HelmholtzMachine: want what version {__version__} has pickled, got that of 0\.0\.9; .* save and load"
+    with pytest.warns(InconsistentVersionWarning, match=fault):
+        machine = restored(state | {VERSION: "0.0.9"})
+    assert learned(machine) == learned(small().fit(ROWS))
+    del state[VERSION]
+    with pytest.warns(InconsistentVersionWarning, match="got that of an unknown one"):
+        assert learned(restored(state)) == learned(machine)
+
+
+def test_arguments_that_are_newer_than_the_pickle_take_their_defaults():
+    state = small().fit(ROWS).__getstate__()
+    for name in ("clip_norm", "frozen"):
+        del state[name]
+    machine = restored(state)
+    assert (machine.clip_norm, machine.frozen, machine.n_iter) == (None, (), 3)
+    assert learned(machine.partial_fit(ROWS)) == learned(small(n_iter=4).fit(ROWS))
+
+
+def test_a_rule_that_is_a_function_is_pickled_by_its_name():
+    machine = small(rule=halved, n_particles=2).fit(ROWS)
+    for twin in (pickle.loads(pickle.dumps(machine)), copy.deepcopy(machine)):
+        assert twin.rule is halved
+        assert learned(twin.partial_fit(ROWS)) == learned(copy.copy(machine).partial_fit(ROWS))
+
+
+def test_a_copy_of_a_machine_with_a_function_without_a_name_works():
+    machine = small(rule=lambda log_w: halved(log_w), n_particles=2).fit(ROWS)
+    assert learned(copy.deepcopy(machine)) == learned(machine)
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        pickle.dumps(machine)
+
+
+# ---- notebooks ----
+
+
+def test_notebooks_show_what_is_not_the_default_and_how_far_training_has_come():
+    machine = small(learning_rate=(0.1, 0.2))
+    assert "<td>(0.1, 0.2)</td>" in machine._repr_html_()
+    assert "epochs" not in machine._repr_html_()
+    machine.fit(ROWS)
+    fitted = machine._repr_html_()
+    assert f"<th>levels</th><td>64-{SIZES[0]}-{SIZES[1]}</td></tr><tr><th>epochs</th><td>3</td>" in fitted
+    assert "held-out" not in fitted
+    shown = f"{machine.fit(ROWS, validation=0.2).history_[-1]['log_likelihood']:.3f}"
+    assert f"<tr><th>held-out log p(x), nats</th><td>{shown}</td></tr>" in machine._repr_html_()
+    assert "batch_size" in fitted
+    assert "optimizer" not in fitted
+
+
+def test_everything_in_the_table_is_escaped():
+    evil = "<script>alert(1)</script>&"
+    shown = small(rule=evil, optimizer=evil)._repr_html_()
+    assert "<script" not in shown
+    assert shown.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;") == 2
+    assert html.table(evil, {evil: evil}).count("&lt;script&gt;") == 3
+
+    class Evil:
+        def __repr__(self):
+            return f"<b>\n{evil}"
+
+    assert "&lt;b&gt; &lt;script&gt;" in HelmholtzMachine(random_state=Evil())._repr_html_()
+
+
+def test_the_table_is_small_whatever_is_in_it():
+    names = HelmholtzMachine().get_params()
+    machine = HelmholtzMachine(**dict.fromkeys(names, "&" * 1000))
+    shown = machine._repr_html_()
+    assert len(shown.encode()) < 4096
+    assert f"<tr><th>…</th><td>{len(names) - html.MOST_ROWS + 1} more</td></tr></table>" in shown
+    assert len(machine.set_params(**dict.fromkeys(names, "\N{GRINNING FACE}" * 1000))._repr_html_().encode()) < 4096

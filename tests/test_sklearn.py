@@ -1,0 +1,101 @@
+"""In scikit-learn: pipelines, searches, cross-validation, processes, frames as output."""
+
+import numpy as np
+import pytest
+from machines import learned
+
+from wakesleep import Bits, datasets
+
+pytest.importorskip("sklearn")
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError as SklearnNotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+import wakesleep
+from wakesleep.sklearn import HelmholtzMachine as Derived
+
+BARS = datasets.make_bars(400)
+CLASSES = pytest.mark.parametrize("kind", [wakesleep.HelmholtzMachine, Derived], ids=["core", "derived"])
+
+
+def machine(kind, **params):
+    return kind(**{"hidden_layer_sizes": (8, 1), "batch_size": 20, "n_iter": 4, "random_state": 0, **params})
+
+
+@CLASSES
+def test_a_search_finds_the_better_of_two(kind):
+    grid = {"hidden_layer_sizes": [(1,), (8, 1)], "rule": ["wake-sleep", "reweighted"]}
+    search = GridSearchCV(machine(kind, learning_rate=0.3, n_iter=30), grid, cv=KFold(2)).fit(BARS.to_dense())
+    scores = dict(zip(map(str, search.cv_results_["params"]), search.cv_results_["mean_test_score"], strict=True))
+    for rule in grid["rule"]:
+        of_sizes = [scores[str({"hidden_layer_sizes": sizes, "rule": rule})] for sizes in grid["hidden_layer_sizes"]]
+        assert of_sizes[1] > of_sizes[0] + 0.5
+    assert search.best_params_ == {"hidden_layer_sizes": (8, 1), "rule": "reweighted"}
+    assert type(search.best_estimator_) is kind
+
+
+@CLASSES
+@pytest.mark.parametrize("as_data", [Bits.to_dense, lambda bits: bits], ids=["dense", "bits"])
+def test_cross_validation_gives_the_log_likelihood_of_rows_left_out(kind, as_data):
+    halves = [BARS[:200], BARS[200:]]
+    by_hand = [machine(kind).fit(halves[1]).score(halves[0]), machine(kind).fit(halves[0]).score(halves[1])]
+    assert cross_val_score(machine(kind), as_data(BARS), cv=KFold(2)).tolist() == by_hand
+
+
+@CLASSES
+def test_cross_validation_in_two_processes_gives_the_same_bits(kind):
+    X = BARS.to_dense()
+    alone = cross_val_score(machine(kind), X, cv=3)
+    np.testing.assert_array_equal(cross_val_score(machine(kind), X, cv=3, n_jobs=2), alone)
+
+
+@CLASSES
+def test_codes_feed_a_classifier_in_a_pipeline(kind):
+    X = BARS.to_dense()
+    y = X[:, :4].sum(axis=1) > 1
+    pipeline = make_pipeline(machine(kind), LogisticRegression()).fit(X, y)
+    codes = machine(kind).fit(X).transform(X)
+    np.testing.assert_array_equal(pipeline.predict(X), LogisticRegression().fit(codes, y).predict(codes))
+    assert pipeline[:-1].get_feature_names_out().tolist() == ["helmholtzmachine0"]
+    assert pipeline.set_params(helmholtzmachine__n_iter=1)[0].n_iter == 1
+
+
+@CLASSES
+def test_a_clone_has_the_arguments_and_nothing_else(kind):
+    fitted = machine(kind, frozen=["prior_logits"]).fit(BARS)
+    copy = clone(fitted)
+    assert type(copy) is kind
+    assert copy.get_params() == fitted.get_params()
+    assert vars(copy).keys() == fitted.get_params().keys()
+
+
+def test_both_classes_learn_the_same_bits():
+    assert learned(machine(Derived).fit(BARS)) == learned(machine(wakesleep.HelmholtzMachine).fit(BARS))
+
+
+def test_frames_are_of_the_top_level():
+    pandas = pytest.importorskip("pandas")
+    fitted = machine(Derived).set_output(transform="pandas").fit(BARS)
+    frame = fitted.transform(BARS)
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame.columns.tolist() == ["helmholtzmachine0"]
+    pandas.testing.assert_frame_equal(fitted.transform(BARS, layer=1), frame)
+    with pytest.raises(ValueError, match="layer: want the top level for a frame of pandas, got 0"):
+        fitted.transform(BARS, layer=0)
+    assert fitted.set_output(transform="default").transform(BARS, layer=0).shape == (400, 8)
+
+
+def test_a_machine_that_is_not_fitted_says_so_in_both_ways():
+    for kind in (SklearnNotFittedError, wakesleep.NotFittedError):
+        with pytest.raises(kind, match="This HelmholtzMachine has no parameters yet: call fit"):
+            machine(Derived).transform(BARS)
+    with pytest.raises(wakesleep.NotFittedError):
+        machine(wakesleep.HelmholtzMachine).get_feature_names_out()
+
+
+def test_notebooks_get_the_small_table():
+    bundle = machine(Derived)._repr_mimebundle_()
+    assert bundle["text/html"] == machine(wakesleep.HelmholtzMachine)._repr_html_()
+    assert bundle["text/plain"] == repr(machine(Derived))

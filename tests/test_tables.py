@@ -1,0 +1,289 @@
+"""Data as it comes: frames, sparse matrices, masked arrays and memory maps pack like plain arrays; names are kept."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from machines import learned, small
+from test_packing import peak_bytes, random_dense
+
+from wakesleep import Bits, CheckpointError, HelmholtzMachine, checkpoint
+from wakesleep._packing import BLOCK_BYTES, as_matrix, dense
+from wakesleep.bits import as_bits
+from wakesleep.rows import as_rows
+
+NAMES = ["tea", "coffee", "milk"]
+CELLS = random_dense(9, 3)
+VALUES = np.array([[0.2, 1.0, np.nan], [np.nan, 0.0, 0.7]])
+
+
+def pandas_frame(cells, dtype=None):
+    frame = pytest.importorskip("pandas").DataFrame(cells, columns=NAMES[: cells.shape[1]])
+    return frame if dtype is None else frame.astype(dtype)
+
+
+def polars_frame(cells, dtype=None):
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame(cells, schema=NAMES[: cells.shape[1]])
+    return frame if dtype is None else frame.cast(getattr(polars, dtype))
+
+
+def arrow_table(cells, dtype=None):
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.table(dict(zip(NAMES, np.ascontiguousarray(cells.T), strict=False)))
+    return table if dtype is None else table.cast(pyarrow.schema([(name, dtype) for name in table.column_names]))
+
+
+def arrow_batch(cells, dtype=None):
+    return arrow_table(cells, dtype).to_batches()[0]
+
+
+FRAMES = {"pandas": pandas_frame, "polars": polars_frame, "pyarrow": arrow_table, "batch": arrow_batch}
+KINDS = [
+    *(("pandas", dtype) for dtype in [None, "bool", "int8", "float32", "object", "category"]),
+    *(("pandas", dtype) for dtype in ["boolean", "Int64", "UInt8", "Float64", "Float32", "Sparse[int8]"]),
+    *(("polars", dtype) for dtype in [None, "Boolean", "Int16", "UInt64", "Float32"]),
+    *(("pyarrow", dtype) for dtype in [None, "bool", "int32", "uint64", "float32", "decimal"]),
+    ("batch", "bool"),
+]
+
+
+def every_cell(X):
+    """All cells as floats, as packing reads them, two rows at a time."""
+    matrix = as_matrix(X, "X")
+    blocks = [dense(matrix, slice(start, min(start + 2, len(X)))) for start in range(0, len(X), 2)]
+    return np.concatenate([block.astype(float) for block in blocks])
+
+
+# ---- frames ----
+
+
+@pytest.mark.parametrize(("library", "dtype"), KINDS)
+def test_every_kind_of_column_packs_like_an_array(library, dtype):
+    pytest.importorskip("pyarrow") if library == "batch" else pytest.importorskip(library)
+    if dtype == "decimal":
+        dtype = pytest.importorskip("pyarrow").decimal128(4, 1)
+    frame = FRAMES[library](CELLS, dtype)
+    assert as_bits(frame) == as_bits(frame, binarize=None) == Bits.from_dense(CELLS)
+    np.testing.assert_array_equal(as_rows(frame, binarize="sample"), CELLS)
+
+
+def test_columns_of_several_types_are_read_together():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [True, False], "b": [1, 0], "c": pandas.Categorical([0.0, 1.0])})
+    np.testing.assert_array_equal(every_cell(frame), [[1, 1, 0], [0, 0, 1]])
+    assert as_matrix(frame[["a", "b"]], "X").dtype == np.int64
+    with_objects = frame.assign(d=[0.5, pandas.NA])
+    np.testing.assert_array_equal(every_cell(with_objects), [[1, 1, 0, 0.5], [0, 0, 1, np.nan]])
+    polars = pytest.importorskip("polars")
+    np.testing.assert_array_equal(
+        every_cell(polars.DataFrame({"a": [True, None], "b": [0.5, 2]})), [[1, 0.5], [np.nan, 2]]
+    )
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.table({"a": [True, False], "b": [3, None], "c": pyarrow.array([7, 8]).dictionary_encode()})
+    np.testing.assert_array_equal(every_cell(table), [[1, 3, 7], [0, np.nan, 8]])
+
+
+@pytest.mark.parametrize(
+    ("library", "dtype"),
+    [
+        ("pandas", None),
+        ("pandas", "Float64"),
+        ("pandas", "object"),
+        ("polars", None),
+        ("pyarrow", None),
+        ("batch", None),
+    ],
+)
+def test_missing_cells_are_nan(library, dtype):
+    frame = FRAMES[library](VALUES, dtype)
+    if library == "polars":
+        frame = frame.fill_nan(None)
+    np.testing.assert_array_equal(every_cell(frame), VALUES)
+    with pytest.raises(ValueError, match="X contains NaN at row 0, column 2"):
+        as_bits(frame)
+
+
+def test_missing_cells_of_columns_of_integers_and_booleans_are_nan():
+    pandas = pytest.importorskip("pandas")
+    wanted = [[1, 0], [np.nan, 1], [0, np.nan]]
+    columns = {"a": [1, None, 0], "b": [False, True, None]}
+    frame = pandas.DataFrame(columns).astype({"a": "Int64", "b": "boolean"})
+    frames = [frame, frame.astype(object), frame.astype({"a": "category"})]
+    frames.append(pytest.importorskip("polars").DataFrame(columns))
+    frames.append(pytest.importorskip("pyarrow").table(columns))
+    for each in frames:
+        np.testing.assert_array_equal(every_cell(each), wanted)
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_columns_that_are_not_numbers_are_refused_by_name(library):
+    pytest.importorskip("pandas")
+    texts = FRAMES[library](np.array([["a", "b"], ["c", "1"]]))
+    with pytest.raises(ValueError, match=r"^X: want columns of numbers, got \S+ in column 'tea'$"):
+        as_bits(texts)
+
+
+def test_dates_categories_of_text_and_complex_numbers_are_refused():
+    pandas = pytest.importorskip("pandas")
+    for column, kind in [
+        (pandas.to_datetime(["2020-01-01"]), "datetime64"),
+        (pandas.to_datetime(["2020-01-01"]).tz_localize("UTC"), "datetime64"),
+        (pandas.Categorical(["x"]), "category"),
+        ([1j], "complex128 in column 'tea'. Complex data not supported"),
+    ]:
+        with pytest.raises(ValueError, match=f"X: want columns of numbers, got {re.escape(kind)}"):
+            as_bits(pandas.DataFrame({"tea": column}))
+
+
+def test_a_frame_is_read_in_blocks():
+    frame = pandas_frame(np.zeros((400_000, 3)), "Int64")
+    assert peak_bytes(lambda: Bits.from_dense(frame)) < 400_000 * 8 + 4 * BLOCK_BYTES < 400_000 * 3 * 8 * 3
+    assert as_bits(frame).shape == (400_000, 3)
+
+
+# ---- names of features ----
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_names_are_kept_and_others_are_refused(library, tmp_path):
+    frame = FRAMES[library](CELLS)
+    machine = small().fit(frame)
+    assert machine.feature_names_in_.tolist() == NAMES
+    assert machine.feature_names_in_.dtype == object
+    assert learned(machine) == learned(small().fit(CELLS))
+    machine.save(tmp_path / "machine.npz")
+    for each in (machine, HelmholtzMachine.load(tmp_path / "machine.npz"), small().partial_fit(frame)):
+        assert each.feature_names_in_.tolist() == NAMES
+        with pytest.raises(
+            ValueError, match=r"^The feature names should match those that were passed during fit\.\nFea"
+        ):
+            each.transform(pandas_frame(CELLS)[["milk", "tea", "coffee"]])
+        each.score_samples(Bits.from_dense(CELLS))  # which has no names and is not warned of
+        with pytest.warns(
+            UserWarning, match="X does not have valid feature names, but HelmholtzMachine was fitted with"
+        ):
+            each.score_samples(CELLS)
+
+
+def test_what_differs_is_told():
+    machine = small().fit(pandas_frame(CELLS))
+    other = pandas_frame(CELLS).rename(columns={"tea": "rum"})
+    both = "Feature names unseen at fit time:\n- rum\nFeature names seen at fit time, yet now missing:\n- tea\n"
+    with pytest.raises(ValueError, match=both):
+        machine.partial_fit(other)
+    with pytest.raises(ValueError, match=r"^validation: The feature names should match"):
+        machine.fit(pandas_frame(CELLS), validation=other)
+    many = pytest.importorskip("pandas").DataFrame(CELLS[:, [0] * 8], columns=list("abcdefgh"))
+    with pytest.raises(ValueError, match=r"- a\n- b\n- c\n- d\n- e\n- \.\.\.\nFeature names seen"):
+        machine.transform(many)
+    mixed = pandas_frame(CELLS).rename(columns={"tea": 3})
+    with pytest.raises(TypeError, match="X: Feature names are only supported if all input features have string names"):
+        small().fit(mixed)
+
+
+def test_names_are_those_of_the_last_fit_and_nothing_is_changed_by_a_refusal():
+    machine = small().fit(pandas_frame(CELLS))
+    with pytest.raises(ValueError, match="n_iter"):
+        machine.set_params(n_iter=-1).fit(CELLS)
+    assert machine.feature_names_in_.tolist() == NAMES
+    machine.set_params(n_iter=1).fit(CELLS)
+    assert not hasattr(machine, "feature_names_in_")
+    with pytest.warns(UserWarning, match="X has feature names, but HelmholtzMachine was fitted without feature names"):
+        machine.transform(pandas_frame(CELLS))
+    with warnings.catch_warnings(action="error"):
+        small().fit(pandas_frame(CELLS).rename(columns=dict(zip(NAMES, range(3), strict=True)))).transform(CELLS)
+
+
+def test_a_training_that_fails_at_once_brings_the_names_back():
+    machine = small(rule="wake-sleep").fit(pandas_frame(CELLS))
+    with pytest.raises(ZeroDivisionError):
+        machine.set_params(rule=lambda log_w: 1 / 0).fit(CELLS)
+    assert machine.feature_names_in_.tolist() == NAMES
+
+
+@pytest.mark.parametrize("names", [["tea"], "abc", ["a", "b", 3], {}], ids=repr)
+def test_a_file_with_wrong_names_is_refused(tmp_path, names):
+    small().fit(pandas_frame(CELLS)).save(tmp_path / "good.npz")
+    arrays, manifest = checkpoint.load(tmp_path / "good.npz")
+    assert manifest["feature_names"] == NAMES
+    checkpoint.save(tmp_path / "bad.npz", arrays, manifest | {"feature_names": names})
+    with pytest.raises(CheckpointError, match="feature_names: want 3 strings, got"):
+        HelmholtzMachine.load(tmp_path / "bad.npz")
+
+
+def test_a_file_of_a_machine_without_names_is_what_it_was(tmp_path):
+    small().fit(CELLS).save(tmp_path / "machine.npz")
+    _, manifest = checkpoint.load(tmp_path / "machine.npz")
+    assert "feature_names" not in manifest
+
+
+# ---- sparse matrices, masked arrays, memory maps ----
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo", "lil", "bsr", "dok"])
+@pytest.mark.parametrize("kind", ["matrix", "array"])
+@pytest.mark.parametrize("dtype", ["?", "i4", "f4", "f8"])
+def test_sparse_matrices_pack_like_dense_ones(form, kind, dtype):
+    sparse = pytest.importorskip("scipy.sparse")
+    cells = random_dense(40, 130, dtype)
+    assert as_bits(getattr(sparse, f"{form}_{kind}")(cells)) == Bits.from_dense(cells)
+
+
+@pytest.mark.parametrize("binarize", [-1, -0.5, 0, 0.25, 0.5, 3])
+@pytest.mark.parametrize("dtype", ["i2", "f4", "f8"])
+def test_values_of_sparse_matrices_are_compared_with_binarize(binarize, dtype):
+    sparse = pytest.importorskip("scipy.sparse")
+    cells = (np.random.default_rng(0).integers(-8, 9, (30, 70)) / (2 if dtype != "i2" else 1)).astype(dtype)
+    assert as_bits(sparse.csr_array(cells), binarize=binarize) == as_bits(cells, binarize=binarize)
+
+
+def test_cells_that_are_stored_in_parts_or_as_zeros_or_without_order_are_read_right():
+    sparse = pytest.importorskip("scipy.sparse")
+    data, columns, starts = np.array([1.0, 0.3, 0.0, 0.3, 0.3]), np.array([2, 0, 1, 0, 1]), np.array([0, 4, 5])
+    X = sparse.csr_array((data, columns, starts), shape=(2, 3))
+    before = X.copy()
+    assert as_bits(X).to_dense().tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert as_matrix(X, "X").dtype == np.float64
+    assert (X.data == before.data).all()
+    assert (X.indices == before.indices).all()
+    ones = sparse.csr_array((np.ones(3), np.array([2, 0, 1]), np.array([0, 2, 3])), shape=(2, 3))
+    assert as_matrix(ones, "X").dtype == np.uint8
+    assert as_bits(ones, binarize=None).to_dense().tolist() == [[1, 0, 1], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"), [(np.nan, "contains NaN"), (np.inf, "contains infinity"), (2, "contains 2")]
+)
+def test_a_wrong_cell_of_a_sparse_matrix_is_named(value, fault):
+    sparse = pytest.importorskip("scipy.sparse")
+    cells = random_dense(40, 130, float)
+    cells[31, 77] = value
+    with pytest.raises(ValueError, match=f"X {fault}.* at row 31, column 77"):
+        as_bits(sparse.csr_array(cells), binarize=None)
+
+
+def test_other_sparse_shapes_are_refused():
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+        as_bits(sparse.coo_array(np.array([0, 1])))
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        as_bits(sparse.csr_array(np.array([[0, 1j]])))
+
+
+def test_masked_cells_are_missing():
+    X = np.ma.masked_array([[0, 1], [1, 1]], [[False, False], [False, True]])
+    np.testing.assert_array_equal(every_cell(X), [[0, 1], [1, np.nan]])
+    assert as_bits(np.ma.masked_array([[0, 1]])) == Bits.from_dense([[0, 1]])
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_memory_maps_pack_like_arrays(tmp_path, order, mode):
+    cells = random_dense(200, 70, np.float32)
+    np.save(tmp_path / "X.npy", np.asarray(cells, order=order))
+    X = np.load(tmp_path / "X.npy", mmap_mode=mode)
+    assert isinstance(X, np.memmap)
+    assert as_bits(X) == Bits.from_dense(cells)
+    assert learned(small().fit(X)) == learned(small().fit(cells))

@@ -1,0 +1,197 @@
+"""Data frames and sparse matrices: their rows as ordinary arrays, a block at a time, and the names of features."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRAMES = [("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"), ("pyarrow", "RecordBatch")]
+SHOWN = 5  # names that an error message lists
+
+
+class Table:
+    """A frame or a sparse matrix, as far as it is read: ``table[rows]`` is an ordinary array; missing cells are NaN.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    dtype : numpy.dtype
+        One for all columns; float64 where cells may be missing.
+    """
+
+    def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any], read: Callable[[slice], Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self._read = read
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        return np.asarray(self._read(rows))
+
+
+def as_table(X: Any, name: str) -> Any:
+    """A data frame or a SciPy sparse matrix as a `Table`, another sparse matrix in CSR form, or None for an array.
+
+    Raises
+    ------
+    ValueError
+        If a column does not hold numbers.
+    """
+    match library_of(X):
+        case "pandas":
+            return _of_pandas(X, name)
+        case "polars":
+            return _of_polars(X, name)
+        case "pyarrow":
+            return _of_pyarrow(X, name)
+    if not hasattr(X, "tocsr"):
+        return X if isinstance(X, Table) else None
+    matrix = X.tocsr()
+    return _of_csr(matrix) if hasattr(matrix, "has_canonical_format") else matrix
+
+
+def library_of(X: Any) -> str | None:
+    """The library of a data frame. One that nobody has imported has made none, and is not imported."""
+    for library, kind in FRAMES:
+        if library in sys.modules and isinstance(X, getattr(sys.modules[library], kind, ())):
+            return library
+    return None
+
+
+def feature_names(X: Any, name: str) -> tuple[str, ...] | None:
+    """The names of a frame's columns, if all of them are strings.
+
+    Raises
+    ------
+    TypeError
+        If only some of them are.
+    """
+    library = library_of(X)
+    if library is None:
+        return None
+    columns = list(X.column_names if library == "pyarrow" else X.columns)
+    texts = [isinstance(column, str) for column in columns]
+    if any(texts) and not all(texts):
+        types = sorted({type(column).__qualname__ for column in columns})
+        raise TypeError(
+            f"{name}: Feature names are only supported if all input features have string names, but your input has "
+            f"{types} as feature name / column name types; X.columns.astype(str) converts them"
+        )
+    return tuple(map(str, columns)) if any(texts) else None
+
+
+def check_feature_names(fitted: tuple[str, ...] | None, X: Any, name: str, estimator: str) -> None:
+    """Refuse a frame with other columns, or other places for them, than those that were seen by `fit`.
+
+    Warns
+    -----
+    UserWarning
+        If only one of both has names: then nothing tells whether the columns are the same.
+    """
+    given = feature_names(X, name)
+    if given == fitted:
+        return
+    if given is None or fitted is None:
+        have, without = ("does not have valid", "with") if given is None else ("has", "without")
+        warnings.warn(f"{name} {have} feature names, but {estimator} was fitted {without} feature names", stacklevel=5)
+        return
+    unseen, missing = sorted(set(given) - set(fitted)), sorted(set(fitted) - set(given))
+    message = "The feature names should match those that were passed during fit.\n"
+    if unseen:
+        message += f"Feature names unseen at fit time:\n{_listed(unseen)}"
+    if missing:
+        message += f"Feature names seen at fit time, yet now missing:\n{_listed(missing)}"
+    if not unseen and not missing:
+        message += "Feature names must be in the same order as they were in fit.\n"
+    raise ValueError(message if name == "X" else f"{name}: {message}")
+
+
+def _listed(names: list[str]) -> str:
+    return "".join(f"- {name}\n" for name in names[:SHOWN]) + ("- ...\n" if len(names) > SHOWN else "")
+
+
+def _checked(name: str, column: Any, dtype: Any, numeric: bool) -> None:
+    if not numeric:
+        complex_ = ". Complex data not supported" if getattr(dtype, "kind", "") == "c" else ""
+        raise ValueError(f"{name}: want columns of numbers, got {dtype} in column {column!r}{complex_}")
+
+
+def _of_pandas(frame: Any, name: str) -> Table:
+    """Of extension types any cell may be missing, so that they become float64; objects stay what they are."""
+    isna = sys.modules["pandas"].isna
+    dtypes = set()
+    for column, dtype in frame.dtypes.items():
+        plain = isinstance(dtype, np.dtype)
+        categories = getattr(dtype, "categories", None)
+        kind = dtype.kind if categories is None else categories.dtype.kind
+        _checked(name, column, dtype, kind in "biuf" or (plain and kind == "O"))
+        dtypes.add(dtype if plain else np.dtype(np.float64))
+    dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
+
+    def read(rows: slice) -> Any:
+        block = frame.iloc[rows].to_numpy(dtype)
+        return np.where(isna(block), np.nan, block) if dtype.kind == "O" else block
+
+    return Table(frame.shape, dtype, read)
+
+
+def _of_polars(frame: Any, name: str) -> Table:
+    polars = sys.modules["polars"]
+    for column, dtype in frame.schema.items():
+        _checked(name, column, dtype, dtype.is_numeric() or dtype in (polars.Boolean, polars.Null))
+    dtype = frame.clear().to_numpy().dtype
+    has_nulls = frame.width and frame.null_count().sum_horizontal()[0]
+    floats = bool(has_nulls) or dtype.kind == "O"  # objects are decimal numbers
+
+    def read(rows: slice) -> Any:
+        block = frame[rows]
+        return (block.cast(polars.Float64) if floats else block).to_numpy()
+
+    return Table(frame.shape, np.dtype(np.float64) if floats else dtype, read)
+
+
+def _of_pyarrow(table: Any, name: str) -> Table:
+    types = sys.modules["pyarrow"].types
+    whole = True
+    for column, dtype in zip(table.column_names, table.schema.types, strict=True):
+        value = dtype.value_type if types.is_dictionary(dtype) else dtype
+        integer = types.is_boolean(value) or types.is_integer(value)
+        _checked(
+            name,
+            column,
+            dtype,
+            integer or any(kind(value) for kind in (types.is_floating, types.is_decimal, types.is_null)),
+        )
+        whole &= integer and not types.is_uint64(value)
+    whole = whole and not any(column.null_count for column in table.columns)
+    dtype = "int64" if whole else "float64"
+
+    def read(rows: slice) -> Any:
+        block = table.slice(rows.start, rows.stop - rows.start)
+        columns = [column.cast(dtype).to_numpy(zero_copy_only=False) for column in block.columns]
+        return np.column_stack(columns)
+
+    return Table(table.shape, np.dtype(dtype), read)
+
+
+def _of_csr(matrix: Any) -> Table:
+    """Cells that are stored as 0 or 1, of whatever type, are read as bytes, which is many times as fast."""
+    if not matrix.has_canonical_format:  # a cell may be stored in parts
+        matrix = matrix.copy()
+        matrix.sum_duplicates()
+    values, n_features = matrix.data, matrix.shape[-1]
+    binary = values.dtype.kind in "biuf" and bool(((values == 0) | (values == 1)).all())
+    dtype = np.dtype(np.uint8) if binary else values.dtype
+
+    def read(rows: slice) -> NDArray[Any]:
+        bounds = matrix.indptr[rows.start : rows.stop + 1]
+        stored = slice(bounds[0], bounds[-1])
+        cells = np.zeros((len(bounds) - 1, n_features), dtype)
+        cells[np.repeat(np.arange(len(cells)), np.diff(bounds)), matrix.indices[stored]] = values[stored]
+        return cells
+
+    return Table(matrix.shape, dtype, read)
