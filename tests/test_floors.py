@@ -22,7 +22,7 @@ FLOORS = [
     "learner",
     "machine",
     "__init__",
-    "cli+__main__+commands+training_command sklearn",
+    "cli+__main__ sklearn",
 ]
 PLACE = {
     module: (number, room)

@@ -1,23 +1,18 @@
-"""The command line: train, sample, score, diagnose, info."""
+"""What can be typed: the arguments of all commands, and their help."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import wakesleep
-from wakesleep import hyperparameters, likelihood
+from wakesleep import likelihood
 from wakesleep._panels import PRECISIONS
-from wakesleep.commands import N_DRAWN, diagnose, failed, info, sample, score
-from wakesleep.monitor import SampleSizeWarning
+from wakesleep.cli.commands import diagnose, info, sample, score
+from wakesleep.cli.reports import N_DRAWN
+from wakesleep.cli.train import train
 from wakesleep.optimizers import OPTIMIZERS
 from wakesleep.rules import BASELINES, RULES
-from wakesleep.training_command import INTERRUPTED, train
-
-USAGE = 2  # exit status after wrong usage, as argparse has it
 
 EPILOG = """\
 examples:
@@ -35,36 +30,6 @@ SCHEDULE_HELP = "of the rates, as cosine:warm_up=5; linear and cosine end with t
 RESUME_HELP = "go on with MODEL; only --epochs, --patience, --threads, --log and what is printed may change"
 BINARIZE_HELP = "cells are 1 above this value; sample: they are probabilities, drawn anew for every epoch"
 DATA_HELP = "rows to read: .npy, .npz, .csv, .bits or IDX (also .gz)"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.  Returns the exit status: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
-    args = parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = args.command
-    try:
-        hyperparameters.threads(None)
-    except ValueError as error:  # a wrong variable of the environment is wrong usage
-        return failed(error, USAGE)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", SampleSizeWarning)
-            warnings.showwarning = _warned
-            status = command(args)
-        print(end="", flush=True)
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print("wakesleep: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except (MemoryError, OSError, ValueError, TypeError) as error:
-        return failed(error)
-    return status
-
-
-def _warned(message: Warning | str, *_: object, **__: object) -> None:
-    """Tell a warning in one line."""
-    print("wakesleep: warning:", message, file=sys.stderr)
 
 
 class _Help(argparse.HelpFormatter):
