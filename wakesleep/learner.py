@@ -12,6 +12,7 @@ import numpy as np
 from wakesleep import _panels, hyperparameters, monitor, state, training
 from wakesleep.bits import Bits
 from wakesleep.estimator import Estimator
+from wakesleep.progress import Progress
 from wakesleep.rows import Given, Rows, Selection, as_rows, drawn, drawn_by_content, given
 
 Callback = Callable[[dict[str, Any]], object]
@@ -28,6 +29,7 @@ class _Run:
     n_threads: int
     each_epoch: list[Callback]
     each_steps: list[tuple[Callback, int]]
+    progress: Progress
 
 
 class Learner(Estimator):
@@ -100,7 +102,7 @@ class Learner(Estimator):
         if n_held_out:
             data, held_out = monitor.split(data, n_held_out, seed)
         now = given(data, held_out)
-        run = _Run(data, held_out, settings, n_threads, each_epoch, each_steps)
+        run = _Run(data, held_out, settings, n_threads, each_epoch, each_steps, Progress(self.verbose))
         if going_on:
             self._given = self._checked(now, n_held_out)
             return self._train(run, settings.n_iter)
@@ -146,7 +148,7 @@ class Learner(Estimator):
         else:
             hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
             self._begin(data, settings, hyperparameters.seed(self.random_state))
-        run = _Run(data, None, replace(settings, patience=None), n_threads, [], [])
+        run = _Run(data, None, replace(settings, patience=None), n_threads, [], [], Progress(self.verbose))
         return self._train(run, self._state.epoch + 1)
 
     def _settings_here(self) -> tuple[hyperparameters.Settings, int]:
@@ -184,10 +186,12 @@ class Learner(Estimator):
     def _train(self, run: _Run, n_epochs: int) -> Self:
         settings = run.settings
         self._state, self._aside = self._frontier, self._best if settings.patience is not None else None
-        if self.verbose and self._state.epoch < n_epochs:
-            print(monitor.HEADER if run.held_out is None else monitor.HELD_OUT_HEADER, flush=True)
-        if not (self._catch_up(run) or self._exhausted(settings)):
-            self._loop(run, n_epochs)
+        done, rows, seen = (int(number) for number in self._state.position)
+        if self.verbose and done < n_epochs:
+            print(monitor.heading(self._state.parameters.sizes, len(run.data), run.held_out), flush=True)
+        with run.progress.shown(done + 1, n_epochs, (n_epochs - done) * len(run.data) - rows, seen):
+            if not (self._catch_up(run) or self._exhausted(settings)):
+                self._loop(run, n_epochs)
         if self._aside is not None:
             self._state, self._aside = self._aside, self._state
         return self
@@ -206,6 +210,7 @@ class Learner(Estimator):
                 "rows_per_second": record.rows / max(record.seconds, 1e-9),
             }  # fmt: skip
             self._state = record.state
+            run.progress.follow(record.epoch, n_epochs, int(record.state.position[2]))
             if record.epoch_done:
                 self.history_.append(entry)  # at once: whatever comes now can be interrupted
             for callback, every in run.each_steps:
@@ -232,10 +237,12 @@ class Learner(Estimator):
             if run.settings.patience is not None and measured["log_likelihood"] > self._best_so_far():
                 self._aside = self._state
             entry |= measured  # last: an entry that has this needs nothing more when training is resumed
-            monitor.warn_of_few(self.history_)
-        if self.verbose:
-            print(monitor.line(entry), flush=True)
-        answers = [_says_stop(callback(dict(entry))) for callback in run.each_epoch]  # of all of them
+        with run.progress.above():
+            if run.held_out is not None or self.verbose:
+                monitor.warn_of_few(self.history_)
+            if self.verbose:
+                print(monitor.line(entry), flush=True)
+            answers = [_says_stop(callback(dict(entry))) for callback in run.each_epoch]  # of all of them
         return any(answers)
 
     def _best_so_far(self) -> float:

@@ -46,13 +46,9 @@ def train(args: argparse.Namespace) -> int:
     check_precision(args.precision)
     if args.resume:
         machine = _resumed(output, machine)
-    machine.set_params(verbose=0 if args.quiet else 1)
+    machine.set_params(verbose=0 if args.quiet else 2)
     rows, held_out = _split(args, machine.n_features_in_ if args.resume else None)
     shape = drawing.image_shape(rows.n_features, args.shape)
-    if not args.quiet:
-        levels = "-".join(map(str, (rows.n_features, *args.hidden_layer_sizes)))
-        measured = f"{min(len(held_out), monitor.MOST_ROWS):,} of {len(held_out):,}"
-        print(f"{len(rows):,} rows to learn from; {measured} held-out rows measured after each epoch; levels {levels}")
     log = None if args.log is None else open_log(args.log, machine.history_ if args.resume else None)
     begun, saved = getattr(machine, "step_", 0), time.monotonic()
 
