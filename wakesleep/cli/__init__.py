@@ -1,4 +1,4 @@
-"""The command line: train, sample, score, diagnose, info."""
+"""The command line: train, sample, score, diagnose, plot, info."""
 
 from __future__ import annotations
 

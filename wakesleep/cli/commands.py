@@ -80,6 +80,7 @@ def _in_effect(machine: HelmholtzMachine) -> list[tuple[str, Any]]:
     }
     params |= {name: first if first == last else f"{first:g},{last:g}" for name, (first, last) in pairs.items()}
     unused = ("hidden_layer_sizes", "verbose")
+    params["frozen"] = ",".join(params["frozen"]) or None
     return [(name, "none" if value is None else value) for name, value in params.items() if name not in unused]
 
 

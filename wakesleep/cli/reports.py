@@ -16,7 +16,7 @@ from wakesleep.machine import HelmholtzMachine
 USAGE = 2  # exit status after wrong usage, as argparse has it
 N_DRAWN = 8  # images in a row
 PARAMS = tuple(HelmholtzMachine().get_params())
-OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "method", "shape")} | {
+OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "layer", "method", "shape")} | {
     "hidden_layer_sizes": "--hidden", "n_particles": "--particles", "n_iter": "--epochs", "n_threads": "--threads",
     "random_state": "--seed", "n_steps": "--steps", "n_samples": "-n", "X": "DATA",
     "validation": "--held-out, --held-out-split",
