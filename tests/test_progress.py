@@ -180,7 +180,7 @@ def test_no_thread_and_no_process_stays_behind():
         "machines.small(verbose=2).fit(machines.ROWS)\n"
         "assert '\\r' in sys.stdout.getvalue()\n"
         "assert threading.enumerate() == [threading.main_thread()]\n"
-        "assert 'multiprocessing.resource_tracker' not in sys.modules\n"
+        "assert 'multiprocessing.synchronize' not in sys.modules\n"
     )
     paths = os.pathsep.join(path for path in sys.path if path)
     subprocess.run([sys.executable, "-c", script], check=True, env=os.environ | {"PYTHONPATH": paths}, timeout=60)

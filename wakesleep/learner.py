@@ -58,7 +58,7 @@ class Learner(Estimator):
             A callable is called with the record of every epoch, a dict as in `history_`; with a number n, after every
             n-th minibatch, counted since training began, with epoch, step, seconds and rows_per_second of the epoch
             under way. Training ends as if `n_iter` were reached if one returns True; if one raises, the machine stays
-            where it is, and can resume. Callbacks do not change what is learned.
+            where it is, and can resume. Callbacks do not change what is learned. docs/callbacks.md has recipes.
         resume : bool, default=False
             Go on where an earlier call, or the machine that was loaded, stopped, instead of
             beginning anew. What comes out is what one uninterrupted call would have learned, so that X and
