@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from wakesleep import Bits, HelmholtzMachine, datasets, training_command
-from wakesleep.cli import main
+from wakesleep import Bits, HelmholtzMachine, datasets
+from wakesleep.cli import main, train
 from wakesleep.optimizers import OPTIMIZERS
 
 QUICK = ["--epochs", "2"]
@@ -108,7 +108,7 @@ def test_training_on_a_split_measures_on_the_other(capsys):
 
 
 def test_of_many_held_out_rows_the_report_takes_some(monkeypatch, capsys):
-    monkeypatch.setattr(training_command, "FINAL_ROWS", 50)
+    monkeypatch.setattr(train, "FINAL_ROWS", 50)
     assert main(["train", *QUICK]) == 0
     assert "(K = 1,000, 50 rows)" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import wakesleep
 # Lowest floor first; rooms of a floor know nothing of each other; a folder is one room, and so are modules joined by +.
 FLOORS = [
     "elementary",
-    "parameters rules optimizers schedules processors checkpoint drawing plotting tables html version",
+    "parameters rules optimizers schedules processors checkpoint drawing progress tables html version",
     "_panels+_order+_layers+_border+_verbs+_credits+_updates+_phases+_learning+_core",
     "_reference+_reference_learning+_reference_measures+_reference_annealing"
     " _likelihood+_enumeration+_annealing+_chains+_interrupts",
@@ -22,8 +22,9 @@ FLOORS = [
     "learner",
     "imputer",
     "machine",
+    "plotting",
     "__init__",
-    "cli+__main__+commands+training_command sklearn",
+    "cli+__main__ sklearn",
 ]
 PLACE = {
     module: (number, room)

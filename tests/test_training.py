@@ -310,7 +310,9 @@ def assert_aligned(text, n_cells):
 @pytest.mark.parametrize(("how", "n_cells"), [({}, 4), ({"validation": DIGITS}, 7)], ids=["alone", "held out"])
 def test_verbose_prints_a_line_per_epoch_under_the_header(capsys, how, n_cells):
     small(verbose=1).fit(ROWS, **how)
-    header, *lines = capsys.readouterr().out.splitlines()
+    title, header, *lines = capsys.readouterr().out.splitlines()
+    measured = f"{len(ROWS)}" if n_cells == 4 else "1,000 of 1,797 held-out rows"
+    assert title == f"{len(ROWS)} rows to learn from; {measured} measured after each epoch; levels 64-5-3"
     assert header == (monitor.HEADER if n_cells == 4 else monitor.HELD_OUT_HEADER)
     assert [text.split()[0] for text in lines] == ["1", "2", "3"]
     for text in lines:

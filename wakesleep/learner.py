@@ -13,6 +13,7 @@ from wakesleep import _panels, hyperparameters, monitor, state, tables, training
 from wakesleep.bits import Bits
 from wakesleep.estimator import Estimator
 from wakesleep.probabilities import Probabilities
+from wakesleep.progress import Progress
 from wakesleep.rows import Given, Rows, Selection, as_rows, drawn, drawn_by_content, given
 
 Callback = Callable[[dict[str, Any]], object]
@@ -29,6 +30,7 @@ class _Run:
     n_threads: int
     each_epoch: list[Callback]
     each_steps: list[tuple[Callback, int]]
+    progress: Progress
 
 
 class Learner(Estimator):
@@ -58,7 +60,7 @@ class Learner(Estimator):
             A callable is called with the record of every epoch, a dict as in `history_`; with a number n, after every
             n-th minibatch, counted since training began, with epoch, step, seconds and rows_per_second of the epoch
             under way. Training ends as if `n_iter` were reached if one returns True; if one raises, the machine stays
-            where it is, and can resume. Callbacks do not change what is learned.
+            where it is, and can resume. Callbacks do not change what is learned. docs/callbacks.md has recipes.
         resume : bool, default=False
             Go on where an earlier call, or the machine that was loaded, stopped, instead of
             beginning anew. What comes out is what one uninterrupted call would have learned, so that X and
@@ -106,7 +108,7 @@ class Learner(Estimator):
         if n_held_out:
             data, held_out = monitor.split(data, n_held_out, seed)
         now = given(data, held_out)
-        run = _Run(data, held_out, settings, n_threads, each_epoch, each_steps)
+        run = _Run(data, held_out, settings, n_threads, each_epoch, each_steps, Progress(self.verbose))
         if going_on:
             self._given = self._checked(now, n_held_out)
             return self._train(run, settings.n_iter)
@@ -170,7 +172,7 @@ class Learner(Estimator):
         else:
             hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
             self._begin(data, settings, hyperparameters.seed(self.random_state), tables.feature_names(X, "X"))
-        run = _Run(data, None, replace(settings, patience=None), n_threads, [], [])
+        run = _Run(data, None, replace(settings, patience=None), n_threads, [], [], Progress(self.verbose))
         return self._train(run, self._state.epoch + 1)
 
     def _settings_here(self) -> tuple[hyperparameters.Settings, int]:
@@ -211,10 +213,12 @@ class Learner(Estimator):
     def _train(self, run: _Run, n_epochs: int) -> Self:
         settings = run.settings
         self._state, self._aside = self._frontier, self._best if settings.patience is not None else None
-        if self.verbose and self._state.epoch < n_epochs:
-            print(monitor.HEADER if run.held_out is None else monitor.HELD_OUT_HEADER, flush=True)
-        if not (self._catch_up(run) or self._exhausted(settings)):
-            self._loop(run, n_epochs)
+        done, rows, seen = (int(number) for number in self._state.position)
+        if self.verbose and done < n_epochs:
+            print(monitor.heading(self._state.parameters.sizes, len(run.data), run.held_out), flush=True)
+        with run.progress.shown(done + 1, n_epochs, (n_epochs - done) * len(run.data) - rows, seen):
+            if not (self._catch_up(run) or self._exhausted(settings)):
+                self._loop(run, n_epochs)
         if self._aside is not None:
             self._state, self._aside = self._aside, self._state
         return self
@@ -233,6 +237,7 @@ class Learner(Estimator):
                 "rows_per_second": record.rows / max(record.seconds, 1e-9),
             }  # fmt: skip
             self._state = record.state
+            run.progress.follow(record.epoch, n_epochs, int(record.state.position[2]))
             if record.epoch_done:
                 self.history_.append(entry)  # at once: whatever comes now can be interrupted
             for callback, every in run.each_steps:
@@ -259,10 +264,12 @@ class Learner(Estimator):
             if run.settings.patience is not None and measured["log_likelihood"] > self._best_so_far():
                 self._aside = self._state
             entry |= measured  # last: an entry that has this needs nothing more when training is resumed
-            monitor.warn_of_few(self.history_)
-        if self.verbose:
-            print(monitor.line(entry), flush=True)
-        answers = [_says_stop(callback(dict(entry))) for callback in run.each_epoch]  # of all of them
+        with run.progress.above():
+            if run.held_out is not None or self.verbose:
+                monitor.warn_of_few(self.history_)
+            if self.verbose:
+                print(monitor.line(entry), flush=True)
+            answers = [_says_stop(callback(dict(entry))) for callback in run.each_epoch]  # of all of them
         return any(answers)
 
     def _best_so_far(self) -> float:

@@ -85,7 +85,7 @@ class HelmholtzMachine(Imputer):
         None: ``WAKESLEEP_NUM_THREADS``, or the processors there are, within a container's quota. Results do not
         depend on it.
     verbose : int, default=0
-        1 prints a line per epoch.
+        1 prints a line per epoch; 2 shows a bar under them as well, on a terminal, if tqdm is installed.
     random_state : int, NumPy generator or None
         The seed, below 2**64. The same seed, data and version give the same bits everywhere.
 

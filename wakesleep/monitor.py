@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,15 @@ def warn_of_few(history: list[dict[str, Any]]) -> None:
             SampleSizeWarning,
             stacklevel=6,
         )
+
+
+def heading(sizes: Sequence[int], n_rows: int, held_out: Bits | None) -> str:
+    """What a training begins with: its sizes, and the header of the table."""
+    of = n_rows if held_out is None else len(held_out)
+    measured = f"{min(of, MOST_ROWS):,} of {of:,} held-out rows" if held_out is not None else f"{min(of, MOST_ROWS):,}"
+    levels = "-".join(map(str, sizes))
+    about = f"{n_rows:,} rows to learn from; {measured} measured after each epoch; levels {levels}"
+    return f"{about}\n{HEADER if held_out is None else HELD_OUT_HEADER}"
 
 
 def line(entry: dict[str, Any]) -> str:

@@ -1,23 +1,23 @@
-"""The command that trains: it holds rows out, saves now and then, keeps a log, and reports what came out."""
+"""The command that trains: it holds rows out, saves now and then, and reports what came out."""
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
 import os
 import signal
 import sys
 import threading
 import time
-from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
 from wakesleep import drawing, hyperparameters, likelihood, monitor, schedules
 from wakesleep._panels import check_precision
 from wakesleep.bits import Bits
-from wakesleep.commands import N_DRAWN, OPTIONS, PARAMS, check_output, draw, failed, how, mean, read, writing
+from wakesleep.cli.files import check_output, read, writing
+from wakesleep.cli.log import line, open_log
+from wakesleep.cli.reports import N_DRAWN, OPTIONS, PARAMS, draw, failed, how, mean
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.rows import Rows, drawn
 from wakesleep.training import DivergenceError
@@ -46,20 +46,16 @@ def train(args: argparse.Namespace) -> int:
     check_precision(args.precision)
     if args.resume:
         machine = _resumed(output, machine)
-    machine.set_params(verbose=0 if args.quiet else 1)
+    machine.set_params(verbose=0 if args.quiet else 2)
     rows, held_out = _split(args, machine.n_features_in_ if args.resume else None)
     shape = drawing.image_shape(rows.n_features, args.shape)
-    if not args.quiet:
-        levels = "-".join(map(str, (rows.n_features, *args.hidden_layer_sizes)))
-        measured = f"{min(len(held_out), monitor.MOST_ROWS):,} of {len(held_out):,}"
-        print(f"{len(rows):,} rows to learn from; {measured} held-out rows measured after each epoch; levels {levels}")
     log = None if args.log is None else open_log(args.log, machine.history_ if args.resume else None)
     begun, saved = getattr(machine, "step_", 0), time.monotonic()
 
     def keep(entry: dict[str, Any]) -> None:
         nonlocal saved
         if log is not None:
-            log.write(_line(entry))
+            log.write(line(entry))
         if time.monotonic() > saved + SECONDS_BETWEEN_SAVES:
             _save(machine, output)
             saved = time.monotonic()
@@ -104,7 +100,7 @@ def _resumed(path: str, wanted: HelmholtzMachine) -> HelmholtzMachine:
     found = machine.get_params() | {"hidden_layer_sizes": tuple(machine.hidden_layer_sizes)}
     for name, value in wanted.get_params().items():
         if name not in ("n_iter", "patience", "n_threads", "verbose") and found[name] != value:
-            was, now = (",".join(map(str, v)) if isinstance(v, tuple) else v for v in (found[name], value))
+            was, now = (",".join(map(str, v)) or "none" if isinstance(v, tuple) else v for v in (found[name], value))
             raise ValueError(f"--resume: want the {OPTIONS[name]} of {path}, which is {was}, got {now}")
     if machine.n_iter_ >= wanted.n_iter:
         raise ValueError(f"--resume: {path} has {machine.n_iter_} epochs already, want more --epochs than that")
@@ -127,59 +123,6 @@ def _tell_of_jumps(machine: HelmholtzMachine, wanted: HelmholtzMachine) -> None:
 def _save(machine: HelmholtzMachine, path: str) -> None:
     with writing(path):
         copy.copy(machine).set_params(n_threads=None, verbose=0).save(path)  # which are of this run, not of the machine
-
-
-def open_log(path: str, history: list[dict[str, Any]] | None) -> RawIOBase:
-    """A file of JSON lines, to append to; with a history, so that the last lines of this training are its entries.
-
-    Nothing that stands in it is lost, save half a line at the end and, when training goes on, the lines that come after
-    the last one of this history: of epochs that were done, but not saved.
-
-    Raises
-    ------
-    ValueError
-        If the file holds anything but lines of JSON objects.
-    """
-    lines = Path(path).read_bytes().splitlines(keepends=True) if os.path.exists(path) else []
-    if lines and not lines[-1].endswith(b"\n") and lines[-1].startswith(b"{"):
-        torn = lines.pop()
-        lines += [] if _entry(torn) is None else [torn + b"\n"]
-    entries = [_entry(line) for line in lines]
-    if None in entries:
-        raise ValueError(f"--log: want a new file, or one of JSON lines to append to, got {path}")
-    logged = 0
-    if history:
-        known = {_identity(json.loads(_line(entry))): entry["epoch"] for entry in history}
-        mine = [i for i, entry in enumerate(entries) if _identity(entry) in known]
-        if mine:
-            logged, beyond = known[_identity(entries[mine[-1]])], entries[mine[-1] + 1 :]
-            if all(isinstance(e.get("epoch"), int) and e["epoch"] > history[-1]["epoch"] for e in beyond):
-                del lines[mine[-1] + 1 :]
-    missing = [_line(e) for e in history or () if e["epoch"] > logged and "log_likelihood" in e]
-    log = open(path, "ab", buffering=0)  # noqa: SIM115 (the caller closes it; every line is written at once)
-    kept = sum(map(len, lines))
-    log.truncate(min(kept, os.path.getsize(path)))
-    log.write(b"\n" * (kept - os.path.getsize(path)) + b"".join(missing))
-    return log
-
-
-def _line(entry: dict[str, Any]) -> bytes:
-    """A record as a line of JSON, which has null for what is not finite."""
-    return json.dumps(json.loads(json.dumps(entry), parse_constant=lambda _: None)).encode() + b"\n"
-
-
-def _entry(line: bytes) -> Any:
-    """The record that a line holds, or None if it holds none."""
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) else None
-
-
-def _identity(entry: dict[str, Any]) -> tuple[Any, ...]:
-    """What no two trainings have in common: how long it took, to the last digit."""
-    return tuple(entry.get(name) for name in ("epoch", "step", "seconds"))
 
 
 def _split(args: argparse.Namespace, n_features: int | None) -> tuple[Rows, Bits]:

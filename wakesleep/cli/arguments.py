@@ -1,23 +1,19 @@
-"""The command line: train, sample, score, diagnose, info."""
+"""What can be typed: the arguments of all commands, and their help."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import wakesleep
-from wakesleep import hyperparameters, likelihood
+from wakesleep import likelihood, plotting
 from wakesleep._panels import PRECISIONS
-from wakesleep.commands import N_DRAWN, diagnose, failed, info, sample, score
-from wakesleep.monitor import SampleSizeWarning
+from wakesleep.cli.commands import diagnose, info, sample, score
+from wakesleep.cli.plot import KINDS, plot
+from wakesleep.cli.reports import N_DRAWN
+from wakesleep.cli.train import train
 from wakesleep.optimizers import OPTIMIZERS
 from wakesleep.rules import BASELINES, RULES
-from wakesleep.training_command import INTERRUPTED, train
-
-USAGE = 2  # exit status after wrong usage, as argparse has it
 
 EPILOG = """\
 examples:
@@ -27,6 +23,7 @@ examples:
   wakesleep sample digits-model.npz -n 8
   wakesleep score digits-model.npz data.npy --particles 10000
   wakesleep diagnose digits-model.npz               how well q follows p, level by level
+  wakesleep plot digits-model.npz                   curves, fields, fantasies, codes: digits-model.png
   wakesleep info digits-model.npz
 """
 
@@ -34,37 +31,9 @@ RATE_HELP = "of both, or p,q; 0.3 if left out, or 0.01 with rmsprop and adam"
 SCHEDULE_HELP = "of the rates, as cosine:warm_up=5; linear and cosine end with the last of --epochs"
 RESUME_HELP = "go on with MODEL; only --epochs, --patience, --threads, --log and what is printed may change"
 BINARIZE_HELP = "cells are 1 above this value; sample: they are probabilities, drawn anew for every epoch"
+FROZEN_HELP = "parts that do not learn: prior_logits, or as generative.0.biases, recognition.1.weights"
+LAYER_HELP = "hidden level of fields (0 if left out) and activity (-1, the top); 0 is at the bottom"
 DATA_HELP = "rows to read: .npy, .npz, .csv, .bits or IDX (also .gz)"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.  Returns the exit status: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
-    args = parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = args.command
-    try:
-        hyperparameters.threads(None)
-    except ValueError as error:  # a wrong variable of the environment is wrong usage
-        return failed(error, USAGE)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", SampleSizeWarning)
-            warnings.showwarning = _warned
-            status = command(args)
-        print(end="", flush=True)
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print("wakesleep: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except (MemoryError, OSError, ValueError, TypeError) as error:
-        return failed(error)
-    return status
-
-
-def _warned(message: Warning | str, *_: object, **__: object) -> None:
-    """Tell a warning in one line."""
-    print("wakesleep: warning:", message, file=sys.stderr)
 
 
 class _Help(argparse.HelpFormatter):
@@ -118,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="what follows the gradient")
     fit.add_argument("--weight-decay", type=float, default=0.0, metavar="D", help="per unit of the learning rate")
     fit.add_argument("--clip-norm", type=float, metavar="C", help="largest norm of a model's gradient")
+    fit.add_argument("--frozen", type=_names, default=argparse.SUPPRESS, metavar="NAME,NAME", help=FROZEN_HELP)
     fit.add_argument("--epochs", dest="n_iter", type=int, default=40, metavar="N", help="passes over the rows")
     fit.add_argument("--batch-size", type=int, default=20, metavar="N", help="rows per step")
     fit.add_argument("--learning-rate", type=_one_or_pair, metavar="R[,R]", help=RATE_HELP)
@@ -148,7 +118,8 @@ def parser() -> argparse.ArgumentParser:
 
     scoring = add("score", score, "tell how probable rows are: log p(x) in nats")
     diagnosing = add("diagnose", diagnose, "tell at which level likelihood is lost, and which units do nothing")
-    for sub in (scoring, diagnosing):
+    picturing = add("plot", plot, "draw curves, generative fields, fantasies, reconstructions and activity into a file")
+    for sub in (scoring, diagnosing, picturing):
         sub.add_argument("model", metavar="MODEL", help="a file that train wrote")
         sub.add_argument("data", nargs="?", metavar="DATA", help=f"{DATA_HELP}; the digits in the package if left out")
         sub.add_argument("--split", metavar="NAME", help="which rows of an .npz")
@@ -169,17 +140,28 @@ def parser() -> argparse.ArgumentParser:
         "--particles", dest="n_particles", type=int, default=likelihood.N_PARTICLES, metavar="K", help="samples per row"
     )
 
+    picturing.add_argument("-o", "--output", metavar="FILE", help=".png or .svg; MODEL.png if left out")
+    picturing.add_argument("--kind", default="all", choices=KINDS, help="which picture, or all in one")
+    picturing.add_argument("--layer", type=int, metavar="N", help=LAYER_HELP)
+    picturing.add_argument(
+        "-n", dest="n_samples", type=int, default=plotting.N_IMAGES, metavar="N", help="how many fantasies"
+    )
+
     showing = add("info", info, "show what a file holds, or without one, what runs here")
     showing.add_argument("model", nargs="?", metavar="MODEL", help="a file that train wrote")
 
     fit.add_argument("--binarize", type=_threshold, default=0.5, metavar="T", help=BINARIZE_HELP)
-    for sub in (fit, sampling):
+    for sub in (fit, sampling, picturing):
         sub.add_argument("--shape", type=_shape, metavar="HxW", help="draw rows as images of this shape")
     return top
 
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
 
 
 def _one_or_pair(text: str) -> float | tuple[float, ...]:

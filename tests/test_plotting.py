@@ -1,0 +1,255 @@
+"""Pictures: what they show is what the machine has, and what cannot be drawn is refused."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from machines import DIGITS, random_machine, small
+
+from wakesleep import HelmholtzMachine, plotting
+from wakesleep.cli import main
+
+pytest.importorskip("matplotlib")
+
+FIGURES = ("curves", "fields", "fantasies", "reconstructions", "activity")
+
+
+@pytest.fixture(scope="module")
+def machine():
+    return small(n_iter=4, batch_size=20, learning_rate=0.3).fit(DIGITS[:500], validation=DIGITS[500:700])
+
+
+def tiles(ax, n_columns, size=8):
+    """The images of a mosaic, each in its own size again."""
+    mosaic = np.asarray(ax.images[0].get_array().filled(np.nan))
+    step = plotting.FEWEST_PIXELS + plotting.FEWEST_PIXELS // 10
+    scale = plotting.FEWEST_PIXELS // size
+    corners = [(y, x) for y in range(0, len(mosaic), step) for x in range(0, mosaic.shape[1], step)]
+    assert len(corners) % n_columns == 0
+    assert mosaic.shape[1] == n_columns * step - plotting.FEWEST_PIXELS // 10
+    return [mosaic[y : y + scale * size : scale, x : x + scale * size : scale] for y, x in corners]
+
+
+def test_curves_show_the_history(machine):
+    log_p, reconstruction = plotting.learning_curves(machine).lines
+    assert log_p.get_xdata().tolist() == reconstruction.get_xdata().tolist() == [1, 2, 3, 4]
+    assert log_p.get_ydata().tolist() == [entry["log_likelihood"] for entry in machine.history_]
+    assert reconstruction.get_ydata().tolist() == [-entry["reconstruction_cross_entropy"] for entry in machine.history_]
+
+
+def test_the_band_is_one_standard_error_to_either_side(machine):
+    (band,) = plotting.learning_curves(machine.history_).collections
+    bottom, top = band.get_paths()[0].vertices[:, 1].min(), band.get_paths()[0].vertices[:, 1].max()
+    ends = [[e["log_likelihood"] + sign * e["standard_error"] for e in machine.history_] for sign in (-1, 1)]
+    assert (bottom, top) == (min(ends[0]), max(ends[1]))
+
+
+def test_without_held_out_rows_there_is_one_curve(capsys):
+    ax = plotting.learning_curves(small(verbose=1).fit(DIGITS[:100]))
+    assert len(ax.lines) == 1
+    assert ax.get_title() == "rows learned from"
+
+
+def test_early_stopping_is_marked():
+    machine = small(patience=2, learning_rate=3.0, n_iter=30).fit(DIGITS[:60], validation=DIGITS[100:160])
+    assert plotting.learning_curves(machine).lines[-1].get_xdata() == [machine.best_epoch_] * 2
+
+
+@pytest.mark.parametrize("history", [[], [{"epoch": 1}]])
+def test_a_training_that_was_not_measured_has_no_curves(history):
+    with pytest.raises(ValueError, match=r"^history: want epochs that were measured, .* got none"):
+        plotting.learning_curves(history)
+
+
+def test_fields_of_the_lowest_level_are_the_generative_weights(machine):
+    ax = plotting.fields(machine)
+    found = np.reshape(tiles(ax, 3), (6, 64))  # five units, and a place that stays empty
+    np.testing.assert_array_equal(found[:5], machine.generative_[0].weights)
+    assert not found[5].any()
+
+
+def test_fields_of_a_deeper_level_are_what_switching_on_the_unit_changes(machine):
+    found = tiles(plotting.fields(machine, -1), 2)
+    for unit in range(3):
+        on = machine.inverse_transform(np.eye(3)[[unit]])[0] - machine.inverse_transform(np.zeros((1, 3)))[0]
+        np.testing.assert_allclose(found[unit].ravel(), on, rtol=0, atol=1e-7)
+
+
+def test_the_scale_of_fields_is_symmetric_and_no_outlier_sets_it():
+    machine = random_machine((64, 40, 3))
+    ax = plotting.fields(machine)
+    low, high = ax.images[0].get_clim()
+    assert -low == high
+    assert ax.images[0].colorbar.extend == "both"
+    machine.generative_[0].weights[0, 0] = 1e6
+    assert plotting.fields(machine).images[0].get_clim()[1] < 1.1 * high
+
+
+def test_fields_of_zero_can_be_drawn():
+    assert plotting.fields(HelmholtzMachine.from_parameters([0.0], [([[0.0] * 4], [0.0] * 4)], [([[0.0]] * 4, [0.0])]))
+
+
+def test_fantasies_are_those_of_the_machine(machine):
+    found = np.reshape(tiles(plotting.fantasies(machine, 12), 4), (12, 64))
+    np.testing.assert_array_equal(found, machine.sample(12))
+    other = np.reshape(tiles(plotting.fantasies(machine, 12, random_state=3), 4), (12, 64))
+    np.testing.assert_array_equal(other, machine.sample(12, random_state=3))
+    assert (found != other).any()
+
+
+def test_each_reconstruction_stands_below_its_row(machine):
+    found = np.reshape(tiles(plotting.reconstructions(machine, DIGITS[:13]), 10), (4, 10, 64))
+    np.testing.assert_array_equal(found[[0, 2]].reshape(20, 64)[:13], DIGITS[:13].to_dense())
+    np.testing.assert_array_equal(found[[1, 3]].reshape(20, 64)[:13], machine.reconstruct(DIGITS[:13]))
+    assert not found.reshape(2, 2, 10, 64)[1, :, 3:].any()
+
+
+def test_activity_is_sorted_by_unit_and_by_row(machine):
+    values = machine.transform(DIGITS[:300], layer=0).astype(float)
+    ax = plotting.activity(machine, DIGITS[:300], 0)
+    shown = np.asarray(ax.images[0].get_array())
+    np.testing.assert_allclose(np.sort(shown.sum(axis=0)), np.sort(values.sum(axis=0)))
+    np.testing.assert_allclose(np.sort(shown.sum(axis=1)), np.sort(values.sum(axis=1)))
+    means = shown.mean(axis=0)
+    assert (np.diff(means) <= 0).all()
+    np.testing.assert_allclose([bar.get_height() for bar in ax.child_axes[0].patches], means)
+    first = shown[:, np.argmax(shown.var(axis=0))] > 0.5
+    assert np.abs(np.diff(first.astype(int))).sum() == 1, "rows are not together where the first unit is on"
+
+
+def test_rows_that_are_no_images_are_a_matrix():
+    machine = random_machine((12, 5))
+    X = machine.sample(7)
+    np.testing.assert_array_equal(plotting.fields(machine).images[0].get_array(), machine.generative_[0].weights)
+    np.testing.assert_array_equal(plotting.fantasies(machine, 7).images[0].get_array(), X)
+    pairs = np.asarray(plotting.reconstructions(machine, X).images[0].get_array())
+    np.testing.assert_array_equal(pairs[::2], X)
+    np.testing.assert_array_equal(pairs[1::2], machine.reconstruct(X))
+    assert plotting.fields(machine, shape=(3, 4)).get_xlabel() == ""
+
+
+def test_axes_that_are_given_are_drawn_on(machine):
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots(1, 5)
+    assert plotting.learning_curves(machine, ax=axes[0]) is axes[0]
+    assert plotting.fields(machine, ax=axes[1]) is axes[1]
+    assert plotting.fantasies(machine, 4, ax=axes[2]) is axes[2]
+    assert plotting.reconstructions(machine, DIGITS[:4], ax=axes[3]) is axes[3]
+    assert plotting.activity(machine, DIGITS[:4], ax=axes[4]) is axes[4]
+
+
+def test_an_overview_has_what_can_be_drawn(machine):
+    titles = [ax.get_title() for ax in plotting.overview(machine)]
+    assert titles == ["held-out rows", *(f"generative fields of level {n}" for n in (0, 1)), "fantasies, x ~ p(x)"]
+    assert len(plotting.overview(machine, DIGITS)) == 6
+    assert len(plotting.overview(random_machine((9, 4)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("draw", "fault"),
+    [
+        (lambda m: plotting.images(np.zeros((0, 4))), r"^rows: want an array of shape \(n, D\)"),
+        (lambda m: plotting.images([1.0, 0.0]), r"^rows: want an array of shape \(n, D\)"),
+        (lambda m: plotting.images(np.eye(4), n_columns=0), "^n_columns: want a whole number from 1"),
+        (lambda m: plotting.fantasies(m, 0), "^n_samples: want a whole number from 1"),
+        (lambda m: plotting.fields(m, 2), "^layer: want a hidden level"),
+        (lambda m: plotting.fields(m, shape=(3, 3)), "^shape: want .* = 64"),
+        (lambda m: plotting.reconstructions(m, DIGITS[:0]), "Found array with 0 sample"),
+        (lambda m: plotting.activity(HelmholtzMachine(), DIGITS), "call fit before"),
+        (lambda m: plotting.fields(HelmholtzMachine()), "call fit before"),
+        (lambda m: plotting.fantasies(HelmholtzMachine()), "call fit before"),
+        (lambda m: plotting.reconstructions(HelmholtzMachine(), DIGITS), "call fit before"),
+        (lambda m: plotting.overview(HelmholtzMachine(), DIGITS), "call fit before"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(machine, draw, fault):
+    with pytest.raises(ValueError, match=fault):
+        draw(machine)
+
+
+def test_without_matplotlib_the_error_tells_what_to_install(machine, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pictures need matplotlib: pip install 'wakesleep\[plot\]'"):
+        plotting.fantasies(machine)
+
+
+def test_pyplot_is_never_loaded_and_matplotlib_only_to_draw():
+    script = (
+        "import sys, wakesleep, wakesleep.cli, wakesleep.plotting as p\n"
+        "assert not {'matplotlib', 'tqdm'} & set(sys.modules)\n"
+        "m = wakesleep.HelmholtzMachine(n_iter=1).fit(wakesleep.datasets.load_digits())\n"
+        "p.save(p.overview(m, wakesleep.datasets.load_digits()), sys.argv[1])\n"
+        "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script, "x.png"], check=True, timeout=120)
+
+
+# ---- the command ----
+
+
+@pytest.fixture(scope="module")
+def model(machine, tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "some.npz"
+    machine.save(path)
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+@pytest.mark.parametrize(("ending", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
+def test_the_ending_of_the_file_decides(model, tmp_path, capsys, kind, ending, begins):
+    for name in ("one", "two"):
+        assert main(["plot", model, "--kind", kind, "-o", f"{name}.{ending}"]) == 0
+    assert capsys.readouterr().out == f"saved to one.{ending}\nsaved to two.{ending}\n"
+    one, two = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("one", "two"))
+    assert one.startswith(begins)
+    assert one == two
+
+
+def test_all_in_one_is_the_default(model, tmp_path, capsys, monkeypatch):
+    seen = []
+    overview = plotting.overview
+    monkeypatch.setattr(
+        plotting, "overview", lambda m, X, **how: seen.append((X, how)) or overview(m, X, **how)
+    )
+    assert main(["plot", model]) == 0
+    assert (tmp_path / "some.png").read_bytes().startswith(b"\x89PNG")
+    assert seen == [(DIGITS, {"shape": None})]
+
+
+def test_a_machine_of_other_rows_is_drawn_without_the_digits(tmp_path, capsys):
+    random_machine((12, 5)).save(tmp_path / "m.npz")
+    assert main(["plot", "m.npz", "--shape", "3x4"]) == 0
+    assert main(["plot", "m.npz", "--kind", "activity"]) == 1
+    assert "has 64 features, but HelmholtzMachine is expecting 12" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["-o", "x.pdf"], "--output: want a .png or .svg file, got x.pdf"),
+        (["--kind", "fields", "--layer", "2"], "--layer: want a hidden level from -2 to 1, got 2"),
+        (["--shape", "4x4"], "--shape: want (height, width) with height × width = 64, got (4, 4)"),
+        (["missing.npy"], "missing.npy: No such file"),
+        (["--kind", "fantasies", "-n", "0"], " -n: want a whole number from 1"),
+    ],
+)
+def test_its_errors_are_one_line(model, capsys, arguments, fault):
+    assert main(["plot", model, *arguments]) == 1
+    err = capsys.readouterr().err
+    assert fault in err
+    assert err.count("\n") == 1
+
+
+def test_without_matplotlib_the_command_says_so_in_one_line(model, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["plot", model]) == 2
+    assert capsys.readouterr() == (
+        "", "wakesleep: error: pictures need matplotlib: pip install 'wakesleep[plot]'\n"
+    )  # fmt: skip

@@ -1,0 +1,45 @@
+"""The command line: train, sample, score, diagnose, plot, info."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+
+from wakesleep import hyperparameters
+from wakesleep.cli.arguments import parser
+from wakesleep.cli.reports import USAGE, failed
+from wakesleep.cli.train import INTERRUPTED
+from wakesleep.monitor import SampleSizeWarning
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.  Returns the exit status: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
+    args = parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        hyperparameters.threads(None)
+    except ValueError as error:  # a wrong variable of the environment is wrong usage
+        return failed(error, USAGE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", SampleSizeWarning)
+            warnings.showwarning = _warned
+            status = command(args)
+        print(end="", flush=True)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("wakesleep: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (MemoryError, OSError, ValueError, TypeError) as error:
+        return failed(error)
+    return status
+
+
+def _warned(message: Warning | str, *_: object, **__: object) -> None:
+    """Tell a warning in one line."""
+    print("wakesleep: warning:", message, file=sys.stderr)

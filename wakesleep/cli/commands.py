@@ -1,0 +1,110 @@
+"""The commands that use a machine: sample, score, diagnose, info."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from typing import Any
+
+import numpy as np
+
+import wakesleep
+from wakesleep import drawing, hyperparameters
+from wakesleep.cli.files import check_output, read_both, writing
+from wakesleep.cli.reports import draw, how, mean
+from wakesleep.machine import HelmholtzMachine
+
+
+def sample(args: argparse.Namespace) -> int:
+    """Draw fantasies: onto the terminal, or into a file."""
+    if args.output is not None:
+        check_output(args.output, kinds=(".npy", ".bits"))
+    machine = HelmholtzMachine.load(args.model)
+    fantasies = machine.sample(args.n_samples, random_state=args.random_state, bits=True)
+    shape = drawing.image_shape(fantasies.n_features, args.shape)
+    if args.output is not None:
+        with writing(args.output):
+            if args.output.endswith(".bits"):
+                fantasies.save(args.output)
+            else:
+                np.save(args.output, fantasies.to_dense())
+    elif shape is None:
+        for row in fantasies.to_dense():
+            print("".join(map(str, row)))
+    else:
+        fitting = max(1, (shutil.get_terminal_size().columns + 2) // (shape[1] + 2))
+        for first in range(0, args.n_samples, fitting):
+            draw("fantasies" if first == 0 else "more", fantasies[first : first + fitting].to_dense(), shape)
+    return 0
+
+
+def score(args: argparse.Namespace) -> int:
+    """Tell how probable rows are."""
+    if args.output is not None:
+        check_output(args.output, args.data, kinds=(".npy",))
+    machine, data = read_both(args)
+    values = machine.score_samples(
+        data, method=args.method, n_particles=args.n_particles, random_state=args.random_state, n_steps=args.n_steps
+    )
+    estimate = how(machine, args.method, args.n_particles)
+    if args.method == "ais":
+        estimate += f", T = {args.n_steps:,}"
+    if args.output is not None:
+        with writing(args.output):
+            np.save(args.output, values)
+    print(f"rows                         {len(data):9,}")
+    measure = "ELBO" if args.method == "elbo" else "log p(x)"
+    print(f"{measure + ', nats':28} {mean(values)}  ({estimate})")
+    print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}")
+    return 0
+
+
+def diagnose(args: argparse.Namespace) -> int:
+    """Tell at which level likelihood is lost, and which units do nothing."""
+    machine, data = read_both(args)
+    print(machine.diagnostics(data, n_particles=args.n_particles, random_state=args.random_state))
+    return 0
+
+
+def _in_effect(machine: HelmholtzMachine) -> list[tuple[str, Any]]:
+    """The arguments of a machine, with what stands for those that were left out."""
+    params = machine.get_params()
+    settings = hyperparameters.settings(params)
+    params |= {
+        "n_particles": settings.rule.n_particles, "random_state": machine._state.seed,
+        "n_threads": hyperparameters.threads(settings.n_threads),
+    }  # fmt: skip
+    pairs = {
+        "sleep_weight": (settings.rule.sleep_weight, settings.final_sleep_weight),
+        "learning_rate": settings.learning_rates,
+    }
+    params |= {name: first if first == last else f"{first:g},{last:g}" for name, (first, last) in pairs.items()}
+    unused = ("hidden_layer_sizes", "verbose")
+    params["frozen"] = ",".join(params["frozen"]) or None
+    return [(name, "none" if value is None else value) for name, value in params.items() if name not in unused]
+
+
+def info(args: argparse.Namespace) -> int:
+    """Tell what a file holds, or without one, what runs here."""
+    if args.model is None:
+        wakesleep.show_config()
+        return 0
+    machine = HelmholtzMachine.load(args.model)
+    sizes = (machine.n_features_in_, *machine.hidden_layer_sizes)
+    rows = [
+        ("file", args.model), ("levels", "-".join(map(str, sizes))), ("epochs", machine.n_iter_),
+        ("steps", machine.step_), ("best epoch", machine.best_epoch_), *_in_effect(machine),
+    ]  # fmt: skip
+    if machine._given is not None:
+        rows += [
+            (name, f"{part.n_rows:,}")
+            for name, part in zip(("rows", "held-out rows"), machine._given, strict=True)
+            if part is not None
+        ]
+    for name, value in (machine.history_[-1] if machine.history_ else {}).items():
+        if name not in ("epoch", "step"):
+            rows.append((f"last {name.replace('_', ' ')}", f"{value:.6g}" if isinstance(value, float) else value))
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name.replace('_', ' ').ljust(width)}  {value}")
+    return 0

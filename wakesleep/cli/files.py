@@ -1,0 +1,62 @@
+"""The files that commands read and write: data, machines, and what comes out."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from wakesleep import datasets
+from wakesleep.datasets.readers import SplitError
+from wakesleep.machine import HelmholtzMachine
+from wakesleep.rows import Rows, as_rows
+
+
+def check_output(path: str, data: str | None = None, kinds: Sequence[str] = ()) -> None:
+    """Refuse to begin work whose result could not be written to `path` afterwards, or would overwrite the data."""
+    if kinds and Path(path).suffix not in kinds:
+        raise ValueError(f"--output: want a {' or '.join(kinds)} file, got {path}")
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise ValueError(f"{path}: want a file in a folder that exists")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{path}: want a file in a folder that can be written to")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{path}: want a regular file to write to")
+    if data is not None and os.path.exists(path) and os.path.exists(data) and os.path.samefile(data, path):
+        raise ValueError(f"{path}: want another file to write to than the data")
+
+
+@contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Whatever goes wrong while a file is written, the error names the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename:
+            raise
+        raise OSError(error.errno or errno.EIO, error.strerror or f"not written to its end: {error}", path) from error
+
+
+def read(
+    path: str | None, split: str | None, binarize: float | str | None, n_features: int | None = None,
+    option: str = "--split",
+) -> Rows:  # fmt: skip
+    """The rows of a file, or the digits in the package; `option` is what the split was asked for by."""
+    if path is None and split is not None:
+        raise ValueError(f"{option}: want DATA, since the digits in the package have no splits")
+    try:
+        data = datasets.load_digits() if path is None else datasets.read(path, split=split, binarize=binarize)
+    except SplitError as error:
+        raise ValueError(str(error).replace("split", option, 1)) from error
+    return as_rows(data, binarize=binarize, n_features=n_features, name=path or "DATA")
+
+
+def read_both(args: argparse.Namespace) -> tuple[HelmholtzMachine, Rows]:
+    """A machine and rows to measure it on, which are compared with its own threshold if none is given."""
+    machine = HelmholtzMachine.load(args.model)
+    binarize = machine.binarize if args.binarize is None else args.binarize
+    return machine, read(args.data, args.split, binarize, machine.n_features_in_)

@@ -1,0 +1,56 @@
+"""What commands tell: errors in one line, means with their errors, images."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wakesleep import CheckpointError, drawing, likelihood
+from wakesleep.machine import HelmholtzMachine
+
+USAGE = 2  # exit status after wrong usage, as argparse has it
+N_DRAWN = 8  # images in a row
+PARAMS = tuple(HelmholtzMachine().get_params())
+OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "layer", "method", "shape")} | {
+    "hidden_layer_sizes": "--hidden", "n_particles": "--particles", "n_iter": "--epochs", "n_threads": "--threads",
+    "random_state": "--seed", "n_steps": "--steps", "n_samples": "-n", "X": "DATA",
+    "validation": "--held-out, --held-out-split",
+}  # fmt: skip  # what one types here for an argument of Python
+
+
+def failed(error: BaseException, status: int = 1, more: str = "") -> int:
+    """Tell an error in one line, and return the exit status."""
+    message = str(error)
+    if not isinstance(error, CheckpointError | OSError):
+        message = re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
+    if isinstance(error, MemoryError):
+        message = f"out of memory: {error}" if message else "out of memory"
+    elif isinstance(error, OSError) and error.filename and error.strerror:
+        message = f"{error.filename}: {error.strerror}"
+    print("wakesleep: error:", " ".join(f"{message}{more}".split()), file=sys.stderr)
+    return status
+
+
+def how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:
+    """How log p(x) was found, for a line of a report."""
+    n_hidden = sum(machine.hidden_layer_sizes)
+    return "exact" if likelihood.chosen(method, n_hidden, n_particles) == "exact" else f"K = {n_particles:,}"
+
+
+def mean(values: NDArray[np.float64]) -> str:
+    """A mean and its standard error, which a single row does not have, nats."""
+    error = f" +- {likelihood.standard_error(values):.3f}" if len(values) > 1 else ""
+    return f"{values.mean():9.3f}{error}"
+
+
+def draw(title: str, rows: NDArray[Any], shape: tuple[int, int]) -> None:
+    """Print rows as images of this shape, as many as the terminal has columns for."""
+    print(f"\n{title}:")
+    columns = shutil.get_terminal_size().columns
+    unicode = drawing.supports_unicode(sys.stdout)
+    print(drawing.draw([rows], height=shape[0], width=shape[1], unicode=unicode, max_columns=columns))

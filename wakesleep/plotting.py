@@ -1,0 +1,347 @@
+"""Pictures of a machine, by matplotlib (``pip install 'wakesleep[plot]'``): axes to draw on are taken or made.
+
+Nothing here touches pyplot: a figure made here is reached as ``axes.figure``, and saved by ``axes.figure.savefig``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wakesleep import hyperparameters
+from wakesleep.drawing import image_shape
+from wakesleep.machine import HelmholtzMachine
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, DIVERGING, DENSITY = "Greys", "RdBu_r", "viridis"  # colour maps: of bits and their probabilities, fields, activity
+FIRST, SECOND = "#1f5fa8", "#b0541d"  # colours of curves
+KINDS_OF_FILES = (".png", ".svg")
+N_IMAGES, N_ACROSS, FEWEST_PIXELS = 100, 10, 32  # fantasies; reconstructions side by side; of an image, as drawn
+SHARE_IN_SCALE = 99.5  # percent of the weights that the colour scale tells apart
+
+
+def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax: Axes | None = None) -> Axes:
+    """What was measured after each epoch: held-out log p(x) with its standard error, and the reconstruction.
+
+    Both are log-probabilities in nats per row, the more the better: log p(x), and minus the reconstruction
+    cross-entropy.
+
+    Parameters
+    ----------
+    history : HelmholtzMachine, or list of dict
+        A machine that was trained, or its `history_`.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        If nothing was measured: that takes held-out rows (``fit(X, validation=0.2)``) or ``verbose=1``.
+    ImportError
+        Without matplotlib; so in all functions here.
+    """
+    records = history.history_ if isinstance(history, HelmholtzMachine) else history
+    known = [record for record in records if "reconstruction_cross_entropy" in record]
+    if not known:
+        raise ValueError("history: want epochs that were measured, as fit(X, validation=0.2) does, got none")
+    ax = _axes((6, 3.8)) if ax is None else ax
+    held_out = [record for record in known if "log_likelihood" in record]
+    marker = "o" if len(known) == 1 else None
+    if held_out:
+        x = [record["epoch"] for record in held_out]
+        y = np.array([record["log_likelihood"] for record in held_out])
+        error = np.array([record["standard_error"] or 0 for record in held_out])
+        ax.plot(x, y, color=FIRST, marker=marker, label="log p(x), ± standard error")
+        ax.fill_between(x, y - error, y + error, color=FIRST, alpha=0.25, linewidth=0)
+    ax.plot(
+        [record["epoch"] for record in known], [-record["reconstruction_cross_entropy"] for record in known],
+        color=SECOND, marker=marker, label="− reconstruction cross-entropy",
+    )  # fmt: skip
+    if isinstance(history, HelmholtzMachine) and history.patience is not None:
+        ax.axvline(history.best_epoch_, color="0.6", linewidth=1, linestyle=":", label=f"epoch {history.best_epoch_}")
+    ax.set(xlabel="epoch", ylabel="nats per row", title="held-out rows" if held_out else "rows learned from")
+    ax.locator_params(axis="x", integer=True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="0.92")
+    ax.set_axisbelow(True)
+    ax.legend(frameon=False, loc="lower right")
+    return ax
+
+
+def images(
+    rows: ArrayLike, *, shape: Sequence[int] | None = None, n_columns: int | None = None, ax: Axes | None = None,
+    **how: Any,
+) -> Axes:  # fmt: skip
+    """Rows as images side by side, on grey; what are no images is drawn as a matrix.
+
+    Parameters
+    ----------
+    rows : array-like of shape (n, D)
+        Bits, or probabilities: 0 is white, 1 is black.
+    shape : (height, width), optional
+        Of an image; a square if that is left out and D is a square number.
+    n_columns : int, optional
+        Images side by side; about as many as below each other if left out.
+    ax : Axes, optional
+    **how
+        For `Axes.imshow`.
+
+    Returns
+    -------
+    Axes
+    """
+    rows = np.asarray(rows, np.float64)
+    if rows.ndim != 2 or not rows.size:
+        raise ValueError(f"rows: want an array of shape (n, D), n and D 1 or more, got {rows.shape}")
+    found = image_shape(rows.shape[1], shape)
+    how = dict[str, Any]({"cmap": INK, "vmin": 0, "vmax": 1, "interpolation": "nearest"}) | how
+    if found is None:
+        ax = _axes((6, 4)) if ax is None else ax
+        ax.imshow(rows, aspect="auto", **how)
+        ax.set(xlabel="visible unit", ylabel="row")
+        return ax
+    mosaic = _mosaic(rows.reshape(-1, *found), n_columns)
+    ax = _axes(_size_of(mosaic)) if ax is None else ax
+    ax.set_facecolor("0.85")
+    ax.imshow(mosaic, **how)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def fields(
+    machine: HelmholtzMachine, layer: int = 0, *, shape: Sequence[int] | None = None, ax: Axes | None = None
+) -> Axes:
+    """What each unit of a hidden level stands for, by one image per unit.
+
+    Of the lowest level, these are the rows of the generative weights, in nats of log-odds: what the unit adds to the
+    visible units. Of a deeper level, they are the change in the visible probabilities, by mean field, when that unit
+    alone is switched on.
+
+    Parameters
+    ----------
+    machine : HelmholtzMachine
+    layer : int, default=0
+        Hidden level, 0 at the bottom; negative numbers count from the top.
+    shape : (height, width), optional
+        Of an image; a square if that is left out and D is a square number.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        With one colour bar, symmetric about 0. Where a few weights are far larger than all others, it ends before them.
+    """
+    machine._check_fitted()
+    level = machine._level(layer)
+    if level == 0:
+        rows, unit = np.asarray(machine.generative_[0].weights, np.float64), "weight, nats"
+    else:
+        n_units = len(machine.generative_[level].weights)
+        states = np.concatenate([np.zeros((1, n_units)), np.eye(n_units)])
+        off, *on = machine.inverse_transform(states, layer)
+        rows, unit = np.array(on) - off, "change of probability"
+    largest = np.abs(rows).max()
+    most = float(np.percentile(np.abs(rows), SHARE_IN_SCALE)) or largest or 1.0
+    ax = images(rows, shape=shape, ax=ax, cmap=DIVERGING, vmin=-most, vmax=most)
+    ax.set_title(f"generative fields of level {level}")
+    if ax.get_ylabel():
+        ax.set_ylabel("hidden unit")
+    _colour_bar(ax, unit, "both" if largest > most else "neither")
+    return ax
+
+
+def fantasies(
+    machine: HelmholtzMachine, n_samples: int = N_IMAGES, *, shape: Sequence[int] | None = None,
+    random_state: Any = None, ax: Axes | None = None,
+) -> Axes:  # fmt: skip
+    """What the machine dreams of: rows drawn from p(x).
+
+    Parameters
+    ----------
+    machine : HelmholtzMachine
+    n_samples : int, default=100
+    shape : (height, width), optional
+        Of an image; a square if that is left out and D is a square number.
+    random_state : int, NumPy generator or None
+        None repeats the same fantasies.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    n_samples = hyperparameters.count("n_samples", n_samples)
+    ax = images(machine.sample(n_samples, random_state=random_state), shape=shape, ax=ax)
+    ax.set_title("fantasies, x ~ p(x)")
+    return ax
+
+
+def reconstructions(
+    machine: HelmholtzMachine, X: Any, *, shape: Sequence[int] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Rows, each above its reconstruction: the probabilities of the visible units after a pass up and down.
+
+    Parameters
+    ----------
+    machine : HelmholtzMachine
+    X : as for ``machine.reconstruct``, of shape (n, D)
+        Ten pairs stand side by side.
+    shape : (height, width), optional
+        Of an image; a square if that is left out and D is a square number.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    data = machine._bits(X).to_dense(np.float64)
+    pairs = np.stack([data, machine.reconstruct(X)])
+    n_columns = 1 if image_shape(data.shape[1], shape) is None else min(len(data), N_ACROSS)
+    blank = np.zeros((2, -len(data) % n_columns, data.shape[1]))
+    pairs = np.concatenate([pairs, blank], axis=1).reshape(2, -1, n_columns, data.shape[1])
+    ax = images(pairs.swapaxes(0, 1).reshape(-1, data.shape[1]), shape=shape, n_columns=n_columns, ax=ax)
+    ax.set_title("rows, and below each its reconstruction")
+    return ax
+
+
+def activity(machine: HelmholtzMachine, X: Any, layer: int = -1, *, ax: Axes | None = None) -> Axes:
+    """Which units of a hidden level are on for which rows: the probabilities that q gives them, and their means.
+
+    Units are in the order of their means. Rows are in the order of their codes, the unit whose activity varies most
+    deciding first, so that rows with like codes lie together; a column without contrast is a unit that tells nothing.
+
+    Parameters
+    ----------
+    machine : HelmholtzMachine
+    X : as for ``machine.transform``, of shape (n, D)
+    layer : int, default=-1
+        Hidden level, 0 at the bottom; negative numbers count from the top.
+    ax : Axes, optional
+        For the heat map; the means stand above it, in ``ax.child_axes[0]``.
+
+    Returns
+    -------
+    Axes
+    """
+    machine._check_fitted()
+    level = machine._level(layer)
+    values = np.asarray(machine.transform(X, layer), np.float64)
+    means = values.mean(axis=0)
+    values = values[:, np.argsort(-means, kind="stable")]
+    values = values[np.lexsort((values > 0.5)[:, np.argsort(values.var(axis=0), kind="stable")].T)[::-1]]
+    ax = _axes((6, 4.5)) if ax is None else ax
+    ax.imshow(values, aspect="auto", cmap=DENSITY, vmin=0, vmax=1, interpolation="nearest")
+    ax.set(xlabel=f"unit of level {level}, by mean", ylabel="row, by code")
+    ax.locator_params(integer=True)
+    _colour_bar(ax, "q(h = 1 | x)")
+    above = ax.inset_axes((0, 1.03, 1, 0.18), sharex=ax)
+    above.bar(range(len(means)), np.sort(means)[::-1], width=0.8, color=FIRST)
+    above.set(ylim=(0, 1), yticks=[1], ylabel="mean", title=f"posterior activity of level {level}")
+    above.tick_params(labelbottom=False, bottom=False)
+    above.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def overview(machine: HelmholtzMachine, X: Any = None, *, shape: Sequence[int] | None = None) -> NDArray[Any]:
+    """All of this in one figure: curves, fields of the lowest and the top level, fantasies, and with rows X the rest.
+
+    Parameters
+    ----------
+    machine : HelmholtzMachine
+    X : as for ``machine.transform``, of shape (n, D), optional
+        The first twenty are drawn with their reconstructions, all of them by their activity.
+    shape : (height, width), optional
+        Of an image; a square if that is left out and D is a square number.
+
+    Returns
+    -------
+    ndarray of Axes
+    """
+    machine._check_fitted()
+    panels: list[Any] = []
+    if any("reconstruction_cross_entropy" in record for record in machine.history_):
+        panels.append(lambda ax: learning_curves(machine, ax=ax))
+    panels.append(lambda ax: fields(machine, shape=shape, ax=ax))
+    if len(machine.generative_) > 1:
+        panels.append(lambda ax: fields(machine, -1, shape=shape, ax=ax))
+    panels.append(lambda ax: fantasies(machine, shape=shape, ax=ax))
+    if X is not None:
+        panels.append(lambda ax: reconstructions(machine, machine._bits(X)[:20], shape=shape, ax=ax))
+        panels.append(lambda ax: activity(machine, X, ax=ax))
+    n_columns = min(3, len(panels))
+    n_rows = -(-len(panels) // n_columns)
+    grid = _new_figure((5 * n_columns, 4 * n_rows)).subplots(n_rows, n_columns, squeeze=False).ravel()
+    for ax in grid[len(panels) :]:
+        ax.remove()
+    for ax, panel in zip(grid, panels, strict=False):
+        panel(ax)
+    return np.asarray(grid[: len(panels)])
+
+
+def save(axes: Axes | NDArray[Any], path: str) -> None:
+    """Write the figure of some axes to a .png or .svg file; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    axes : Axes, or ndarray of Axes
+    path : str
+    """
+    import matplotlib
+
+    figure: Any = (axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure
+    with matplotlib.rc_context({"svg.hashsalt": "wakesleep"}):
+        figure.savefig(path, metadata={"Date": None} if path.lower().endswith(".svg") else None)
+
+
+def _mosaic(pictures: NDArray[np.float64], n_columns: int | None) -> NDArray[np.float64]:
+    """Images (n, height, width) in one, a tenth of NaN between them, zeros where the last row has none."""
+    pictures = pictures.repeat(larger := -(-FEWEST_PIXELS // min(pictures.shape[1:])), axis=1).repeat(larger, axis=2)
+    n, height, width = pictures.shape
+    if n_columns is None:  # as wide as high or wider, and with as few gaps as can be
+        square = math.sqrt(n * height / width)
+        choice = range(math.ceil(square), max(math.ceil(square), int(1.6 * square)) + 1)
+        across = min(choice, key=lambda columns: (-n % columns, columns))
+    else:
+        across = hyperparameters.count("n_columns", n_columns)
+    across = min(across, n)
+    gap = min(height, width) // 10
+    mosaic = np.zeros((-(-n // across), height + gap, across, width + gap))
+    for i, picture in enumerate(pictures):
+        mosaic[i // across, :, i % across] = np.pad(picture, ((0, gap), (0, gap)), constant_values=np.nan)
+    return mosaic.reshape(len(mosaic) * (height + gap), -1)[:-gap, :-gap]
+
+
+def _size_of(mosaic: NDArray[np.float64]) -> tuple[float, float]:
+    """Inches for a mosaic, its sides in proportion, and room for a title."""
+    height, width = mosaic.shape
+    scale = 6 / max(height, width)
+    return max(2.5, width * scale), max(1.5, height * scale) + 0.4
+
+
+def _new_figure(size: tuple[float, float]) -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install 'wakesleep[plot]'") from error
+    return Figure(figsize=size, layout="constrained")
+
+
+def _axes(size: tuple[float, float]) -> Axes:
+    return _new_figure(size).subplots()
+
+
+def _colour_bar(ax: Axes, label: str, extend: str = "neither") -> None:
+    """Tell, beside it, what the colours of an image stand for."""
+    bar = ax.figure.colorbar(ax.images[0], ax=ax, label=label, shrink=0.8, aspect=30, extend=extend)
+    bar.outline.set_visible(False)
