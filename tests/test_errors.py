@@ -287,6 +287,8 @@ def test_a_switch_is_true_or_false(fitted, value):
         fitted.fit(ROWS, resume=value)
     with pytest.raises(TypeError, match=r"^bits: want True or False, got "):
         fitted.sample(bits=value)
+    with pytest.raises(TypeError, match=r"^bits: want True or False, got "):
+        fitted.transform(ROWS, bits=value)
     assert everything(fitted) == before
     assert fitted.fit(ROWS, resume=np.True_) is fitted
 

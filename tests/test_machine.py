@@ -53,6 +53,18 @@ def test_transform_feeds_probabilities_and_not_states():
     assert np.abs(machine.transform(X) - rounded).max() > 1000 * MEAN_FIELD
 
 
+def test_bits_of_transform_are_the_probabilities_above_one_half():
+    machine, X = random_machine((70, 67, 5), scale=0.7), random_rows(50, 70)
+    for layer in (0, -1):
+        H, codes = machine.transform(X, layer=layer), machine.transform(X, layer=layer, bits=True)
+        assert isinstance(codes, Bits)
+        np.testing.assert_array_equal(codes.to_dense(), H > 0.5)
+        distances = np.bitwise_count(codes.words[:1] ^ codes.words).sum(axis=1)
+        np.testing.assert_array_equal(distances, ((H > 0.5) != (H[0] > 0.5)).sum(axis=1))
+    undecided = HelmholtzMachine.from_parameters([0.0], [([[1.0]], [0.0])], [([[0.0]], [0.0])])
+    assert undecided.transform([[1]], bits=True).to_dense() == 0, "a probability of one half is no 1"
+
+
 @pytest.mark.parametrize("sizes", DEEP, ids=str)
 def test_inverse_transform_is_the_mean_field_pass_down_from_every_layer(sizes):
     machine = random_machine(sizes, scale=0.7)

@@ -153,7 +153,11 @@ class HelmholtzMachine(Imputer):
 
     # ---- using what was learned ----
 
-    def transform(self, X: Any, layer: int = -1) -> Floats:
+    @overload
+    def transform(self, X: Any, layer: int = ..., *, bits: Literal[False] = ...) -> Floats: ...
+    @overload
+    def transform(self, X: Any, layer: int = ..., *, bits: Literal[True]) -> Bits: ...
+    def transform(self, X: Any, layer: int = -1, *, bits: bool = False) -> Floats | Bits:
         """Probabilities of the hidden units, each level fed those of the level below (mean field).
 
         Parameters
@@ -161,18 +165,23 @@ class HelmholtzMachine(Imputer):
         X : array-like, data frame, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
         layer : int, default=-1
             Hidden level, 0 at the bottom; negative numbers count from the top.
+        bits : bool, default=False
+            Return a binary code, packed: 1 where the probability is greater than 1/2. Its ``words`` are what
+            `numpy.bitwise_count` wants for Hamming distances.
 
         Returns
         -------
-        ndarray of shape (n, H)
+        ndarray of shape (n, H), or Bits
             float32 for Bits and float32 input, else float64.
 
         Raises
         ------
         NotFittedError, ValueError, TypeError
         """
+        bits = hyperparameters.flag("bits", bits)
         data = self._bits(X)
-        return likelihood.encode(self._state.parameters, data, self._level(layer)).astype(float_of(X), copy=False)
+        values = likelihood.encode(self._state.parameters, data, self._level(layer))
+        return Bits.from_dense(values) if bits else values.astype(float_of(X), copy=False)
 
     def fit_transform(self, X: Any, y: None = None) -> Floats:
         """`fit`, then `transform` of the same rows."""
