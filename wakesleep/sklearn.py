@@ -53,13 +53,15 @@ class HelmholtzMachine(TransformerMixin, DensityMixin, machine.HelmholtzMachine,
     def __sklearn_tags__(self) -> Any:
         return machine.HelmholtzMachine.__sklearn_tags__(self)
 
-    def transform(self, X: Any, layer: int = -1) -> Any:
+    def transform(self, X: Any, layer: int = -1, *, bits: bool = False) -> Any:
         """Probabilities of the hidden units: an array, or a frame where `set_output` wants one, of the top level."""
         container = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
         self._check_fitted()
         if container != "default" and self._level(layer) != self._level(-1):
             raise ValueError(f"layer: want the top level for a frame of {container}, got {layer!r}")
-        return machine.HelmholtzMachine.transform(self, X, layer)
+        if container != "default" and bits:
+            raise ValueError(f"bits: want False for a frame of {container}, got {bits!r}")
+        return machine.HelmholtzMachine.transform(self, X, layer, bits=bits)
 
     def fit_transform(self, X: Any, y: None = None) -> Any:
         """`fit`, then `transform` of the same rows."""
