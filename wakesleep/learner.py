@@ -253,9 +253,9 @@ class Learner(Estimator):
             return False
         return self._state.epoch - self._aside.epoch >= settings.patience
 
-    def _rows(self, X: Any, *, fitted: bool) -> Rows:
+    def _rows(self, X: Any, *, fitted: bool, missing: str | None = None) -> Rows:
         n_features = self.n_features_in_ if fitted else None
-        return as_rows(X, binarize=self.binarize, n_features=n_features, missing=self.missing)
+        return as_rows(X, binarize=self.binarize, n_features=n_features, missing=missing or self.missing)
 
 
 def _says_stop(answer: object) -> bool:
