@@ -369,6 +369,15 @@ def as_bits(
     return Bits(words, matrix.shape[1], observed)
 
 
+def joined(parts: list[Bits]) -> Bits:
+    """The rows of all parts, which have the same features, one part after the other."""
+    words, n_features, observed = np.concatenate([part.words for part in parts]), parts[0].n_features, None
+    if any(part.observed is not None for part in parts):
+        planes = [every_cell(len(part), n_features) if part.observed is None else part.observed for part in parts]
+        observed = np.concatenate(planes)
+    return Bits(words, n_features, observed)
+
+
 def check_complete(rows: Bits, missing: str | None, name: str) -> None:
     """Refuse rows with missing cells where these are not to be marginalised."""
     if missing is None and not rows.complete:

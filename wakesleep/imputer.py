@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import hyperparameters, likelihood
-from wakesleep.bits import Bits, as_bits
+from wakesleep.bits import Bits
 from wakesleep.learner import Learner
+from wakesleep.rows import drawn_by_content
 
 
 class Imputer(Learner):
@@ -55,7 +56,7 @@ class Imputer(Learner):
         n_particles, draws = hyperparameters.count("n_particles", n_particles), hyperparameters.flag("draws", draws)
         if isinstance(self.binarize, str):
             raise ValueError('binarize: want a threshold or None to impute, got "sample"')
-        data = as_bits(X, binarize=self.binarize, n_features=self.n_features_in_, missing="marginalise")
+        data = drawn_by_content(self._rows(X, fitted=True, missing="marginalise"), self._state.seed)
         filled = likelihood.impute(
             self._state.parameters, self._state.methods, data, n_particles=n_particles, draws=draws,
             seed=self._seed(random_state), n_threads=hyperparameters.threads(self.n_threads),

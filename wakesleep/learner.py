@@ -284,11 +284,11 @@ class Learner(Estimator):
             return False
         return self._state.epoch - self._aside.epoch >= settings.patience
 
-    def _rows(self, X: Any, *, fitted: bool) -> Rows:
+    def _rows(self, X: Any, *, fitted: bool, missing: str | None = None) -> Rows:
         if fitted and not isinstance(X, Bits | Probabilities | Selection):  # which have no names, and need none
             tables.check_feature_names(self._feature_names, X, "X", type(self).__name__)
         n_features = self.n_features_in_ if fitted else None
-        return as_rows(X, binarize=self.binarize, n_features=n_features, missing=self.missing)
+        return as_rows(X, binarize=self.binarize, n_features=n_features, missing=missing or self.missing)
 
 
 def _says_stop(answer: object) -> bool:

@@ -31,8 +31,12 @@ RATE_HELP = "of both, or p,q; 0.3 if left out, or 0.01 with rmsprop and adam"
 SCHEDULE_HELP = "of the rates, as cosine:warm_up=5; linear and cosine end with the last of --epochs"
 RESUME_HELP = "go on with MODEL; only --epochs, --patience, --threads, --log and what is printed may change"
 BINARIZE_HELP = "cells are 1 above this value; sample: they are probabilities, drawn anew for every epoch"
+<<<<<<< HEAD:wakesleep/cli/arguments.py
 FROZEN_HELP = "parts that do not learn: prior_logits, or as generative.0.biases, recognition.1.weights"
 LAYER_HELP = "hidden level of fields (0 if left out) and activity (-1, the top); 0 is at the bottom"
+=======
+MISSING_HELP = "cells that are empty, NA or nan are missing, and summed out; an error if left out"
+>>>>>>> missing:wakesleep/cli.py
 DATA_HELP = "rows to read: .npy, .npz, .csv, .bits or IDX (also .gz)"
 
 
@@ -151,7 +155,12 @@ def parser() -> argparse.ArgumentParser:
     showing.add_argument("model", nargs="?", metavar="MODEL", help="a file that train wrote")
 
     fit.add_argument("--binarize", type=_threshold, default=0.5, metavar="T", help=BINARIZE_HELP)
+<<<<<<< HEAD:wakesleep/cli/arguments.py
     for sub in (fit, sampling, picturing):
+=======
+    fit.add_argument("--missing", choices=["marginalise"], help=MISSING_HELP)
+    for sub in (fit, sampling):
+>>>>>>> missing:wakesleep/cli.py
         sub.add_argument("--shape", type=_shape, metavar="HxW", help="draw rows as images of this shape")
     return top
 

@@ -43,20 +43,23 @@ def writing(path: str) -> Iterator[None]:
 
 def read(
     path: str | None, split: str | None, binarize: float | str | None, n_features: int | None = None,
-    option: str = "--split",
+    option: str = "--split", missing: str | None = None,
 ) -> Rows:  # fmt: skip
     """The rows of a file, or the digits in the package; `option` is what the split was asked for by."""
     if path is None and split is not None:
         raise ValueError(f"{option}: want DATA, since the digits in the package have no splits")
     try:
-        data = datasets.load_digits() if path is None else datasets.read(path, split=split, binarize=binarize)
+        if path is None:
+            data: Rows = datasets.load_digits()
+        else:
+            data = datasets.read(path, split=split, binarize=binarize, missing=missing)
     except SplitError as error:
         raise ValueError(str(error).replace("split", option, 1)) from error
-    return as_rows(data, binarize=binarize, n_features=n_features, name=path or "DATA")
+    return as_rows(data, binarize=binarize, n_features=n_features, name=path or "DATA", missing=missing)
 
 
 def read_both(args: argparse.Namespace) -> tuple[HelmholtzMachine, Rows]:
     """A machine and rows to measure it on, which are compared with its own threshold if none is given."""
     machine = HelmholtzMachine.load(args.model)
     binarize = machine.binarize if args.binarize is None else args.binarize
-    return machine, read(args.data, args.split, binarize, machine.n_features_in_)
+    return machine, read(args.data, args.split, binarize, machine.n_features_in_, missing=machine.missing)

@@ -128,9 +128,10 @@ def _save(machine: HelmholtzMachine, path: str) -> None:
 def _split(args: argparse.Namespace, n_features: int | None) -> tuple[Rows, Bits]:
     """Rows to learn from, and rows held out, those of probabilities drawn once for all."""
     seed = hyperparameters.seed(args.random_state)
-    data = read(args.data, args.split, args.binarize, n_features)
+    data = read(args.data, args.split, args.binarize, n_features, missing=args.missing)
     if args.held_out_split is not None:
-        held_out = read(args.data, args.held_out_split, args.binarize, data.n_features, "--held-out-split")
+        option = "--held-out-split"
+        held_out = read(args.data, args.held_out_split, args.binarize, data.n_features, option, args.missing)
         return data, monitor.split(held_out, len(held_out), seed)[1]
     if len(data) < 2:
         raise ValueError(f"{args.data}: want 2 rows or more, to hold some out, got {len(data)}")
@@ -156,5 +157,5 @@ def _report(machine: HelmholtzMachine, rows: Rows, held_out: Bits, shape: tuple[
         print("worse than independent units: try a smaller --learning-rate, a larger --batch-size or more --epochs")
     if shape is not None:
         draw("fantasies", machine.sample(N_DRAWN), shape)
-        draw("held-out rows", held_out[:N_DRAWN].to_dense(), shape)
+        draw("held-out rows", held_out[:N_DRAWN].filled().to_dense(), shape)
         draw("their reconstructions", machine.reconstruct(held_out[:N_DRAWN]) > 0.5, shape)

@@ -21,13 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep._packing import BLOCK_BYTES, as_threshold
-from wakesleep.bits import Bits, as_bits
+from wakesleep.bits import Bits, as_bits, joined
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
 
 SUFFIXES = (".bits", ".npy", ".npz", ".csv", ".idx", "-ubyte", ".gz")
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 NPY_HEADER_BYTES = 1 << 14  # more than any header of a plain array
+EMPTY = "", "NA"  # cells of a .csv that hold nothing
 MOST_INFLATED = 1032  # bytes that one byte of DEFLATE can stand for
 
 
@@ -67,8 +68,9 @@ def load_digits() -> Bits:
 
 
 def read(
-    path: str | os.PathLike[str], *, split: str | None = None, binarize: float | str | None = 0.5
-) -> Rows:
+    path: str | os.PathLike[str], *, split: str | None = None, binarize: float | str | None = 0.5,
+    missing: str | None = None,
+) -> Rows:  # fmt: skip
     """Read a file of binary data, whose kind follows from its name.
 
     =============================  ================================================================
@@ -92,6 +94,8 @@ def read(
         values are probabilities, of which bits are drawn when they are needed. The bytes of an IDX
         file are grey levels of the value byte/255, so that a file of the bytes 0 and 1 wants
         ``binarize=None``; as probabilities they take a byte each.
+    missing : {None, "marginalise"}, default=None
+        Whether cells may be missing: NaN, in a ``.csv`` also nothing or NA, or so marked in a ``.bits`` file.
 
     Returns
     -------
@@ -125,12 +129,12 @@ def read(
     if split is not None and suffix != ".npz":
         raise SplitError(f"split: want none for {path}, because only .npz files have splits; got {split!r}")
     if suffix == ".bits":
-        return as_bits(Bits.open(path), name=str(path))
+        return as_bits(Bits.open(path), name=str(path), missing=missing)
     array: NDArray[Any] | Bits | Probabilities
     with _damage_named(path):
         match suffix:
             case ".csv":
-                return _read_csv(path, binarize)
+                return _read_csv(path, binarize, missing)
             case ".npy":
                 array = _read_npy(path)
             case ".npz":
@@ -141,7 +145,7 @@ def read(
                     array = Probabilities(array, one=255, name=str(path))
                 elif array.dtype == np.uint8 and threshold is not None:
                     binarize = int(np.sum(np.arange(256) / 255 <= threshold)) - 1  # the same cut, in bytes
-    return as_rows(array, binarize=binarize, name=str(path))
+    return as_rows(array, binarize=binarize, name=str(path), missing=missing)
 
 
 @contextmanager
@@ -234,7 +238,7 @@ def _read_idx(path: Path) -> NDArray[Any]:
         return _flat_rows(np.frombuffer(data, dtype).reshape(shape))
 
 
-def _read_csv(path: Path, binarize: float | str | None) -> Rows:
+def _read_csv(path: Path, binarize: float | str | None, missing: str | None) -> Rows:
     with open(path, encoding="utf-8-sig") as file:
         lines = ((number, text) for number, text in enumerate(file, 1) if text.strip())
         first = next(lines, None)
@@ -245,31 +249,33 @@ def _read_csv(path: Path, binarize: float | str | None) -> Rows:
         rows = lines if has_names else chain([first], lines)
         blocks = []
         while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
-            blocks.append(_csv_block(block, len(cells), binarize))
+            blocks.append(_csv_block(block, len(cells), binarize, missing))
     if not blocks:
         raise ValueError("want lines of numbers below the names, got none")
-    packed = [block.words for block in blocks if isinstance(block, Bits)]
+    packed = [block for block in blocks if isinstance(block, Bits)]
     if packed:
-        return Bits(np.concatenate(packed), len(cells))
+        return joined(packed)
     return Probabilities(np.concatenate([block.values for block in blocks if isinstance(block, Probabilities)]))
 
 
-def _csv_block(lines: list[tuple[int, str]], n_features: int, binarize: float | str | None) -> Rows:
-    rows = [_csv_row(number, text, n_features) for number, text in lines]
+def _csv_block(
+    lines: list[tuple[int, str]], n_features: int, binarize: float | str | None, missing: str | None
+) -> Rows:
+    rows = [_csv_row(number, text, n_features, missing) for number, text in lines]
     try:
-        return as_rows(rows, binarize=binarize)
+        return as_rows(rows, binarize=binarize, missing=missing)
     except ValueError:
         for (number, _), row in zip(lines, rows, strict=True):  # one of them is refused: name its line
-            as_rows([row], binarize=binarize, name=f"line {number}")
+            as_rows([row], binarize=binarize, name=f"line {number}", missing=missing)
         raise
 
 
-def _csv_row(number: int, text: str, n_features: int) -> NDArray[np.float64]:
+def _csv_row(number: int, text: str, n_features: int, missing: str | None) -> NDArray[np.float64]:
     cells = text.strip().split(",")
     if len(cells) != n_features:
         raise ValueError(f"line {number}: want {n_features} numbers like the first line, got {len(cells)}")
     try:
-        return np.array([_number(cell) for cell in cells])
+        return np.array([np.nan if missing and cell.strip() in EMPTY else _number(cell) for cell in cells])
     except ValueError as error:
         raise ValueError(f"line {number}: want numbers ({error})") from error
 

@@ -1,0 +1,78 @@
+"""Missing cells in files, and on the command line."""
+
+import re
+
+import numpy as np
+import pytest
+from machines import DIGITS, learned
+
+from wakesleep import Bits, HelmholtzMachine
+from wakesleep.cli import main
+from wakesleep.datasets import read
+
+NAN = np.nan
+X = np.asarray(DIGITS[:200], np.float64)
+X[np.random.default_rng(0).random(X.shape) < 0.2] = NAN
+BITS = Bits.from_dense(X, missing="marginalise")
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def written(rows, nothing):
+    """A file of numbers in which missing cells are this text."""
+    lines = [",".join(nothing if np.isnan(cell) else str(int(cell)) for cell in row) for row in rows]
+    with open("x.csv", "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    return "x.csv"
+
+
+@pytest.mark.parametrize("nothing", ["", "NA", "nan", " NaN ", " "])
+def test_csv_files_have_missing_cells(monkeypatch, nothing):
+    monkeypatch.setattr("wakesleep.datasets.readers.BLOCK_BYTES", 64 * 8 * 7)  # blocks of seven rows
+    rows = np.concatenate([np.nan_to_num(X[:20]), X[20:]])
+    path = written(rows, nothing)
+    assert read(path, missing="marginalise") == Bits.from_dense(rows, missing="marginalise")
+    with pytest.raises(ValueError, match=r"line 21: want numbers|line 21 contains NaN"):
+        read(path)
+
+
+def test_a_line_with_an_empty_cell_is_no_line_of_names():
+    with open("x.csv", "w", encoding="utf-8") as file:
+        file.write("1,,0\n,1,1\n")
+    assert read("x.csv", missing="marginalise") == Bits.from_dense([[1, NAN, 0], [NAN, 1, 1]], missing="marginalise")
+
+
+def test_other_files_have_missing_cells():
+    np.save("x.npy", X)
+    np.savez("x.npz", X)
+    BITS.save("x.bits")
+    for path in ("x.npy", "x.npz", "x.bits"):
+        assert read(path, missing="marginalise") == BITS
+        with pytest.raises(ValueError, match=rf"^{re.escape(path)} contains (NaN|missing cells)"):
+            read(path)
+
+
+def test_the_command_line_trains_scores_and_goes_on_with_missing_cells(capsys):
+    train = "train", written(X, ""), "--hidden", "6,4", "--missing", "marginalise", "--epochs"
+    assert main([*train, "2"]) == 0
+    assert "held-out log p(x), nats" in capsys.readouterr().out
+    machine = HelmholtzMachine.load("x-model.npz")
+    assert machine.missing == "marginalise"
+    assert main(["score", "x-model.npz", "x.csv"]) == 0
+    assert f"{machine.score(X):9.3f}" in capsys.readouterr().out
+    assert main(["diagnose", "x-model.npz", "x.csv"]) == 0
+    assert main([*train, "4", "--resume"]) == 0
+    resumed = HelmholtzMachine.load("x-model.npz")
+    assert main([*train, "4", "--overwrite", "-q"]) == 0
+    assert learned(HelmholtzMachine.load("x-model.npz")) == learned(resumed)
+    capsys.readouterr()
+    assert main([*train[:4], "--epochs", "6", "--resume"]) == 1
+    assert "--resume: want the --missing of x-model.npz, which is marginalise, got None" in capsys.readouterr().err
+
+
+def test_the_command_line_refuses_missing_cells_that_it_was_not_told_of(capsys):
+    assert main(["train", written(X, "nan")]) == 1
+    assert re.search(r"^wakesleep: error: x.csv: line 1 contains NaN at row 0, column", capsys.readouterr().err)
