@@ -171,6 +171,23 @@ def test_wrong_usage_is_status_2(arguments, capsys):
     assert "usage: wakesleep" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ("--epochs 2.5", "want a whole number, got '2.5'"), ("--held-out x", "want a number, got 'x'"),
+        ("--hidden 32,,16", "want whole numbers with commas between them, got '32,,16'"),
+        ("--shape 8by8", "want height x width, such as 28x28, got '8by8'"),
+        ("--learning-rate fast", "want a number, or two with a comma between them, got 'fast'"),
+        ("--binarize yes", "want a number, or sample, got 'yes'"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_what_is_wanted(option, wanted, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", *option.split()])
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last == f"wakesleep train: error: argument {option.split()[0]}: {wanted}"
+
+
 @pytest.mark.parametrize("command", ["train", "score model.npz"])
 def test_the_data_are_never_overwritten(command, model, capsys):
     np.save("mine.npy", np.eye(64))

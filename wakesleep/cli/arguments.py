@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 import wakesleep
 from wakesleep import likelihood, plotting
@@ -75,7 +76,7 @@ def _train(fit: argparse.ArgumentParser) -> None:
     data.add_argument("--split", metavar="NAME", help="the array of an .npz to learn from")
     held_out = data.add_mutually_exclusive_group()
     held_out.add_argument(
-        "--held-out", type=float, default=0.2, metavar="SHARE", help="share of the rows that is held out, and measured"
+        "--held-out", type=_number, default=0.2, metavar="SHARE", help="share of the rows to hold out, and to measure on"
     )
     held_out.add_argument("--held-out-split", metavar="NAME", help="an array of the .npz to measure on instead")
     data.add_argument(
@@ -94,14 +95,14 @@ def _train(fit: argparse.ArgumentParser) -> None:
         help="parts that do not learn, such as prior_logits, generative.0.biases, recognition.1.weights",
     )  # fmt: skip
     model.add_argument(
-        "--seed", dest="random_state", type=int, default=0, metavar="N",
+        "--seed", dest="random_state", type=_whole, default=0, metavar="N",
         help="the same seed and rows give the same machine",
     )  # fmt: skip
 
     rule = fit.add_argument_group("rule")
     rule.add_argument("--rule", default="wake-sleep", choices=RULES, help="how p and q learn")
     rule.add_argument(
-        "--particles", dest="n_particles", type=int, metavar="K",
+        "--particles", dest="n_particles", type=_whole, metavar="K",
         help="samples of the hidden units for each row; if left out, 1 with wake-sleep, else 5",
     )  # fmt: skip
     rule.add_argument(
@@ -109,17 +110,17 @@ def _train(fit: argparse.ArgumentParser) -> None:
         help="share of the sleep phase in what q learns, 0 to 1, or that of the first and of the last epoch; if left "
         "out, 1 with wake-sleep, 0.5 with reweighted, else 0",
     )  # fmt: skip
-    rule.add_argument("--sleep-steps", type=int, default=1, metavar="N", help="sleep phases for each wake phase")
+    rule.add_argument("--sleep-steps", type=_whole, default=1, metavar="N", help="sleep phases for each wake phase")
     rule.add_argument(
-        "--gamma", type=float, default=1.0, metavar="G", help="with --rule ovis, 0 to 1; 0 is unbiased"
+        "--gamma", type=_number, default=1.0, metavar="G", help="with --rule ovis, 0 to 1; 0 is unbiased"
     )
     rule.add_argument(
         "--baseline", default="geometric", choices=BASELINES, help="with --rule vimco: the mean of other samples"
     )
 
     steps = fit.add_argument_group("steps")
-    steps.add_argument("--epochs", dest="n_iter", type=int, default=40, metavar="N", help="passes over the rows")
-    steps.add_argument("--batch-size", type=int, default=20, metavar="N", help="rows for each step")
+    steps.add_argument("--epochs", dest="n_iter", type=_whole, default=40, metavar="N", help="passes over the rows")
+    steps.add_argument("--batch-size", type=_whole, default=20, metavar="N", help="rows for each step")
     steps.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="what follows the gradient")
     steps.add_argument(
         "--learning-rate", type=_one_or_pair, metavar="R[,R]",
@@ -131,16 +132,16 @@ def _train(fit: argparse.ArgumentParser) -> None:
         "linear and cosine end with the last of --epochs",
     )  # fmt: skip
     steps.add_argument(
-        "--weight-decay", type=float, default=0.0, metavar="D",
+        "--weight-decay", type=_number, default=0.0, metavar="D",
         help="share of the learning rate by which weights shrink in each step",
     )  # fmt: skip
-    steps.add_argument("--clip-norm", type=float, metavar="C", help="largest norm of the gradient of p, and of q")
-    steps.add_argument("--patience", type=int, metavar="N", help="stop N epochs after the best one, and keep that")
+    steps.add_argument("--clip-norm", type=_number, metavar="C", help="largest norm of the gradient of p, and of q")
+    steps.add_argument("--patience", type=_whole, metavar="N", help="stop N epochs after the best one, and keep that")
     steps.add_argument(
         "--precision", default="float32", choices=PRECISIONS, help="of sums; bf16x2: faster with AMX, less exact"
     )
     steps.add_argument(
-        "--threads", dest="n_threads", type=int, metavar="N", help="all processors if left out; results are the same"
+        "--threads", dest="n_threads", type=_whole, metavar="N", help="all processors if left out; results are the same"
     )
 
     written = fit.add_argument_group("what is written")
@@ -159,10 +160,10 @@ def _train(fit: argparse.ArgumentParser) -> None:
 
 def _sample(sampling: argparse.ArgumentParser) -> None:
     _model_argument(sampling)
-    sampling.add_argument("-n", dest="n_samples", type=int, default=N_DRAWN, metavar="N", help="how many")
+    sampling.add_argument("-n", dest="n_samples", type=_whole, default=N_DRAWN, metavar="N", help="how many")
     sampling.add_argument("-o", "--output", metavar="FILE", help="write them to a .npy or .bits file")
     sampling.add_argument(
-        "--seed", dest="random_state", type=int, metavar="N",
+        "--seed", dest="random_state", type=_whole, metavar="N",
         help="the machine's own if left out: the same fantasies every time",
     )  # fmt: skip
     _shape_argument(sampling)
@@ -175,11 +176,11 @@ def _score(scoring: argparse.ArgumentParser) -> None:
         "--method", default="auto", choices=likelihood.METHODS, help="auto: exact if that is cheap, else importance"
     )
     scoring.add_argument(
-        "--particles", dest="n_particles", type=int, default=1000, metavar="K",
+        "--particles", dest="n_particles", type=_whole, default=1000, metavar="K",
         help="samples for each row of an estimate",
     )  # fmt: skip
     scoring.add_argument(
-        "--steps", dest="n_steps", type=int, default=likelihood.N_STEPS, metavar="T",
+        "--steps", dest="n_steps", type=_whole, default=likelihood.N_STEPS, metavar="T",
         help="of annealing, with --method ais",
     )  # fmt: skip
     scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy file")
@@ -189,7 +190,7 @@ def _diagnose(diagnosing: argparse.ArgumentParser) -> None:
     _model_argument(diagnosing)
     _data_arguments(diagnosing)
     diagnosing.add_argument(
-        "--particles", dest="n_particles", type=int, default=likelihood.N_PARTICLES, metavar="K",
+        "--particles", dest="n_particles", type=_whole, default=likelihood.N_PARTICLES, metavar="K",
         help="samples for each row",
     )  # fmt: skip
 
@@ -202,11 +203,11 @@ def _plot(picturing: argparse.ArgumentParser) -> None:
     )
     picturing.add_argument("--kind", default="all", choices=KINDS, help="which picture, or all in one")
     picturing.add_argument(
-        "--layer", type=int, metavar="N",
+        "--layer", type=_whole, metavar="N",
         help="hidden level of fields (0 if left out) or activity (-1, the top); 0 is at the bottom",
     )  # fmt: skip
     picturing.add_argument(
-        "-n", dest="n_samples", type=int, default=plotting.N_IMAGES, metavar="N", help="how many fantasies"
+        "-n", dest="n_samples", type=_whole, default=plotting.N_IMAGES, metavar="N", help="how many fantasies"
     )
     _shape_argument(picturing)
 
@@ -223,7 +224,7 @@ def _data_arguments(sub: argparse.ArgumentParser) -> None:
         help="cells are 1 above this value, or sample; the machine's own if left out",
     )  # fmt: skip
     sub.add_argument(
-        "--seed", dest="random_state", type=int, metavar="N", help="of what is drawn; the machine's own if left out"
+        "--seed", dest="random_state", type=_whole, metavar="N", help="of what is drawn; the machine's own if left out"
     )
 
 
@@ -233,27 +234,32 @@ def _shape_argument(sub: argparse._ActionsContainer) -> None:
     )
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
-
-
-def _one_or_pair(text: str) -> float | tuple[float, ...]:
-    values = tuple(float(part) for part in text.split(","))
-    return values if len(values) > 1 else values[0]
-
-
-def _threshold(text: str) -> float | str:
-    return text if text == "sample" else float(text)
-
-
-def _shape(text: str) -> tuple[int, int]:
+def _shape_of(text: str) -> tuple[int, ...]:
     height, width = (int(part) for part in text.lower().split("x"))
     return height, width
 
 
-_numbers.__name__, _one_or_pair.__name__ = "whole numbers", "number, or pair of numbers,"  # in argparse's messages
-_threshold.__name__, _shape.__name__ = "number or sample", "HxW"
+def _one_or_pair_of(text: str) -> float | tuple[float, ...]:
+    values = tuple(float(part) for part in text.split(","))
+    return values if len(values) > 1 else values[0]
+
+
+def _typed(wanted: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What turns a text into a value, or tells what is wanted instead."""
+
+    def parse(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"want {wanted}, got {text!r}") from None
+
+    return parse
+
+
+_whole = _typed("a whole number", int)
+_number = _typed("a number", float)
+_numbers = _typed("whole numbers with commas between them", lambda text: tuple(map(int, text.split(","))))
+_names = _typed("names with commas between them", lambda text: tuple(text.split(",")))
+_one_or_pair = _typed("a number, or two with a comma between them", _one_or_pair_of)
+_threshold = _typed("a number, or sample", lambda text: text if text == "sample" else float(text))
+_shape = _typed("height x width, such as 28x28", _shape_of)
