@@ -76,7 +76,7 @@ def _train(fit: argparse.ArgumentParser) -> None:
     data.add_argument("--split", metavar="NAME", help="the array of an .npz to learn from")
     held_out = data.add_mutually_exclusive_group()
     held_out.add_argument(
-        "--held-out", type=_number, default=0.2, metavar="SHARE", help="share of the rows to hold out, and to measure on"
+        "--held-out", type=_number, default=0.2, metavar="SHARE", help="share of the rows to hold out and measure on"
     )
     held_out.add_argument("--held-out-split", metavar="NAME", help="an array of the .npz to measure on instead")
     data.add_argument(
