@@ -93,6 +93,20 @@ def test_the_seed_decides(capsys):
     assert (a != c).any()
 
 
+def test_what_is_frozen_does_not_learn(capsys):
+    for output, frozen in (("all.npz", []), ("some.npz", ["--frozen", "prior_logits,generative.0.weights"])):
+        assert main(["train", "-q", "-o", output, *frozen, *QUICK]) == 0
+    every, some, anew = HelmholtzMachine.load("all.npz"), HelmholtzMachine.load("some.npz"), HelmholtzMachine((32, 16))
+    anew.set_params(n_iter=0, random_state=0).fit(datasets.load_digits())
+    assert every.prior_logits_.all()
+    assert not some.prior_logits_.any()
+    np.testing.assert_array_equal(some.generative_[0].weights, anew.generative_[0].weights)
+    assert (some.generative_[1].weights != anew.generative_[1].weights).all()
+    for model, told in (("all.npz", "none"), ("some.npz", "prior_logits,generative.0.weights")):
+        assert main(["info", model]) == 0
+        assert re.search(rf"^frozen +{told}$", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_quiet_prints_nothing(capsys):
     main(["train", "-q", *QUICK])
     assert capsys.readouterr() == ("", "")
@@ -314,5 +328,6 @@ def test_help_shows_examples_and_defaults(capsys):
         main(["train", "--help"])
     out = capsys.readouterr().out
     assert "(default: 40)" in out
+    assert "usage: wakesleep train [options] [DATA]" in out
     assert "--seed N the same seed and rows give the same machine (default: 0)" in " ".join(out.split())
     assert "None" not in out

@@ -63,14 +63,17 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
     ("arguments", "message"),
     [
         (["train", "missing.npy"], "missing.npy: No such file"),
-        (["score", "model.npz", "--binarize", "nan"], "binarize: want None or a finite number"),
+        (["score", "model.npz", "--binarize", "nan"], "--binarize: want a finite number, got nan"),
         (["train", "one.csv"], "one.csv: want 2 rows or more"),
         ([*RESUME, "--epochs", "2"], "--resume: model.npz has 2 epochs already"),
         ([*RESUME, "--hidden", "8"], "--resume: want the --hidden of model.npz, which is 32,16, got 8"),
         ([*RESUME, "--seed", "5"], "--resume: want the --seed of model.npz, which is 0, got 5"),
+        ([*RESUME, "--frozen", "prior_logits"], "want the --frozen of model.npz, which is none, got prior_logits"),
+        (["train", "--frozen", "prior"], "--frozen: want one of generative.0.weights, .* got 'prior'"),
+        (["train", "--clip-norm", "0"], "--clip-norm: want a positive, finite number, got 0.0"),
         ([*RESUME, "--held-out", "0.3"], "--held-out, --held-out-split: want the 359 rows that .* got 539 others"),
         (["train", "-o", "model.npz"], "model.npz: is there already; --resume goes on with it, --overwrite begins"),
-        (["train", "two.npz"], "--split: want one of one, other, which two.npz has, got None"),
+        (["train", "two.npz"], "--split: want one of one, other, which two.npz has, got none"),
         (["score", "model.npz", "two.npz", "--split", "third"], "--split: want one of one, other, .* got 'third'"),
         (["train", "two.npz", "--split", "one", "--held-out-split", "x"], "--held-out-split: want one of .* got 'x'"),
         (["train", "two.npz", "--split", "one", "--held-out-split", "other"], "two.npz has 4 features, .* expecting 3"),
@@ -166,6 +169,23 @@ def test_wrong_usage_is_status_2(arguments, capsys):
         main(arguments)
     assert stopped.value.code == 2
     assert "usage: wakesleep" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"),
+    [
+        ("--epochs 2.5", "want a whole number, got '2.5'"), ("--held-out x", "want a number, got 'x'"),
+        ("--hidden 32,,16", "want whole numbers with commas between them, got '32,,16'"),
+        ("--shape 8by8", "want height x width, such as 28x28, got '8by8'"),
+        ("--learning-rate fast", "want a number, or two with a comma between them, got 'fast'"),
+        ("--binarize yes", "want a number, or sample, got 'yes'"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_what_is_wanted(option, wanted, capsys):
+    with pytest.raises(SystemExit):
+        main(["train", *option.split()])
+    *_, last = capsys.readouterr().err.splitlines()
+    assert last == f"wakesleep train: error: argument {option.split()[0]}: {wanted}"
 
 
 @pytest.mark.parametrize("command", ["train", "score model.npz"])

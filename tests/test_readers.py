@@ -107,7 +107,7 @@ def test_npz_of_packed_and_dense_arrays(tmp_path, compressed):
     (np.savez_compressed if compressed else np.savez)(path, **packed(train, "train"), test=test)
     np.testing.assert_array_equal(read(path, split="train"), train)
     np.testing.assert_array_equal(read(path, split="test"), test)
-    assert_refused(path, f"split: want one of train, test, which {path} has, got None")
+    assert_refused(path, f"split: want one of train, test, which {path} has, got none")
     assert_refused(path, f"split: want one of train, test, which {path} has, got 'train_shape'", split="train_shape")
 
 
@@ -176,8 +176,9 @@ def test_idx_bytes_are_grey_levels(tmp_path, binarize):
         "tea,coffee,milk\n1,0,1\n0,0,1\n",
         '"tea, green",coffee,milk\n1,0,1\n\n0,0,1\n\n',
         "tea,coffee,\n1, 0 ,1.0\n-3,0.5,2e3\n",
+        '"1","0","1"\n"0",0,"1"\n',
     ],
-    ids=["plain", "windows", "byte order mark", "names", "quoted name, empty lines", "unnamed column"],
+    ids=["plain", "windows", "byte order mark", "names", "quoted name, empty lines", "unnamed column", "quoted cells"],
 )
 def test_csv(tmp_path, text):
     assert read(write(tmp_path / "x.csv", text)).to_dense().tolist() == [[1, 0, 1], [0, 0, 1]]
@@ -190,7 +191,7 @@ def test_a_long_csv_is_read_in_blocks(tmp_path, monkeypatch):
     path = write(tmp_path / "x.csv", "\n".join(lines))
     np.testing.assert_array_equal(read(path), dense)
     lines[7] = "0,1,nan,1,1"
-    assert_refused(write(path, "\n".join(lines)), f"{path}: line 8 contains NaN at row 0, column 2")
+    assert_refused(write(path, "\n".join(lines)), f"{path}: line 8 contains NaN in column 3")
 
 
 @pytest.mark.parametrize(
@@ -201,12 +202,19 @@ def test_a_long_csv_is_read_in_blocks(tmp_path, monkeypatch):
         ("a,b\n", "want lines of numbers below the names, got none"),
         ("1,0\n1,0,1\n", "line 2: want 2 numbers like the first line, got 3"),
         ("a,b\n\n1,0\n1\n", "line 4: want 2 numbers like the first line, got 1"),
-        ("1,0\n0,x\n", "line 2: want numbers (could not convert string to float: 'x')"),
-        ("1,a\n0,1\n", "line 1: want numbers (could not convert string to float: 'a')"),
-        ("1,0\n0,\n", "line 2: want numbers (could not convert string to float: '')"),
-        ("1;0\n0;1\n", "line 2: want numbers (could not convert string to float: '0;1')"),
-        ("1,0\n0,inf\n", "line 2 contains infinity at row 0, column 1"),
-        (b"1,0\n\xff,1\n", "'utf-8' codec can't decode byte 0xff"),
+        ("1,0\n0,x\n", "line 2, column 2: want a number, got 'x'"),
+        ("1,a\n0,1\n", "line 1, column 2: want a number, got 'a'"),
+        ("1,0\n0,\n", "line 2, column 2: want a number, got an empty cell"),
+        ("id,a\nanna,1\n", "line 2, column 1: want a number, got 'anna'"),
+        ("1,0,\n0,1,\n", "line 1, column 3: want a number, got an empty cell"),
+        ("yes,no\nno,yes\n", "line 2, column 1: want a number, got 'no'"),
+        ("1;0\n0;1\n", "line 2, column 1: want a number, got '0;1'; cells are separated by commas, not by ';'"),
+        ("1\t0\n0\t1\n", r"line 2, column 1: want a number, got '0\t1'; cells are separated by commas, not by '\t'"),
+        ("1 0\n0 1\n", "line 2, column 1: want a number, got '0 1'; cells are separated by commas, not by ' '"),
+        ("a|b\n0|1\n", "line 2, column 1: want a number, got '0|1'; cells are separated by commas, not by '|'"),
+        ("0,5;0,3\n", "line 1, column 2: want a number, got '5;0'; cells are separated by commas, not by ';'"),
+        ("1,0\n0,inf\n", "line 2 contains infinity in column 2"),
+        (b"1,0\n\xff,1\n", "want text in UTF-8, got something else (the byte 0xff)"),
         (b"\x00\x01,\x02\n1,0,0\n", "line 2: want 2 numbers like the first line, got 3"),
     ],
 )
@@ -217,7 +225,7 @@ def test_a_faulty_csv_line_is_named(tmp_path, text, fault):
 
 def test_without_binarize_a_csv_line_that_is_not_binary_is_named(tmp_path):
     path = write(tmp_path / "x.csv", "1,0\n0,1\n0,2\n")
-    fault = f"{path}: line 3 contains 2.0, where binarize=None wants only 0 and 1, at row 0, column 1"
+    fault = f"{path}: line 3 contains 2.0, where binarize=None wants only 0 and 1, in column 2"
     assert_refused(path, fault, binarize=None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 import wakesleep
 from wakesleep import likelihood, plotting
@@ -27,17 +28,7 @@ examples:
   wakesleep info digits-model.npz
 """
 
-RATE_HELP = "of both, or p,q; 0.3 if left out, or 0.01 with rmsprop and adam"
-SCHEDULE_HELP = "of the rates, as cosine:warm_up=5; linear and cosine end with the last of --epochs"
-RESUME_HELP = "go on with MODEL; only --epochs, --patience, --threads, --log and what is printed may change"
-BINARIZE_HELP = "cells are 1 above this value; sample: they are probabilities, drawn anew for every epoch"
-<<<<<<< HEAD:wakesleep/cli/arguments.py
-FROZEN_HELP = "parts that do not learn: prior_logits, or as generative.0.biases, recognition.1.weights"
-LAYER_HELP = "hidden level of fields (0 if left out) and activity (-1, the top); 0 is at the bottom"
-=======
-MISSING_HELP = "cells that are empty, NA or nan are missing, and summed out; an error if left out"
->>>>>>> missing:wakesleep/cli.py
-DATA_HELP = "rows to read: .npy, .npz, .csv, .bits or IDX (also .gz)"
+DATA_HELP = "rows: .npy, .npz, .csv, .bits or IDX (also .gz); the digits in the package if left out"
 
 
 class _Help(argparse.HelpFormatter):
@@ -68,124 +59,211 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
-    fit = add("train", train, "learn from data, measure on held-out rows, and save the machine")
-    fit.add_argument("data", nargs="?", metavar="DATA", help=f"{DATA_HELP}; the digits in the package if left out")
-    fit.add_argument("-o", "--output", metavar="MODEL", help="file to save to; DATA-model.npz if left out")
-    fit.add_argument("--split", metavar="NAME", help="which rows of an .npz to train on")
-    held_out = fit.add_mutually_exclusive_group()
-    held_out.add_argument("--held-out", type=float, default=0.2, metavar="SHARE", help="share of rows to measure on")
-    held_out.add_argument("--held-out-split", metavar="NAME", help="measure on these rows of the .npz instead")
-    fit.add_argument(
-        "--hidden", dest="hidden_layer_sizes", type=_numbers, default="32,16", metavar="N,N",
-        help="units, bottom level first",
-    )  # fmt: skip
-    fit.add_argument("--rule", default="wake-sleep", choices=RULES, help="learning rule")
-    fit.add_argument(
-        "--particles", dest="n_particles", type=int, metavar="K",
-        help="samples per row; 1 or 5 if left out, by the rule",
-    )  # fmt: skip
-    fit.add_argument("--sleep-weight", type=_one_or_pair, metavar="S[,S]", help="share of sleep in q; or first,last")
-    fit.add_argument("--sleep-steps", type=int, default=1, metavar="N", help="dreams for each step")
-    fit.add_argument("--gamma", type=float, default=1.0, metavar="G", help="of rule ovis; 0 is unbiased")
-    fit.add_argument("--baseline", default="geometric", choices=BASELINES, help="of rule vimco")
-    fit.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="what follows the gradient")
-    fit.add_argument("--weight-decay", type=float, default=0.0, metavar="D", help="per unit of the learning rate")
-    fit.add_argument("--clip-norm", type=float, metavar="C", help="largest norm of a model's gradient")
-    fit.add_argument("--frozen", type=_names, default=argparse.SUPPRESS, metavar="NAME,NAME", help=FROZEN_HELP)
-    fit.add_argument("--epochs", dest="n_iter", type=int, default=40, metavar="N", help="passes over the rows")
-    fit.add_argument("--batch-size", type=int, default=20, metavar="N", help="rows per step")
-    fit.add_argument("--learning-rate", type=_one_or_pair, metavar="R[,R]", help=RATE_HELP)
-    fit.add_argument("--schedule", default="constant", metavar="S", help=SCHEDULE_HELP)
-    fit.add_argument("--patience", type=int, metavar="N", help="stop N epochs after the best one, and keep that")
-    fit.add_argument(
-        "--seed", dest="random_state", type=int, default=0, metavar="N",
-        help="the same seed and rows give the same machine",
-    )  # fmt: skip
-    fit.add_argument("--precision", default="float32", choices=PRECISIONS, help="bf16x2: by AMX, less exact")
-    fit.add_argument(
-        "--threads", dest="n_threads", type=int, metavar="N", help="all processors if left out; results are the same"
-    )
-    there = fit.add_mutually_exclusive_group()
-    there.add_argument("--resume", action="store_true", help=RESUME_HELP)
-    there.add_argument("--overwrite", action="store_true", help="begin anew where there is a MODEL, which is replaced")
-    fit.add_argument("--log", metavar="FILE", help="append a line of JSON per epoch")
-    fit.add_argument("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
-
-    sampling = add("sample", sample, "draw fantasies from a machine")
-    sampling.add_argument("model", metavar="MODEL", help="a file that train wrote")
-    sampling.add_argument("-n", dest="n_samples", type=int, default=N_DRAWN, metavar="N", help="how many")
-    sampling.add_argument("-o", "--output", metavar="FILE", help="write them to a .npy or .bits file")
-    sampling.add_argument(
-        "--seed", dest="random_state", type=int, metavar="N",
-        help="the machine's own if left out: the same fantasies every time",
-    )  # fmt: skip
-
-    scoring = add("score", score, "tell how probable rows are: log p(x) in nats")
-    diagnosing = add("diagnose", diagnose, "tell at which level likelihood is lost, and which units do nothing")
-    picturing = add("plot", plot, "draw curves, generative fields, fantasies, reconstructions and activity into a file")
-    for sub in (scoring, diagnosing, picturing):
-        sub.add_argument("model", metavar="MODEL", help="a file that train wrote")
-        sub.add_argument("data", nargs="?", metavar="DATA", help=f"{DATA_HELP}; the digits in the package if left out")
-        sub.add_argument("--split", metavar="NAME", help="which rows of an .npz")
-        sub.add_argument("--binarize", type=_threshold, metavar="T", help="the machine's own if left out")
-        sub.add_argument(
-            "--seed", dest="random_state", type=int, metavar="N", help="the machine's own if left out"
-        )
-    scoring.add_argument("--method", default="auto", choices=likelihood.METHODS, help="auto: exact if that is cheap")
-    scoring.add_argument(
-        "--particles", dest="n_particles", type=int, default=1000, metavar="K", help="samples per row of an estimate"
-    )
-    scoring.add_argument(
-        "--steps", dest="n_steps", type=int, default=likelihood.N_STEPS, metavar="T", help="of annealing, by ais"
-    )
-    scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy file")
-
-    diagnosing.add_argument(
-        "--particles", dest="n_particles", type=int, default=likelihood.N_PARTICLES, metavar="K", help="samples per row"
-    )
-
-    picturing.add_argument("-o", "--output", metavar="FILE", help=".png or .svg; MODEL.png if left out")
-    picturing.add_argument("--kind", default="all", choices=KINDS, help="which picture, or all in one")
-    picturing.add_argument("--layer", type=int, metavar="N", help=LAYER_HELP)
-    picturing.add_argument(
-        "-n", dest="n_samples", type=int, default=plotting.N_IMAGES, metavar="N", help="how many fantasies"
-    )
-
+    _train(add("train", train, "learn from data, measure on held-out rows, and save the machine"))
+    _sample(add("sample", sample, "draw fantasies from a machine"))
+    _score(add("score", score, "tell how probable rows are: log p(x) in nats"))
+    _diagnose(add("diagnose", diagnose, "tell at which level likelihood is lost, and which units do nothing"))
+    _plot(add("plot", plot, "draw curves, fields, fantasies, reconstructions and activity into a file"))
     showing = add("info", info, "show what a file holds, or without one, what runs here")
     showing.add_argument("model", nargs="?", metavar="MODEL", help="a file that train wrote")
-
-    fit.add_argument("--binarize", type=_threshold, default=0.5, metavar="T", help=BINARIZE_HELP)
-<<<<<<< HEAD:wakesleep/cli/arguments.py
-    for sub in (fit, sampling, picturing):
-=======
-    fit.add_argument("--missing", choices=["marginalise"], help=MISSING_HELP)
-    for sub in (fit, sampling):
->>>>>>> missing:wakesleep/cli.py
-        sub.add_argument("--shape", type=_shape, metavar="HxW", help="draw rows as images of this shape")
     return top
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(","))
+def _train(fit: argparse.ArgumentParser) -> None:
+    fit.usage = "wakesleep train [options] [DATA]"
+    fit.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
+    data = fit.add_argument_group("data")
+    data.add_argument("--split", metavar="NAME", help="the array of an .npz to learn from")
+    held_out = data.add_mutually_exclusive_group()
+    held_out.add_argument(
+        "--held-out", type=_number, default=0.2, metavar="SHARE", help="share of the rows to hold out and measure on"
+    )
+    held_out.add_argument("--held-out-split", metavar="NAME", help="an array of the .npz to measure on instead")
+    data.add_argument(
+        "--binarize", type=_threshold, default=0.5, metavar="T",
+        help="cells are 1 above this value; sample: they are probabilities, drawn anew for every epoch",
+    )  # fmt: skip
+    data.add_argument(
+        "--missing", choices=["marginalise"],
+        help="cells that are empty, NA or nan are missing, and summed out; an error if left out",
+    )  # fmt: skip
+    _shape_argument(data)
+
+    model = fit.add_argument_group("machine")
+    model.add_argument(
+        "--hidden", dest="hidden_layer_sizes", type=_numbers, default="32,16", metavar="N,N",
+        help="hidden units of each level, bottom level first",
+    )  # fmt: skip
+    model.add_argument(
+        "--frozen", type=_names, default=argparse.SUPPRESS, metavar="NAME,NAME",
+        help="parts that do not learn, such as prior_logits, generative.0.biases, recognition.1.weights",
+    )  # fmt: skip
+    model.add_argument(
+        "--seed", dest="random_state", type=_whole, default=0, metavar="N",
+        help="the same seed and rows give the same machine",
+    )  # fmt: skip
+
+    rule = fit.add_argument_group("rule")
+    rule.add_argument("--rule", default="wake-sleep", choices=RULES, help="how p and q learn")
+    rule.add_argument(
+        "--particles", dest="n_particles", type=_whole, metavar="K",
+        help="samples of the hidden units for each row; if left out, 1 with wake-sleep, else 5",
+    )  # fmt: skip
+    rule.add_argument(
+        "--sleep-weight", type=_one_or_pair, metavar="S[,S]",
+        help="share of the sleep phase in what q learns, 0 to 1, or that of the first and of the last epoch; if left "
+        "out, 1 with wake-sleep, 0.5 with reweighted, else 0",
+    )  # fmt: skip
+    rule.add_argument("--sleep-steps", type=_whole, default=1, metavar="N", help="sleep phases for each wake phase")
+    rule.add_argument(
+        "--gamma", type=_number, default=1.0, metavar="G", help="with --rule ovis, 0 to 1; 0 is unbiased"
+    )
+    rule.add_argument(
+        "--baseline", default="geometric", choices=BASELINES, help="with --rule vimco: the mean of other samples"
+    )
+
+    steps = fit.add_argument_group("steps")
+    steps.add_argument("--epochs", dest="n_iter", type=_whole, default=40, metavar="N", help="passes over the rows")
+    steps.add_argument("--batch-size", type=_whole, default=20, metavar="N", help="rows for each step")
+    steps.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="what follows the gradient")
+    steps.add_argument(
+        "--learning-rate", type=_one_or_pair, metavar="R[,R]",
+        help="of p and q, or of p,q; if left out, 0.01 with rmsprop and adam, else 0.3",
+    )  # fmt: skip
+    steps.add_argument(
+        "--schedule", default="constant", metavar="S",
+        help="how the rates go on: constant, linear, cosine or decay, with options as in cosine:warm_up=5,final=0.1; "
+        "linear and cosine end with the last of --epochs",
+    )  # fmt: skip
+    steps.add_argument(
+        "--weight-decay", type=_number, default=0.0, metavar="D",
+        help="share of the learning rate by which weights shrink in each step",
+    )  # fmt: skip
+    steps.add_argument("--clip-norm", type=_number, metavar="C", help="largest norm of the gradient of p, and of q")
+    steps.add_argument("--patience", type=_whole, metavar="N", help="stop N epochs after the best one, and keep that")
+    steps.add_argument(
+        "--precision", default="float32", choices=PRECISIONS, help="of sums; bf16x2: faster with AMX, less exact"
+    )
+    steps.add_argument(
+        "--threads", dest="n_threads", type=_whole, metavar="N", help="all processors if left out; results are the same"
+    )
+
+    written = fit.add_argument_group("what is written")
+    written.add_argument(
+        "-o", "--output", metavar="MODEL", help="file to save to; DATA-model.npz in this folder if left out"
+    )
+    there = written.add_mutually_exclusive_group()
+    there.add_argument(
+        "--resume", action="store_true",
+        help="go on with MODEL; only --epochs, --patience, --threads, --log and what is printed may change",
+    )  # fmt: skip
+    there.add_argument("--overwrite", action="store_true", help="begin anew where there is a MODEL, which is replaced")
+    written.add_argument("--log", metavar="FILE", help="append a line of JSON per epoch")
+    written.add_argument("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
+def _sample(sampling: argparse.ArgumentParser) -> None:
+    _model_argument(sampling)
+    sampling.add_argument("-n", dest="n_samples", type=_whole, default=N_DRAWN, metavar="N", help="how many")
+    sampling.add_argument("-o", "--output", metavar="FILE", help="write them to a .npy or .bits file")
+    sampling.add_argument(
+        "--seed", dest="random_state", type=_whole, metavar="N",
+        help="the machine's own if left out: the same fantasies every time",
+    )  # fmt: skip
+    _shape_argument(sampling)
 
 
-def _one_or_pair(text: str) -> float | tuple[float, ...]:
-    values = tuple(float(part) for part in text.split(","))
-    return values if len(values) > 1 else values[0]
+def _score(scoring: argparse.ArgumentParser) -> None:
+    _model_argument(scoring)
+    _data_arguments(scoring)
+    scoring.add_argument(
+        "--method", default="auto", choices=likelihood.METHODS, help="auto: exact if that is cheap, else importance"
+    )
+    scoring.add_argument(
+        "--particles", dest="n_particles", type=_whole, default=1000, metavar="K",
+        help="samples for each row of an estimate",
+    )  # fmt: skip
+    scoring.add_argument(
+        "--steps", dest="n_steps", type=_whole, default=likelihood.N_STEPS, metavar="T",
+        help="of annealing, with --method ais",
+    )  # fmt: skip
+    scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy file")
 
 
-def _threshold(text: str) -> float | str:
-    return text if text == "sample" else float(text)
+def _diagnose(diagnosing: argparse.ArgumentParser) -> None:
+    _model_argument(diagnosing)
+    _data_arguments(diagnosing)
+    diagnosing.add_argument(
+        "--particles", dest="n_particles", type=_whole, default=likelihood.N_PARTICLES, metavar="K",
+        help="samples for each row",
+    )  # fmt: skip
 
 
-def _shape(text: str) -> tuple[int, int]:
+def _plot(picturing: argparse.ArgumentParser) -> None:
+    _model_argument(picturing)
+    _data_arguments(picturing)
+    picturing.add_argument(
+        "-o", "--output", metavar="FILE", help="a .png or .svg file; MODEL.png in this folder if left out"
+    )
+    picturing.add_argument("--kind", default="all", choices=KINDS, help="which picture, or all in one")
+    picturing.add_argument(
+        "--layer", type=_whole, metavar="N",
+        help="hidden level of fields (0 if left out) or activity (-1, the top); 0 is at the bottom",
+    )  # fmt: skip
+    picturing.add_argument(
+        "-n", dest="n_samples", type=_whole, default=plotting.N_IMAGES, metavar="N", help="how many fantasies"
+    )
+    _shape_argument(picturing)
+
+
+def _model_argument(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("model", metavar="MODEL", help="a file that train wrote")
+
+
+def _data_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
+    sub.add_argument("--split", metavar="NAME", help="the array of an .npz")
+    sub.add_argument(
+        "--binarize", type=_threshold, metavar="T",
+        help="cells are 1 above this value, or sample; the machine's own if left out",
+    )  # fmt: skip
+    sub.add_argument(
+        "--seed", dest="random_state", type=_whole, metavar="N", help="of what is drawn; the machine's own if left out"
+    )
+
+
+def _shape_argument(sub: argparse._ActionsContainer) -> None:
+    sub.add_argument(
+        "--shape", type=_shape, metavar="HxW", help="draw rows as images of this height and width; squares if left out"
+    )
+
+
+def _shape_of(text: str) -> tuple[int, ...]:
     height, width = (int(part) for part in text.lower().split("x"))
     return height, width
 
 
-_numbers.__name__, _one_or_pair.__name__ = "whole numbers", "number, or pair of numbers,"  # in argparse's messages
-_threshold.__name__, _shape.__name__ = "number or sample", "HxW"
+def _one_or_pair_of(text: str) -> float | tuple[float, ...]:
+    values = tuple(float(part) for part in text.split(","))
+    return values if len(values) > 1 else values[0]
+
+
+def _typed(wanted: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What turns a text into a value, or tells what is wanted instead."""
+
+    def parse(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"want {wanted}, got {text!r}") from None
+
+    return parse
+
+
+_whole = _typed("a whole number", int)
+_number = _typed("a number", float)
+_numbers = _typed("whole numbers with commas between them", lambda text: tuple(map(int, text.split(","))))
+_names = _typed("names with commas between them", lambda text: tuple(text.split(",")))
+_one_or_pair = _typed("a number, or two with a comma between them", _one_or_pair_of)
+_threshold = _typed("a number, or sample", lambda text: text if text == "sample" else float(text))
+_shape = _typed("height x width, such as 28x28", _shape_of)

@@ -48,6 +48,9 @@ def read(
     """The rows of a file, or the digits in the package; `option` is what the split was asked for by."""
     if path is None and split is not None:
         raise ValueError(f"{option}: want DATA, since the digits in the package have no splits")
+    n_digits = datasets.load_digits().n_features
+    if path is None and n_features not in (None, n_digits):
+        raise ValueError(f"DATA: want a file of {n_features} features, since the digits in the package have {n_digits}")
     try:
         if path is None:
             data: Rows = datasets.load_digits()

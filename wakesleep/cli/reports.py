@@ -27,6 +27,7 @@ def failed(error: BaseException, status: int = 1, more: str = "") -> int:
     """Tell an error in one line, and return the exit status."""
     message = str(error)
     if not isinstance(error, CheckpointError | OSError):
+        message = re.sub(r"None or | or None\b", "", message)  # which cannot be typed
         message = re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
     if isinstance(error, MemoryError):
         message = f"out of memory: {error}" if message else "out of memory"

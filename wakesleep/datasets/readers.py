@@ -8,10 +8,11 @@ import gzip
 import io
 import math
 import os
+import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wakesleep._packing import BLOCK_BYTES, as_threshold
+from wakesleep._packing import TAKEN, BLOCK_BYTES, as_threshold
 from wakesleep.bits import Bits, as_bits, joined
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
@@ -29,6 +30,8 @@ SUFFIXES = (".bits", ".npy", ".npz", ".csv", ".idx", "-ubyte", ".gz")
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 NPY_HEADER_BYTES = 1 << 14  # more than any header of a plain array
 EMPTY = "", "NA"  # cells of a .csv that hold nothing
+CELL = re.compile(r"at row 0, column (\d+)")  # how an error names it in a matrix of one row
+OTHER_MARKS = (";", "\t", "|", " ")  # by which cells are separated in what is no CSV file
 MOST_INFLATED = 1032  # bytes that one byte of DEFLATE can stand for
 
 
@@ -182,7 +185,8 @@ def _read_npz(path: Path, split: str | None) -> NDArray[Any] | Bits:
         if split is None and len(splits) == 1:
             split = splits[0]
         if split not in splits:
-            raise SplitError(f"split: want one of {', '.join(splits)}, which {path} has, got {split!r}")
+            got = "none" if split is None else repr(split)
+            raise SplitError(f"split: want one of {', '.join(splits)}, which {path} has, got {got}")
         array = _npz_member(archive, members[split], os.fstat(file.fileno()).st_size)
         if f"{split}_shape" not in shapes:
             return _flat_rows(array)
@@ -239,17 +243,24 @@ def _read_idx(path: Path) -> NDArray[Any]:
 
 
 def _read_csv(path: Path, binarize: float | str | None, missing: str | None) -> Rows:
-    with open(path, encoding="utf-8-sig") as file:
-        lines = ((number, text) for number, text in enumerate(file, 1) if text.strip())
-        first = next(lines, None)
-        if first is None:
-            raise ValueError("want lines of numbers, got none")
-        cells = next(csv.reader([first[1]]))
-        has_names = not any(_is_number(cell) for cell in cells)
-        rows = lines if has_names else chain([first], lines)
-        blocks = []
-        while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
-            blocks.append(_csv_block(block, len(cells), binarize, missing))
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return _csv_rows(file, binarize, missing)
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise ValueError(f"want text in UTF-8, got something else (the byte {byte:#04x})") from error
+
+
+def _csv_rows(file: Iterable[str], binarize: float | str | None, missing: str | None) -> Rows:
+    lines = ((number, text) for number, text in enumerate(file, 1) if text.strip())
+    first = next(lines, None)
+    if first is None:
+        raise ValueError("want lines of numbers, got none")
+    cells = _cells(first[1])
+    rows = chain([first], lines) if any(_is_number(cell) for cell in cells) else lines  # below a line of names
+    blocks = []
+    while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
+        blocks.append(_csv_block(block, len(cells), binarize, missing))
     if not blocks:
         raise ValueError("want lines of numbers below the names, got none")
     packed = [block for block in blocks if isinstance(block, Bits)]
@@ -266,18 +277,34 @@ def _csv_block(
         return as_rows(rows, binarize=binarize, missing=missing)
     except ValueError:
         for (number, _), row in zip(lines, rows, strict=True):  # one of them is refused: name its line
-            as_rows([row], binarize=binarize, name=f"line {number}", missing=missing)
+            try:
+                as_rows([row], binarize=binarize, name=f"line {number}", missing=missing)
+            except ValueError as error:
+                raise ValueError(CELL.sub(lambda cell: f"in column {int(cell[1]) + 1}", str(error))) from error
         raise
 
 
 def _csv_row(number: int, text: str, n_features: int, missing: str | None) -> NDArray[np.float64]:
-    cells = text.strip().split(",")
+    cells = _cells(text)
     if len(cells) != n_features:
         raise ValueError(f"line {number}: want {n_features} numbers like the first line, got {len(cells)}")
     try:
         return np.array([np.nan if missing and cell.strip() in EMPTY else _number(cell) for cell in cells])
     except ValueError as error:
-        raise ValueError(f"line {number}: want numbers ({error})") from error
+        allowed = EMPTY if missing else ()
+        column = next(i for i, cell in enumerate(cells) if cell.strip() not in allowed and not _is_number(cell))
+        cell = cells[column].strip()
+        other = next((mark for mark in OTHER_MARKS if all(map(_is_number, cell.split(mark)))), None) if cell else None
+        hint = TAKEN if cell in EMPTY else ""
+        if other is not None:
+            hint = f"; cells are separated by commas, not by {other!r}"
+        got = repr(cell)[:80] if cell else "an empty cell"
+        raise ValueError(f"line {number}, column {column + 1}: want a number, got {got}{hint}") from error
+
+
+def _cells(text: str) -> list[str]:
+    """The cells of a line; only where there are quotes is it worth a parser."""
+    return next(csv.reader([text])) if '"' in text else text.strip().split(",")
 
 
 def _number(cell: str) -> float:
