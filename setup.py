@@ -1,9 +1,17 @@
 """The compiled modules; everything else is in pyproject.toml."""
 
+import os
+import shutil
+import sys
+import sysconfig
 from glob import glob
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+# Files in a wheel bear this time, unless the environment names another: the same sources give the same wheel.
+os.environ.setdefault("SOURCE_DATE_EPOCH", "1767225600")
 
 FLAGS = [
     "-O3",
@@ -15,14 +23,38 @@ FLAGS = [
     "-pthread",
     "-Wno-psabi",  # vectors are passed between inlined functions only
 ]
+if sys.platform == "win32":  # the same for clang-cl, which passes on what follows /clang:
+    FLAGS = [f"/clang:{flag}" for flag in FLAGS if flag != "-pthread"]
 
+ABI3 = os.environ.get("WAKESLEEP_ABI3") == "1"  # one wheel for this and all later versions of Python
+if ABI3 and sysconfig.get_config_var("Py_GIL_DISABLED"):
+    raise SystemExit("WAKESLEEP_ABI3=1: free-threaded Pythons have no stable ABI; want one with the GIL")
 
 KERNELS = sorted(glob("wakesleep/_kernels/*"))
 
 
+class BuildWithVectors(build_ext):
+    """Where setuptools would take MSVC, which has no vector extensions, take Clang in its place."""
+
+    def build_extensions(self):
+        """Compile by clang-cl in Windows."""
+        if self.compiler.compiler_type == "msvc":
+            clang = shutil.which("clang-cl")
+            if clang is None:
+                raise SystemExit("clang-cl: want LLVM's compiler on PATH to build for Windows, found none")
+            self.compiler.initialize()
+            self.compiler.cc = clang
+        super().build_extensions()
+
+
 def extension(name: str, *sources: str) -> Extension:
     return Extension(
-        f"wakesleep.{name}", [f"wakesleep/{name}.pyx", *sources], depends=KERNELS, extra_compile_args=FLAGS
+        f"wakesleep.{name}",
+        [f"wakesleep/{name}.pyx", *sources],
+        depends=KERNELS,
+        extra_compile_args=FLAGS,
+        define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
+        py_limited_api=ABI3,
     )
 
 
@@ -40,4 +72,8 @@ MODULES = [
     extension("_annealing"),
 ]
 
-setup(ext_modules=cythonize(MODULES))
+setup(
+    ext_modules=cythonize(MODULES),
+    cmdclass={"build_ext": BuildWithVectors},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
+)

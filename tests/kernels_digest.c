@@ -13,7 +13,8 @@ static float real(float size) { return ((float)(number() >> 8) * 0x1p-23f - 1.f)
 static float rows[FLOATS] __attribute__((aligned(64))), out[FLOATS] __attribute__((aligned(64)));
 static float goal[FLOATS] __attribute__((aligned(64))), values[N * 9], start[PANEL] __attribute__((aligned(64)));
 static float errors[FLOATS] __attribute__((aligned(64))), credit[M], lanes[M * BLOCK] __attribute__((aligned(64)));
-static uint32_t words[(M + 64) * WORDS], target[(M + 64) * WORDS], columns[(M + 64) * WORDS] __attribute__((aligned(64)));
+static uint32_t words[(M + 64) * WORDS], target[(M + 64) * WORDS];
+static uint32_t columns[(M + 64) * WORDS] __attribute__((aligned(64)));
 static uint8_t list[M * N + 64 * M];
 static int64_t starts[4 * M];
 

@@ -18,8 +18,17 @@ typedef uint16_t half_word __attribute__((may_alias));
 enum { BLOCK = 16, PANEL = 64 }; /* columns */
 enum { CHUNK = 256 };            /* rows that a walk adds to the sum together, and that the nearest caches hold */
 enum { WALK = 0, TABLES = 1 };   /* methods, and orders, of a sum of selected rows */
-enum { INIT = 0 << 24, ORDER = 1 << 24, WAKE = 2 << 24, SLEEP = 3 << 24, IMPORTANCE = 4 << 24, FANTASY = 5 << 24,
-       DATASETS = 6 << 24, BINARIZE = 7 << 24, ANNEALING = 8 << 24 }; /* streams; a level is added to them */
+enum {                           /* streams; a level is added to them */
+       INIT = 0 << 24,
+       ORDER = 1 << 24,
+       WAKE = 2 << 24,
+       SLEEP = 3 << 24,
+       IMPORTANCE = 4 << 24,
+       FANTASY = 5 << 24,
+       DATASETS = 6 << 24,
+       BINARIZE = 7 << 24,
+       ANNEALING = 8 << 24
+};
 
 /* A matrix of packed bits: word w of row r, bits 32 w ... 32 w + 31, is words[r * row + w * word]. */
 typedef struct {
@@ -47,9 +56,9 @@ typedef struct {
 enum { SGD = 0, MOMENTUM = 1, RMSPROP = 2, ADAM = 3 };
 typedef struct {
     int optimizer;
-    float rate, factor;            /* of the step; of the gradient */
-    float old_first, new_first;    /* average of gradients: weights of the old average and of the gradient */
-    float old_second, new_second;  /* average of their squares */
+    float rate, factor;           /* of the step; of the gradient */
+    float old_first, new_first;   /* average of gradients: weights of the old average and of the gradient */
+    float old_second, new_second; /* average of their squares */
     float epsilon;
 } Update;
 

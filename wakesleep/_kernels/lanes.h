@@ -28,8 +28,8 @@ static INLINE vi NAME(merge)(vl even, vl odd) {
     return (vi)_mm512_mask_blend_epi32(0xaaaa, (__m512i)even, (__m512i)(odd << 32));
 }
 
-#define FOURS(a, b, which) (vf)_mm512_shuffle_f32x4((__m512)(a), (__m512)(b), which)
-#define WITHIN(a, b, which) (vf)_mm512_shuffle_ps((__m512)(a), (__m512)(b), which)
+#define FOURS(a, b, which) (vf) _mm512_shuffle_f32x4((__m512)(a), (__m512)(b), which)
+#define WITHIN(a, b, which) (vf) _mm512_shuffle_ps((__m512)(a), (__m512)(b), which)
 static INLINE void NAME(eight_sums)(const vf *lanes, float *sums) {
     vf eight[4], four[2];
     UNROLL for (int i = 0; i < 4; i++) { /* of rows 0 and 2, 1 and 3, 4 and 6, 5 and 7 */

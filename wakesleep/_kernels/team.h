@@ -3,11 +3,9 @@
 #ifndef WAKESLEEP_TEAM_H
 #define WAKESLEEP_TEAM_H
 
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
+#include "threads.h"
+
 #include <stdatomic.h>
-#include <time.h>
 
 enum { MOST_THREADS = 64 };
 
@@ -33,18 +31,11 @@ static inline void barrier_wait(Barrier *barrier) {
             __builtin_ia32_pause();
 #endif
         } else if (turn < 3000) {
-            sched_yield();
+            give_way();
         } else {
-            nanosleep(&(struct timespec){0, 50000}, NULL);
+            nap();
         }
     }
-}
-
-/* A clock that only goes forward. */
-static inline double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 typedef void (*Task)(void *job, int me);
@@ -55,37 +46,35 @@ typedef struct {
     Barrier *barrier;
 } Member;
 
-static void *member_main(void *member_) {
+static void member_main(void *member_) {
     Member *member = member_;
-    while (!atomic_load_explicit(&member->barrier->n_threads, memory_order_acquire)) sched_yield();
+    while (!atomic_load_explicit(&member->barrier->n_threads, memory_order_acquire)) give_way();
     if (member->me < atomic_load_explicit(&member->barrier->n_threads, memory_order_relaxed))
         member->task(member->job, member->me);
-    return NULL;
 }
 
 /* Run task(job, me) for me = 0 ... n_threads - 1, the first in the calling thread; fewer where no more can be started.
  * The task asks the barrier how many there are. Signals are left to the calling thread. */
 static inline void team_run(int n_threads, Barrier *barrier, Task task, void *job) {
-    pthread_t threads[MOST_THREADS];
+    Thread threads[MOST_THREADS];
     Member members[MOST_THREADS];
     int started = 1;
-    sigset_t all, before;
+    Signals before;
     n_threads = n_threads < MOST_THREADS ? n_threads : MOST_THREADS;
     atomic_store(&barrier->n_threads, n_threads > 1 ? 0 : 1); /* nobody begins before the number is known */
     atomic_store(&barrier->waiting, 0);
     atomic_store(&barrier->round, 0u);
     if (n_threads > 1) {
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
+        signals_hold(&before);
         for (; started < n_threads; started++) {
             members[started] = (Member){task, job, started, barrier};
-            if (pthread_create(&threads[started], NULL, member_main, &members[started])) break;
+            if (!thread_start(&threads[started], member_main, &members[started])) break;
         }
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        signals_release(&before);
         atomic_store_explicit(&barrier->n_threads, started, memory_order_release);
     }
     task(job, 0);
-    for (int me = 1; me < started; me++) pthread_join(threads[me], NULL);
+    for (int me = 1; me < started; me++) thread_join(&threads[me]);
 }
 
 #endif

@@ -19,7 +19,8 @@ static const struct {
     uint8_t palette, start_row, reserved[14];
     uint16_t line_bytes[16];
     uint8_t lines[16];
-} TILE_CONFIG __attribute__((aligned(64))) = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+} TILE_CONFIG
+    __attribute__((aligned(64))) = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
 
 _Static_assert(sizeof TILE_CONFIG == 64, "what ldtilecfg reads");
 
@@ -28,16 +29,16 @@ _Static_assert(sizeof TILE_CONFIG == 64, "what ldtilecfg reads");
 #define tile_begin() _tile_loadconfig(&TILE_CONFIG)
 #define tile_end() _tile_release()
 #define tile_zero(tile) _tile_zero(tile)
-#define tile_load(tile, from)                \
-    do {                                     \
-        __asm__ volatile("" ::: "memory");   \
-        _tile_loadd(tile, from, 64);         \
+#define tile_load(tile, from)              \
+    do {                                   \
+        __asm__ volatile("" ::: "memory"); \
+        _tile_loadd(tile, from, 64);       \
     } while (0)
 #define tile_multiply(sums, ones, halves) _tile_dpbf16ps(sums, ones, halves)
-#define tile_store(tile, to)                 \
-    do {                                     \
-        _tile_stored(tile, to, 64);          \
-        __asm__ volatile("" ::: "memory");   \
+#define tile_store(tile, to)               \
+    do {                                   \
+        _tile_stored(tile, to, 64);        \
+        __asm__ volatile("" ::: "memory"); \
     } while (0)
 
 /* Whether the processor has tiles, and the kernel lets this process use them: it has to be asked, once. */
@@ -120,7 +121,8 @@ static INLINE void multiply(int tall, int wide, ptrdiff_t steps, const Halves *o
 }
 
 /* out = from + scale * sums, for one block of n outputs.  from : one row for all, or NULL for out itself. */
-static INLINE void add_sums(const Sums *sums, ptrdiff_t n, ptrdiff_t width, const float *from, float scale, float *out) {
+static INLINE void add_sums(const Sums *sums, ptrdiff_t n, ptrdiff_t width, const float *from, float scale,
+                            float *out) {
     for (ptrdiff_t m = 0; m < n; m++, out += width) {
         __m512 added = _mm512_mul_ps(_mm512_set1_ps(scale), _mm512_load_ps(sums->sum + m * BLOCK));
         _mm512_store_ps(out, _mm512_add_ps(_mm512_load_ps(from ? from : out), added));
