@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wakesleep._packing import TAKEN, BLOCK_BYTES, as_threshold
+from wakesleep._packing import BLOCK_BYTES, TAKEN, as_threshold
 from wakesleep.bits import Bits, as_bits, joined
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
