@@ -50,7 +50,7 @@ MUTANTS = {
     "bits have the wrong sign in log probabilities": (
         "np.where(target, -z, z)", "np.where(target, z, -z)", "golden probabilities"),
     "credits are left out": (
-        "_error(layer, source, target, method) * credit[:, None]", "_error(layer, source, target, method)",
+        "_error(*example) * credit[:, None]", "_error(*example)",
         "golden gradients"),
     "teach leaves the prior out": (
         "into_p = [g.prior, *", "into_p = [Layer(g.prior.weights, g.prior.biases.copy()), *", "golden gradients"),
@@ -130,10 +130,10 @@ MUTANTS = {
         "        bits[level] = _draw(_logits(layer,",
         "sampled verbs"),
     "importance weights are added, not averaged": ("np.log(w.mean(", "np.log(w.sum(", "golden likelihood"),
-    "log w leaves log q out": ("log_w = (log_p - log_q)", "log_w = log_p", "golden likelihood"),
+    "log w leaves log q out": ("(log_p - log_q).reshape(len(data)", "log_p.reshape(len(data)", "golden likelihood"),
     "exact leaves the prior out": ("softplus(z).sum(1) + log_prior", "softplus(z).sum(1)", "golden likelihood"),
     "all seeds have the same particles": (
-        "enumerate(hash_rows(data, seed))", "enumerate(hash_rows(data, 0))", "golden likelihood"),
+        "keys = hash_rows(data, seed)", "keys = hash_rows(data, 0)", "golden likelihood"),
 }  # fmt: skip
 
 

@@ -59,16 +59,16 @@ def train(
         parameters += 0  # no −0: so a row that nothing is added to may be left alone
     p = Parameters(sizes, parameters)
     for rate_p, rate_q in rates.tolist():
-        epoch, first, rows_seen = (int(i) for i in position)
+        epoch, first, seen = (int(i) for i in position)
         count = min(batch_size, len(data) - first)
         rows = epoch_order(seed, epoch, len(data), first, count)
         n = count * rule.n_particles
 
         states, visible = np.zeros((n, sum(words_of(size) for size in sizes)), np.uint64), words_of(sizes[0])
         states[:, :visible] = np.repeat(data[rows], rule.n_particles, axis=0)
-        seen = None if observed is None else observed[rows]
-        recognise(parameters, sizes, methods, states, seed, WAKE, rows_seen * rule.n_particles)
-        of_all = None if seen is None else np.repeat(seen, rule.n_particles, axis=0)
+        pattern = None if observed is None else observed[rows]
+        recognise(parameters, sizes, methods, states, seed, WAKE, seen * rule.n_particles)
+        of_all = None if pattern is None else np.repeat(pattern, rule.n_particles, axis=0)
         of_p, of_q = _q_and_p(p, methods, levels(states, sizes), of_all)
         updates = Updates(p, moments, optimizer)
         if rule.name == "wake-sleep":
@@ -83,9 +83,9 @@ def train(
         for again in range(rule.sleep_steps if rule.sleep_weight > 0 else 1):
             if rule.sleep_weight > 0:
                 dreams = states[:count]
-                dream(parameters, sizes, methods, dreams, seed, SLEEP, rows_seen * rule.sleep_steps + again * count)
-                if seen is not None:
-                    dreams[:, :visible] &= seen
+                dream(parameters, sizes, methods, dreams, seed, SLEEP, seen * rule.sleep_steps + again * count)
+                if pattern is not None:
+                    dreams[:, :visible] &= pattern
                 _, dreamt = _q_and_p(p, methods, levels(dreams, sizes))
                 errors = [_error(*example) for example in dreamt]
                 updates.add(dreamt, errors, None, updates.scale(rate_q, rule.sleep_weight, count))
@@ -95,7 +95,7 @@ def train(
 
         step += 1
         last = first + count == len(data)
-        position[:] = (epoch + 1, 0, rows_seen + count) if last else (epoch, first + count, rows_seen + count)
+        position[:] = (epoch + 1, 0, seen + count) if last else (epoch, first + count, seen + count)
 
 
 # ---- awake: errors, and log weights ----
