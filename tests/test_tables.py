@@ -173,6 +173,7 @@ def test_what_differs_is_told():
     both = "Feature names unseen at fit time:\n- rum\nFeature names seen at fit time, yet now missing:\n- tea\n"
     with pytest.raises(ValueError, match=both):
         machine.partial_fit(other)
+    machine.fit(pandas_frame(CELLS), validation=Bits.from_dense(CELLS))  # which has no names and is not warned of
     with pytest.raises(ValueError, match=r"^validation: The feature names should match"):
         machine.fit(pandas_frame(CELLS), validation=other)
     many = pytest.importorskip("pandas").DataFrame(CELLS[:, [0] * 8], columns=list("abcdefgh"))

@@ -16,6 +16,7 @@ from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Given, Rows, Selection, as_rows, drawn, drawn_by_content, given
 
 Callback = Callable[[dict[str, Any]], object]
+NAMELESS = (Bits, Probabilities, Selection)  # what has no names of features, and needs none
 FITTED = ("_state", "_aside", "_given", "_feature_names", "history_")
 
 
@@ -91,7 +92,8 @@ class Learner(Estimator):
         if isinstance(validation, numbers.Real):
             n_held_out = monitor.n_held_out("validation", validation, len(data))
         elif validation is not None:
-            tables.check_feature_names(names, validation, "validation", type(self).__name__)
+            if not isinstance(validation, NAMELESS):
+                tables.check_feature_names(names, validation, "validation", type(self).__name__)
             rows = as_rows(validation, binarize=self.binarize, n_features=data.n_features, name="validation")
         if going_on:
             self._check_sizes(settings)
@@ -150,7 +152,9 @@ class Learner(Estimator):
         """
         if not isinstance(X, Iterator):
             return self._pass(X)
-        n_blocks = sum(1 for block in X if self._pass(block))
+        n_blocks = 0
+        for n_blocks, block in enumerate(X, 1):  # noqa: B007
+            self._pass(block)
         if not n_blocks:
             raise ValueError("X: want blocks of rows, got an iterator that yields nothing")
         return self
@@ -275,7 +279,7 @@ class Learner(Estimator):
         return self._state.epoch - self._aside.epoch >= settings.patience
 
     def _rows(self, X: Any, *, fitted: bool) -> Rows:
-        if fitted and not isinstance(X, Bits | Probabilities | Selection):  # which have no names, and need none
+        if fitted and not isinstance(X, NAMELESS):
             tables.check_feature_names(self._feature_names, X, "X", type(self).__name__)
         return as_rows(X, binarize=self.binarize, n_features=self.n_features_in_ if fitted else None)
 
