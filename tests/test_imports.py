@@ -28,6 +28,7 @@ def test_the_package_imports_no_more_than_it_needs():
 def test_what_is_left_until_it_is_asked_for_is_there():
     result = run("import wakesleep; print(len(wakesleep.datasets.load_digits()), wakesleep.__version__)")
     assert result.stdout.split() == ["1797", wakesleep.__version__]
+    assert {"__version__", "datasets", "HelmholtzMachine"} <= set(dir(wakesleep))
     with pytest.raises(AttributeError, match="module 'wakesleep' has no attribute 'dataset'"):
         wakesleep.dataset  # noqa: B018
 

@@ -45,6 +45,9 @@ else:
             return _import_module("wakesleep.datasets")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
+    def __dir__() -> list[str]:
+        return [*globals(), "__version__", "datasets"]
+
 
 __all__ = [
     "Bits", "CheckpointError", "DivergenceError", "HelmholtzMachine", "InconsistentVersionWarning", "NotFittedError",

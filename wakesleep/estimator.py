@@ -58,21 +58,22 @@ class Estimator:
             setattr(self, name, value)
         return self
 
-    def __repr__(self) -> str:
+    def _changed(self) -> dict[str, Any]:
+        """The arguments that are not the defaults."""
         defaults = self._signature()
-        changed = [f"{k}={v!r}" for k, v in self.get_params().items() if not np.array_equal(v, defaults[k].default)]
-        return f"{type(self).__name__}({', '.join(changed)})"
+        return {k: v for k, v in self.get_params().items() if not np.array_equal(v, defaults[k].default)}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._changed().items())})"
 
     def _repr_html_(self) -> str:
         """What notebooks show: the arguments that are not the defaults, and how far training has come."""
-        defaults = self._signature()
         rows: dict[str, Any] = {}
         if self._fitted:
             rows = {"levels": "-".join(map(str, self._state.parameters.sizes)), "epochs": self.n_iter_}
             held_out = [entry["log_likelihood"] for entry in self.history_ if "log_likelihood" in entry]
             rows |= {"held-out log p(x), nats": f"{held_out[-1]:.3f}"} if held_out else {}
-        rows |= {k: repr(v) for k, v in self.get_params().items() if not np.array_equal(v, defaults[k].default)}
-        return html.table(type(self).__name__, rows)
+        return html.table(type(self).__name__, rows | {k: repr(v) for k, v in self._changed().items()})
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags  # only scikit-learn asks

@@ -17,6 +17,7 @@ from wakesleep.progress import Progress
 from wakesleep.rows import Given, Rows, Selection, as_rows, drawn, drawn_by_content, given
 
 Callback = Callable[[dict[str, Any]], object]
+NAMELESS = (Bits, Probabilities, Selection)  # what has no names of features, and needs none
 FITTED = ("_state", "_aside", "_given", "_feature_names", "history_")
 
 
@@ -94,7 +95,8 @@ class Learner(Estimator):
         if isinstance(validation, numbers.Real):
             n_held_out = monitor.n_held_out("validation", validation, len(data))
         elif validation is not None:
-            tables.check_feature_names(names, validation, "validation", type(self).__name__)
+            if not isinstance(validation, NAMELESS):
+                tables.check_feature_names(names, validation, "validation", type(self).__name__)
             rows = as_rows(
                 validation, binarize=self.binarize, n_features=data.n_features, name="validation", missing=self.missing
             )
@@ -155,7 +157,9 @@ class Learner(Estimator):
         """
         if not isinstance(X, Iterator):
             return self._pass(X)
-        n_blocks = sum(1 for block in X if self._pass(block))
+        n_blocks = 0
+        for n_blocks, block in enumerate(X, 1):  # noqa: B007
+            self._pass(block)
         if not n_blocks:
             raise ValueError("X: want blocks of rows, got an iterator that yields nothing")
         return self
@@ -285,7 +289,7 @@ class Learner(Estimator):
         return self._state.epoch - self._aside.epoch >= settings.patience
 
     def _rows(self, X: Any, *, fitted: bool, missing: str | None = None) -> Rows:
-        if fitted and not isinstance(X, Bits | Probabilities | Selection):  # which have no names, and need none
+        if fitted and not isinstance(X, NAMELESS):
             tables.check_feature_names(self._feature_names, X, "X", type(self).__name__)
         n_features = self.n_features_in_ if fitted else None
         return as_rows(X, binarize=self.binarize, n_features=n_features, missing=missing or self.missing)
