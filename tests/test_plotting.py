@@ -135,6 +135,21 @@ def test_rows_that_are_no_images_are_a_matrix():
     assert plotting.fields(machine, shape=(3, 4)).get_xlabel() == ""
 
 
+@pytest.mark.parametrize("shape", [(1, 12), (12, 1), (2, 6), (1, 5000)])
+def test_images_of_any_shape_are_whole(shape):
+    rows = np.arange(3 * np.prod(shape), dtype=float).reshape(3, -1)
+    ax = plotting.images(rows, shape=shape, vmax=rows.max())
+    values, counts = np.unique(np.asarray(ax.images[0].get_array().compressed()), return_counts=True)
+    np.testing.assert_array_equal(values, rows.ravel())
+    assert len(set(counts[1:])) == 1, "0 is also what fills up"
+    ax.figure.savefig("x.png")
+
+
+def test_how_images_are_drawn_can_be_chosen():
+    for D in (9, 12):
+        assert plotting.images(np.eye(D), cmap="viridis", interpolation="none").images[0].get_interpolation() == "none"
+
+
 def test_axes_that_are_given_are_drawn_on(machine):
     from matplotlib.figure import Figure
 

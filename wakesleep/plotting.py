@@ -116,7 +116,7 @@ def images(
     how = dict[str, Any]({"cmap": INK, "vmin": 0, "vmax": 1}) | how
     if found is None:
         ax = _axes((6, 4)) if ax is None else ax
-        ax.imshow(rows, aspect="auto", interpolation="nearest", **how)
+        ax.imshow(rows, **({"aspect": "auto", "interpolation": "nearest"} | how))
         ax.set(xlabel="visible unit", ylabel="row")
         return ax
     mosaic = _mosaic(rows.reshape(-1, *found), n_columns)
@@ -304,8 +304,12 @@ def _mean_state(machine: HelmholtzMachine, level: int) -> NDArray[np.float64]:
     """Mean-field probabilities of the units of a hidden level in dreams."""
     logits = np.asarray(machine.prior_logits_, np.float64)
     for layer in machine.generative_[:level:-1]:
-        logits = np.asarray(layer.biases + (1 / (1 + np.exp(-logits))) @ layer.weights, np.float64)
-    return np.asarray(1 / (1 + np.exp(-logits)))
+        logits = np.asarray(layer.biases + _probabilities(logits) @ layer.weights, np.float64)
+    return _probabilities(logits)
+
+
+def _probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.exp(-np.logaddexp(0, -logits)))
 
 
 def save(axes: Axes | NDArray[Any], path: str) -> None:
@@ -325,7 +329,7 @@ def save(axes: Axes | NDArray[Any], path: str) -> None:
 
 def _mosaic(pictures: NDArray[np.float64], n_columns: int | None) -> NDArray[np.float64]:
     """Images (n, height, width) in one, a tenth of NaN between them, zeros where the last row has none."""
-    pictures = pictures.repeat(larger := -(-FEWEST_PIXELS // min(pictures.shape[1:])), axis=1).repeat(larger, axis=2)
+    pictures = pictures.repeat(larger := -(-FEWEST_PIXELS // max(pictures.shape[1:])), axis=1).repeat(larger, axis=2)
     n, height, width = pictures.shape
     if n_columns is None:  # as wide as high or wider, and with as few gaps as can be
         square = math.sqrt(n * height / width)
@@ -334,7 +338,7 @@ def _mosaic(pictures: NDArray[np.float64], n_columns: int | None) -> NDArray[np.
     else:
         across = hyperparameters.count("n_columns", n_columns)
     across = min(across, n)
-    gap = min(height, width) // 10
+    gap = max(1, min(height, width) // 10)
     mosaic = np.zeros((-(-n // across), height + gap, across, width + gap))
     for i, picture in enumerate(pictures):
         mosaic[i // across, :, i % across] = np.pad(picture, ((0, gap), (0, gap)), constant_values=np.nan)
