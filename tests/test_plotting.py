@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -70,10 +71,15 @@ def test_fields_of_the_lowest_level_are_the_generative_weights(machine):
 
 
 def test_fields_of_a_deeper_level_are_what_switching_on_the_unit_changes(machine):
-    found = tiles(plotting.fields(machine, -1), 2)
+    machine = random_machine((64, 5, 3, 2))
+    logits = np.arange(2) @ machine.generative_[2].weights + machine.generative_[2].biases
+    machine.prior_logits_[:] = [-100, 100]  # that is the state at the top, (0, 1)
+    found = tiles(plotting.fields(machine, 1), 2)
     for unit in range(3):
-        on = machine.inverse_transform(np.eye(3)[[unit]])[0] - machine.inverse_transform(np.zeros((1, 3)))[0]
-        np.testing.assert_allclose(found[unit].ravel(), on, rtol=0, atol=1e-7)
+        states = np.tile(1 / (1 + np.exp(-logits)), (2, 1))
+        states[:, unit] = 0, 1
+        off, on = machine.inverse_transform(states, layer=1)
+        np.testing.assert_allclose(found[unit].ravel(), on - off, rtol=0, atol=1e-6)
 
 
 def test_the_scale_of_fields_is_symmetric_and_no_outlier_sets_it():
@@ -129,6 +135,21 @@ def test_rows_that_are_no_images_are_a_matrix():
     assert plotting.fields(machine, shape=(3, 4)).get_xlabel() == ""
 
 
+@pytest.mark.parametrize("shape", [(1, 12), (12, 1), (2, 6), (1, 5000)])
+def test_images_of_any_shape_are_whole(shape):
+    rows = np.arange(3 * np.prod(shape), dtype=float).reshape(3, -1)
+    ax = plotting.images(rows, shape=shape, vmax=rows.max())
+    values, counts = np.unique(np.asarray(ax.images[0].get_array().compressed()), return_counts=True)
+    np.testing.assert_array_equal(values, rows.ravel())
+    assert len(set(counts[1:])) == 1, "0 is also what fills up"
+    ax.figure.savefig("x.png")
+
+
+def test_how_images_are_drawn_can_be_chosen():
+    for D in (9, 12):
+        assert plotting.images(np.eye(D), cmap="viridis", interpolation="none").images[0].get_interpolation() == "none"
+
+
 def test_axes_that_are_given_are_drawn_on(machine):
     from matplotlib.figure import Figure
 
@@ -143,7 +164,7 @@ def test_axes_that_are_given_are_drawn_on(machine):
 def test_an_overview_has_what_can_be_drawn(machine):
     titles = [ax.get_title() for ax in plotting.overview(machine)]
     assert titles == ["held-out rows", *(f"generative fields of level {n}" for n in (0, 1)), "fantasies, x ~ p(x)"]
-    assert len(plotting.overview(machine, DIGITS)) == 6
+    assert len(plotting.overview(machine, DIGITS)) == len(plotting.overview(machine, DIGITS[:3])) == 6
     assert len(plotting.overview(random_machine((9, 4)))) == 2
 
 
@@ -186,6 +207,11 @@ def test_pyplot_is_never_loaded_and_extras_only_where_they_work():
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script, "x.png"], check=True, timeout=120)
+
+
+def test_the_example_of_the_module_runs(tmp_path):
+    exec(textwrap.dedent(plotting.__doc__.partition("::\n")[2]), {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fields.png", "machine.svg"]
 
 
 # ---- the command ----

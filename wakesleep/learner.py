@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -31,7 +31,7 @@ class _Run:
     n_threads: int
     each_epoch: list[Callback]
     each_steps: list[tuple[Callback, int]]
-    progress: Progress
+    progress: Progress = field(default_factory=Progress)
 
 
 class Learner(Estimator):
@@ -110,7 +110,7 @@ class Learner(Estimator):
         if n_held_out:
             data, held_out = monitor.split(data, n_held_out, seed)
         now = given(data, held_out)
-        run = _Run(data, held_out, settings, n_threads, each_epoch, each_steps, Progress(self.verbose))
+        run = _Run(data, held_out, settings, n_threads, each_epoch, each_steps)
         if going_on:
             self._given = self._checked(now, n_held_out)
             return self._train(run, settings.n_iter)
@@ -176,7 +176,7 @@ class Learner(Estimator):
         else:
             hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
             self._begin(data, settings, hyperparameters.seed(self.random_state), tables.feature_names(X, "X"))
-        run = _Run(data, None, replace(settings, patience=None), n_threads, [], [], Progress(self.verbose))
+        run = _Run(data, None, replace(settings, patience=None), n_threads, [], [])
         return self._train(run, self._state.epoch + 1)
 
     def _settings_here(self) -> tuple[hyperparameters.Settings, int]:
@@ -215,6 +215,7 @@ class Learner(Estimator):
         self.history_ = []
 
     def _train(self, run: _Run, n_epochs: int) -> Self:
+        run = replace(run, progress=Progress(self.verbose))
         settings = run.settings
         self._state, self._aside = self._frontier, self._best if settings.patience is not None else None
         done, rows, seen = (int(number) for number in self._state.position)

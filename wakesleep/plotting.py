@@ -1,6 +1,14 @@
-"""Pictures of a machine, by matplotlib (``pip install 'wakesleep[plot]'``): axes to draw on are taken or made.
+"""Pictures of a machine, by matplotlib (``pip install 'wakesleep[plot]'``).
 
-Nothing here touches pyplot: a figure made here is reached as ``axes.figure``, and saved by ``axes.figure.savefig``.
+Every function draws on the axes that it is given, or on a new figure, and returns them. Nothing here touches pyplot: a
+new figure is ``axes.figure``, which a notebook shows and `save` writes. ::
+
+    from wakesleep import HelmholtzMachine, datasets, plotting
+
+    X = datasets.load_digits()
+    machine = HelmholtzMachine((32, 16), learning_rate=0.3, batch_size=20, random_state=0).fit(X, validation=0.2)
+    plotting.save(plotting.fields(machine), "fields.png")
+    plotting.save(plotting.overview(machine, X), "machine.svg")
 """
 
 from __future__ import annotations
@@ -23,7 +31,8 @@ if TYPE_CHECKING:
 INK, DIVERGING, DENSITY = "Greys", "RdBu_r", "viridis"  # colour maps: of bits and their probabilities, fields, activity
 FIRST, SECOND = "#1f5fa8", "#b0541d"  # colours of curves
 KINDS_OF_FILES = (".png", ".svg")
-N_IMAGES, N_ACROSS, FEWEST_PIXELS = 100, 10, 32  # fantasies; reconstructions side by side; of an image, as drawn
+N_IMAGES, N_PAIRS, N_ACROSS = 100, 20, 10  # fantasies; rows with reconstructions, and how many stand side by side
+FEWEST_PIXELS = 32  # of an image, as drawn
 SHARE_IN_SCALE = 99.5  # percent of the weights that the colour scale tells apart
 
 
@@ -104,10 +113,10 @@ def images(
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"rows: want an array of shape (n, D), n and D 1 or more, got {rows.shape}")
     found = image_shape(rows.shape[1], shape)
-    how = dict[str, Any]({"cmap": INK, "vmin": 0, "vmax": 1, "interpolation": "nearest"}) | how
+    how = dict[str, Any]({"cmap": INK, "vmin": 0, "vmax": 1}) | how
     if found is None:
         ax = _axes((6, 4)) if ax is None else ax
-        ax.imshow(rows, aspect="auto", **how)
+        ax.imshow(rows, **({"aspect": "auto", "interpolation": "nearest"} | how))
         ax.set(xlabel="visible unit", ylabel="row")
         return ax
     mosaic = _mosaic(rows.reshape(-1, *found), n_columns)
@@ -125,8 +134,8 @@ def fields(
     """What each unit of a hidden level stands for, by one image per unit.
 
     Of the lowest level, these are the rows of the generative weights, in nats of log-odds: what the unit adds to the
-    visible units. Of a deeper level, they are the change in the visible probabilities, by mean field, when that unit
-    alone is switched on.
+    visible units. Of a deeper level, they are the change in the visible probabilities, by mean field, when the unit is
+    switched on and all others of its level stay at their means.
 
     Parameters
     ----------
@@ -147,10 +156,10 @@ def fields(
     if level == 0:
         rows, unit = np.asarray(machine.generative_[0].weights, np.float64), "weight, nats"
     else:
-        n_units = len(machine.generative_[level].weights)
-        states = np.concatenate([np.zeros((1, n_units)), np.eye(n_units)])
-        off, *on = machine.inverse_transform(states, layer)
-        rows, unit = np.array(on) - off, "change of probability"
+        mean = _mean_state(machine, level)
+        own = np.eye(len(mean), dtype=bool)
+        on, off = (machine.inverse_transform(np.where(own, value, mean), layer) for value in (1, 0))
+        rows, unit = np.asarray(on - off, np.float64), "change of probability"
     largest = np.abs(rows).max()
     most = float(np.percentile(np.abs(rows), SHARE_IN_SCALE)) or largest or 1.0
     ax = images(rows, shape=shape, ax=ax, cmap=DIVERGING, vmin=-most, vmax=most)
@@ -260,7 +269,7 @@ def overview(machine: HelmholtzMachine, X: Any = None, *, shape: Sequence[int] |
     ----------
     machine : HelmholtzMachine
     X : as for ``machine.transform``, of shape (n, D), optional
-        The first twenty are drawn with their reconstructions, all of them by their activity.
+        Twenty of them are drawn with their reconstructions, all of them by their activity.
     shape : (height, width), optional
         Of an image; a square if that is left out and D is a square number.
 
@@ -277,7 +286,9 @@ def overview(machine: HelmholtzMachine, X: Any = None, *, shape: Sequence[int] |
         panels.append(lambda ax: fields(machine, -1, shape=shape, ax=ax))
     panels.append(lambda ax: fantasies(machine, shape=shape, ax=ax))
     if X is not None:
-        panels.append(lambda ax: reconstructions(machine, machine._bits(X)[:20], shape=shape, ax=ax))
+        data = machine._bits(X)
+        some = data[:: max(1, len(data) // N_PAIRS)][:N_PAIRS]
+        panels.append(lambda ax: reconstructions(machine, some, shape=shape, ax=ax))
         panels.append(lambda ax: activity(machine, X, ax=ax))
     n_columns = min(3, len(panels))
     n_rows = -(-len(panels) // n_columns)
@@ -287,6 +298,18 @@ def overview(machine: HelmholtzMachine, X: Any = None, *, shape: Sequence[int] |
     for ax, panel in zip(grid, panels, strict=False):
         panel(ax)
     return np.asarray(grid[: len(panels)])
+
+
+def _mean_state(machine: HelmholtzMachine, level: int) -> NDArray[np.float64]:
+    """Mean-field probabilities of the units of a hidden level in dreams."""
+    logits = np.asarray(machine.prior_logits_, np.float64)
+    for layer in machine.generative_[:level:-1]:
+        logits = np.asarray(layer.biases + _probabilities(logits) @ layer.weights, np.float64)
+    return _probabilities(logits)
+
+
+def _probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.exp(-np.logaddexp(0, -logits)))
 
 
 def save(axes: Axes | NDArray[Any], path: str) -> None:
@@ -306,7 +329,7 @@ def save(axes: Axes | NDArray[Any], path: str) -> None:
 
 def _mosaic(pictures: NDArray[np.float64], n_columns: int | None) -> NDArray[np.float64]:
     """Images (n, height, width) in one, a tenth of NaN between them, zeros where the last row has none."""
-    pictures = pictures.repeat(larger := -(-FEWEST_PIXELS // min(pictures.shape[1:])), axis=1).repeat(larger, axis=2)
+    pictures = pictures.repeat(larger := -(-FEWEST_PIXELS // max(pictures.shape[1:])), axis=1).repeat(larger, axis=2)
     n, height, width = pictures.shape
     if n_columns is None:  # as wide as high or wider, and with as few gaps as can be
         square = math.sqrt(n * height / width)
@@ -315,7 +338,7 @@ def _mosaic(pictures: NDArray[np.float64], n_columns: int | None) -> NDArray[np.
     else:
         across = hyperparameters.count("n_columns", n_columns)
     across = min(across, n)
-    gap = min(height, width) // 10
+    gap = max(1, min(height, width) // 10)
     mosaic = np.zeros((-(-n // across), height + gap, across, width + gap))
     for i, picture in enumerate(pictures):
         mosaic[i // across, :, i % across] = np.pad(picture, ((0, gap), (0, gap)), constant_values=np.nan)
@@ -323,10 +346,10 @@ def _mosaic(pictures: NDArray[np.float64], n_columns: int | None) -> NDArray[np.
 
 
 def _size_of(mosaic: NDArray[np.float64]) -> tuple[float, float]:
-    """Inches for a mosaic, its sides in proportion, and room for a title."""
+    """Inches for a mosaic, its sides in proportion, the more the larger it is, and room for a title."""
     height, width = mosaic.shape
-    scale = 6 / max(height, width)
-    return max(2.5, width * scale), max(1.5, height * scale) + 0.4
+    scale = min(10, max(4, max(height, width) / 70)) / max(height, width)
+    return max(3, width * scale), max(1, height * scale) + 0.4
 
 
 def _new_figure(size: tuple[float, float]) -> Figure:

@@ -16,11 +16,11 @@ class Progress:
 
     Parameters
     ----------
-    verbose : int
+    verbose : int, default=0
         2 or more for a bar.
     """
 
-    def __init__(self, verbose: int) -> None:
+    def __init__(self, verbose: int = 0) -> None:
         self._wanted = verbose > 1
         self._bar: Any = None
         self._seen = 0

@@ -48,9 +48,6 @@ def read(
     """The rows of a file, or the digits in the package; `option` is what the split was asked for by."""
     if path is None and split is not None:
         raise ValueError(f"{option}: want DATA, since the digits in the package have no splits")
-    n_digits = datasets.load_digits().n_features
-    if path is None and n_features not in (None, n_digits):
-        raise ValueError(f"DATA: want a file of {n_features} features, since the digits in the package have {n_digits}")
     try:
         if path is None:
             data: Rows = datasets.load_digits()
@@ -58,6 +55,8 @@ def read(
             data = datasets.read(path, split=split, binarize=binarize, missing=missing)
     except SplitError as error:
         raise ValueError(str(error).replace("split", option, 1)) from error
+    if path is None and n_features not in (None, D := data.n_features):
+        raise ValueError(f"DATA: want a file of {n_features} features, since the digits in the package have {D}")
     return as_rows(data, binarize=binarize, n_features=n_features, name=path or "DATA", missing=missing)
 
 

@@ -12,7 +12,6 @@ from wakesleep.cli.reports import USAGE, failed
 from wakesleep.machine import HelmholtzMachine
 
 KINDS = ("all", "curves", "fields", "fantasies", "reconstructions", "activity")
-MOST_PAIRS = 50  # rows above their reconstructions
 
 
 def plot(args: argparse.Namespace) -> int:
@@ -51,7 +50,7 @@ def _drawn(args: argparse.Namespace, machine: HelmholtzMachine, rows: Any) -> An
         case "fantasies":
             return plotting.fantasies(machine, args.n_samples, shape=shape, random_state=args.random_state)
         case "reconstructions":
-            return plotting.reconstructions(machine, rows[:MOST_PAIRS], shape=shape)
+            return plotting.reconstructions(machine, rows[: plotting.N_PAIRS], shape=shape)
         case "activity":
             return plotting.activity(machine, rows, **layer)
         case _:

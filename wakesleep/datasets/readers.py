@@ -12,7 +12,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -158,6 +158,9 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except SplitError:
         raise
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise ValueError(f"{path}: want text in UTF-8, got something else (the byte {byte:#04x})") from error
     except (
         *(ValueError, EOFError, NotImplementedError, OverflowError, RuntimeError),
         *(csv.Error, struct.error, zipfile.BadZipFile, zlib.error),
@@ -243,24 +246,17 @@ def _read_idx(path: Path) -> NDArray[Any]:
 
 
 def _read_csv(path: Path, binarize: float | str | None, missing: str | None) -> Rows:
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return _csv_rows(file, binarize, missing)
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise ValueError(f"want text in UTF-8, got something else (the byte {byte:#04x})") from error
-
-
-def _csv_rows(file: Iterable[str], binarize: float | str | None, missing: str | None) -> Rows:
-    lines = ((number, text) for number, text in enumerate(file, 1) if text.strip())
-    first = next(lines, None)
-    if first is None:
-        raise ValueError("want lines of numbers, got none")
-    cells = _cells(first[1])
-    rows = chain([first], lines) if any(_is_number(cell) for cell in cells) else lines  # below a line of names
-    blocks = []
-    while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
-        blocks.append(_csv_block(block, len(cells), binarize, missing))
+    with open(path, encoding="utf-8-sig") as file:
+        lines = ((number, text) for number, text in enumerate(file, 1) if text.strip())
+        first = next(lines, None)
+        if first is None:
+            raise ValueError("want lines of numbers, got none")
+        cells = _cells(first[1])
+        has_names = not any(_is_number(cell) for cell in cells)
+        rows = lines if has_names else chain([first], lines)
+        blocks = []
+        while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
+            blocks.append(_csv_block(block, len(cells), binarize, missing))
     if not blocks:
         raise ValueError("want lines of numbers below the names, got none")
     packed = [block for block in blocks if isinstance(block, Bits)]
