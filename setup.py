@@ -48,11 +48,10 @@ class BuildWithVectors(build_ext):
         super().build_extensions()
 
 
-def extension(source: str) -> Extension:
-    name = Path(source).stem
+def extension(source: Path) -> Extension:
     return Extension(
-        f"wakesleep.{name}",
-        [source, *(["wakesleep/_kernels/dispatch.c"] if name == "_panels" else [])],
+        f"wakesleep.{source.stem}",
+        [source.as_posix(), *(["wakesleep/_kernels/dispatch.c"] if source.stem == "_panels" else [])],
         depends=KERNELS,
         extra_compile_args=FLAGS,
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
@@ -61,7 +60,7 @@ def extension(source: str) -> Extension:
 
 
 setup(
-    ext_modules=cythonize([extension(source) for source in sorted(glob("wakesleep/*.pyx"))]),
+    ext_modules=cythonize([extension(source) for source in sorted(Path("wakesleep").glob("*.pyx"))]),
     cmdclass={"build_ext": BuildWithVectors},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
 )
