@@ -5,6 +5,7 @@ import shutil
 import sys
 import sysconfig
 from glob import glob
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -47,10 +48,10 @@ class BuildWithVectors(build_ext):
         super().build_extensions()
 
 
-def extension(name: str, *sources: str) -> Extension:
+def extension(source: Path) -> Extension:
     return Extension(
-        f"wakesleep.{name}",
-        [f"wakesleep/{name}.pyx", *sources],
+        f"wakesleep.{source.stem}",
+        [source.as_posix(), *(["wakesleep/_kernels/dispatch.c"] if source.stem == "_panels" else [])],
         depends=KERNELS,
         extra_compile_args=FLAGS,
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
@@ -58,22 +59,8 @@ def extension(name: str, *sources: str) -> Extension:
     )
 
 
-MODULES = [
-    extension("_panels", "wakesleep/_kernels/dispatch.c"),
-    extension("_verbs"),
-    extension("_credits"),
-    extension("_updates"),
-    extension("_phases"),
-    extension("_learning"),
-    extension("_core"),
-    extension("_enumeration"),
-    extension("_likelihood"),
-    extension("_chains"),
-    extension("_annealing"),
-]
-
 setup(
-    ext_modules=cythonize(MODULES),
+    ext_modules=cythonize([extension(source) for source in sorted(Path("wakesleep").glob("*.pyx"))]),
     cmdclass={"build_ext": BuildWithVectors},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
 )

@@ -1,9 +1,11 @@
-"""The kernels compute the same bits whatever compiles them, and whatever runs them (`slow`).
+"""The kernels compute the same bits whatever compiles them, and whatever runs them; and teams meet there (`slow`).
 
-What is not here is skipped: the arm64 kernels need a cross compiler (the package ziglang), and qemu-aarch64 to run.
+What is not here is skipped: musl needs musl-gcc; arm64 a cross compiler (of gcc, or the package ziglang) and
+qemu-aarch64; Windows needs clang, the gcc of MinGW with its headers, and wine.
 """
 
 import importlib.util
+import os
 import platform
 import shutil
 import subprocess
@@ -16,7 +18,9 @@ DIGEST = "f4dde02f823fa181-940acbc12af073e6"  # of all kernels, and of those tha
 # another one means that a sum or a stream has changed
 FLAGS = "-O3", "-std=gnu11", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-w"
 SOURCE = Path(__file__).with_name("kernels_digest.c")
-ZIG = sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl"
+TEAM = SOURCE.with_name("team_rounds.c")
+ARM64 = [("aarch64-linux-gnu-gcc", "-static"), (sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl")]
+MINGW, WINE = "x86_64-w64-mingw32-gcc", shutil.which("wine64") or shutil.which("wine64", path="/usr/lib/wine")
 QEMU = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
 KERNELS = SOURCE.parents[1] / "wakesleep" / "_kernels" / "dispatch.c"
 
@@ -26,29 +30,55 @@ pytestmark = [
 ]
 
 
-def digests(tmp_path, compiler, *emulator, flags=FLAGS):
-    """The digest of every level, as the program prints it."""
-    program = tmp_path / "digest"
-    subprocess.run([*compiler, *flags, SOURCE, "-o", program], check=True)
-    printed = subprocess.run([*emulator, program], check=True, capture_output=True, text=True).stdout
-    return dict(line.split() for line in printed.splitlines())
+def build(tmp_path, source, *compiler, flags=FLAGS):
+    """The program that a compiler makes of a source."""
+    program = tmp_path / f"{source.stem}.exe"
+    subprocess.run([*compiler, *flags, source, "-pthread", "-o", program], check=True)
+    return program
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def build_for_windows(tmp_path, source):
+    """The same, by Clang; linked by MinGW, which aligns no vectors on the stack, and so compiles nothing here."""
+    compiled = tmp_path / "compiled.o"
+    subprocess.run(["clang", "--target=x86_64-w64-windows-gnu", *FLAGS, "-c", source, "-o", compiled], check=True)
+    return build(tmp_path, compiled, MINGW, "-static", flags=())
+
+
+def printed(*command, **environment):
+    """What a program prints; it has to end well."""
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **environment})
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang", "musl-gcc"])
 def test_every_compiler_and_level(tmp_path, compiler):
     if not shutil.which(compiler):
         pytest.skip(f"no {compiler}")
-    found = digests(tmp_path, [compiler])
+    found = printed(build(tmp_path, SOURCE, compiler))
     assert "baseline" in found
     assert set(found.values()) == {DIGEST}
+    assert printed(build(tmp_path, TEAM, compiler)) == {"failures": "0"}
 
 
-@pytest.mark.skipif(not QEMU or not importlib.util.find_spec("ziglang"), reason="needs ziglang and qemu-aarch64")
-def test_arm64(tmp_path):
-    assert digests(tmp_path, ZIG, QEMU) == {"baseline": DIGEST}
+@pytest.mark.parametrize("compiler", ARM64, ids=["gcc", "zig"])
+def test_arm64(tmp_path, compiler):
+    here = importlib.util.find_spec("ziglang") if "ziglang" in compiler else shutil.which(compiler[0])
+    if not here or not QEMU:
+        pytest.skip("needs a compiler for arm64, and qemu-aarch64")
+    assert printed(QEMU, build(tmp_path, SOURCE, *compiler)) == {"baseline": DIGEST}
+    assert printed(QEMU, build(tmp_path, TEAM, *compiler)) == {"failures": "0"}
+
+
+@pytest.mark.skipif(not (WINE and shutil.which(MINGW) and shutil.which("clang")), reason="needs clang, MinGW and wine")
+def test_windows(tmp_path):
+    wine = {"WINEPREFIX": str(tmp_path / "wine"), "WINEDEBUG": "-all"}
+    found = printed(WINE, build_for_windows(tmp_path, SOURCE), **wine)
+    assert "baseline" in found
+    assert set(found.values()) == {DIGEST}
+    assert printed(WINE, build_for_windows(tmp_path, TEAM), **wine) == {"failures": "0"}
 
 
 @pytest.mark.skipif(not shutil.which("gcc") or platform.machine() != "x86_64", reason="needs gcc for x86-64")
 def test_fused_multiply_add_would_be_seen(tmp_path):
     fused = "-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-mfma", "-w"
-    assert digests(tmp_path, ["gcc"], flags=fused)["avx2"] != DIGEST
+    assert printed(build(tmp_path, SOURCE, "gcc", flags=fused))["avx2"] != DIGEST
