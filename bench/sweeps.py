@@ -66,8 +66,8 @@ def main():
     train, held_out = rows[np.flatnonzero(~held)], rows[np.flatnonzero(held)]
     floor = independent_log_likelihood(train, held_out).mean()
     text = [
-        f"{len(train):,} rows to learn from, {len(held_out):,} held out, {rows.n_features} columns; {len(SEEDS)} seeds; "
-        f"importance sampling with {PARTICLES:,} samples per row. Independent columns: {floor:.2f} nats.",
+        f"{len(train):,} rows to learn from, {len(held_out):,} held out, {rows.n_features} columns; {len(SEEDS)} seeds;"
+        f" importance sampling with {PARTICLES:,} samples per row. Independent columns: {floor:.2f} nats.",
         "Where a table does not say otherwise: "
         + "; ".join([said(COMMON), *(f"{name}: {said(rule)}" for name, rule in RULES.items())])
         + ".",

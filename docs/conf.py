@@ -16,11 +16,12 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
-    "sphinx.ext.intersphinx",
     "sphinx.ext.viewcode",
 ]
-exclude_patterns = ["_build", "README.md"]
-nitpicky = False
+exclude_patterns = ["_build", "_data"]
+default_role = "py:obj"  # single backticks of docstrings
+highlight_language = "none"  # what does not say what it is, such as equations
+doctest_global_setup = "import numpy as np"
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
@@ -33,11 +34,6 @@ autodoc_typehints = "none"  # numpydoc has them in words, with shapes
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 
-intersphinx_mapping = {
-    "python": ("https://docs.python.org/3", None),
-    "numpy": ("https://numpy.org/doc/stable", None),
-}
-intersphinx_disabled_reftypes = ["*"]
 
 html_theme = "furo"
 html_title = f"wakesleep {version}"
