@@ -26,7 +26,7 @@ from checkout import OURS, copy_to
 from determinism import PYTHONS, environment, interpreter, run
 
 MOST_BYTES = 1_000_000
-OPTIONAL = "[test,plot,sklearn,progress]", "pandas", "polars"
+OPTIONAL = "[test,plot,sklearn,progress]", "array-api-strict", "pandas", "polars", "pyarrow"
 PYTEST = "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"
 SOURCES = ".c", ".h", ".pyx", ".pxd"
 
