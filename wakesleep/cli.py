@@ -1,4 +1,4 @@
-"""The command line: train, sample, score, diagnose, info."""
+"""The command line: train, sample, score, impute, diagnose, info."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import wakesleep
 from wakesleep import hyperparameters, likelihood
 from wakesleep._panels import PRECISIONS
-from wakesleep.commands import N_DRAWN, diagnose, failed, info, sample, score
+from wakesleep.commands import N_DRAWN, diagnose, failed, impute, info, sample, score
 from wakesleep.monitor import SampleSizeWarning
 from wakesleep.optimizers import OPTIMIZERS
 from wakesleep.rules import BASELINES, RULES
@@ -26,6 +26,7 @@ examples:
   wakesleep train mnist.npz --split train --held-out-split test --hidden 200 --batch-size 100
   wakesleep sample digits-model.npz -n 8
   wakesleep score digits-model.npz data.npy --particles 10000
+  wakesleep impute data-model.npz data.csv -o filled.csv    after train --missing marginalise
   wakesleep diagnose digits-model.npz               how well q follows p, level by level
   wakesleep info digits-model.npz
 """
@@ -169,6 +170,17 @@ def parser() -> argparse.ArgumentParser:
     diagnosing.add_argument(
         "--particles", dest="n_particles", type=int, default=likelihood.N_PARTICLES, metavar="K", help="samples per row"
     )
+
+    filling = add("impute", impute, "fill missing cells in: by the probability of a 1 given the others, or by draws")
+    filling.add_argument("model", metavar="MODEL", help="a file that train wrote")
+    filling.add_argument("data", metavar="DATA", help=DATA_HELP)
+    filling.add_argument("-o", "--output", metavar="FILE", required=True, help="write the rows to a .npy or .csv file")
+    filling.add_argument("--split", metavar="NAME", help="which rows of an .npz")
+    filling.add_argument("--draws", action="store_true", help="zeros and ones in place of probabilities")
+    filling.add_argument(
+        "--particles", dest="n_particles", type=int, default=100, metavar="K", help="samples per row"
+    )
+    filling.add_argument("--seed", dest="random_state", type=int, metavar="N", help="the machine's own if left out")
 
     showing = add("info", info, "show what a file holds, or without one, what runs here")
     showing.add_argument("model", nargs="?", metavar="MODEL", help="a file that train wrote")

@@ -158,6 +158,20 @@ def score(args: argparse.Namespace) -> int:
     return 0
 
 
+def impute(args: argparse.Namespace) -> int:
+    """Fill missing cells in, and write the rows to a file."""
+    check_output(args.output, args.data, kinds=(".npy", ".csv"))
+    machine = HelmholtzMachine.load(args.model)
+    data = read(args.data, args.split, machine.binarize, machine.n_features_in_, missing="marginalise")
+    filled = machine.impute(data, n_particles=args.n_particles, draws=args.draws, random_state=args.random_state)
+    with writing(args.output):
+        if args.output.endswith(".csv"):
+            np.savetxt(args.output, filled, fmt="%d" if args.draws else "%.6g", delimiter=",")
+        else:
+            np.save(args.output, filled)
+    return 0
+
+
 def diagnose(args: argparse.Namespace) -> int:
     """Tell at which level likelihood is lost, and which units do nothing."""
     machine, data = read_both(args)
