@@ -13,11 +13,14 @@ from wakesleep.learner import Learner
 from wakesleep.rows import drawn_by_content
 
 
+N_PARTICLES = 100
+
+
 class Imputer(Learner):
     """`impute`."""
 
     def impute(
-        self, X: Any, *, n_particles: int = 100, draws: bool = False, random_state: Any = None
+        self, X: Any, *, n_particles: int = N_PARTICLES, draws: bool = False, random_state: Any = None
     ) -> NDArray[Any]:
         """Fill missing cells in, by what the observed cells of their row say under p.
 

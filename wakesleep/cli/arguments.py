@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import wakesleep
-from wakesleep import likelihood, plotting
+from wakesleep import imputer, likelihood, plotting
 from wakesleep._panels import PRECISIONS
-from wakesleep.cli.commands import diagnose, info, sample, score
+from wakesleep.cli.commands import diagnose, impute, info, sample, score
 from wakesleep.cli.plot import KINDS, plot
 from wakesleep.cli.reports import N_DRAWN
 from wakesleep.cli.train import train
@@ -23,6 +23,7 @@ examples:
   wakesleep train mnist.npz --split train --held-out-split test --hidden 200 --batch-size 100
   wakesleep sample digits-model.npz -n 8
   wakesleep score digits-model.npz data.npy --particles 10000
+  wakesleep impute data-model.npz data.csv -o filled.csv    after train --missing marginalise
   wakesleep diagnose digits-model.npz               how well q follows p, level by level
   wakesleep plot digits-model.npz                   curves, fields, fantasies, codes: digits-model.png
   wakesleep info digits-model.npz
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     _train(add("train", train, "learn from data, measure on held-out rows, and save the machine"))
     _sample(add("sample", sample, "draw fantasies from a machine"))
     _score(add("score", score, "tell how probable rows are: log p(x) in nats"))
+    _impute(add("impute", impute, "fill missing cells in: by the probability of a 1 given the others, or by draws"))
     _diagnose(add("diagnose", diagnose, "tell at which level likelihood is lost, and which units do nothing"))
     _plot(add("plot", plot, "draw curves, fields, fantasies, reconstructions and activity into a file"))
     showing = add("info", info, "show what a file holds, or without one, what runs here")
@@ -190,6 +192,17 @@ def _score(scoring: argparse.ArgumentParser) -> None:
     scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy file")
 
 
+def _impute(filling: argparse.ArgumentParser) -> None:
+    _model_argument(filling)
+    _data_arguments(filling, needed=True)
+    filling.add_argument("-o", "--output", metavar="FILE", required=True, help="write the rows to a .npy or .csv file")
+    filling.add_argument("--draws", action="store_true", help="zeros and ones in place of probabilities")
+    filling.add_argument(
+        "--particles", dest="n_particles", type=_whole, default=imputer.N_PARTICLES, metavar="K",
+        help="samples for each row",
+    )  # fmt: skip
+
+
 def _diagnose(diagnosing: argparse.ArgumentParser) -> None:
     _model_argument(diagnosing)
     _data_arguments(diagnosing)
@@ -220,8 +233,11 @@ def _model_argument(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("model", metavar="MODEL", help="a file that train wrote")
 
 
-def _data_arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
+def _data_arguments(sub: argparse.ArgumentParser, needed: bool = False) -> None:
+    if needed:
+        sub.add_argument("data", metavar="DATA", help=DATA_HELP.partition(";")[0])
+    else:
+        sub.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
     sub.add_argument("--split", metavar="NAME", help="the array of an .npz")
     sub.add_argument(
         "--binarize", type=_threshold, metavar="T",

@@ -1,4 +1,4 @@
-"""The commands that use a machine: sample, score, diagnose, info."""
+"""The commands that use a machine: sample, score, impute, diagnose, info."""
 
 from __future__ import annotations
 
@@ -56,6 +56,19 @@ def score(args: argparse.Namespace) -> int:
     measure = "ELBO" if args.method == "elbo" else "log p(x)"
     print(f"{measure + ', nats':28} {mean(values)}  ({estimate})")
     print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}")
+    return 0
+
+
+def impute(args: argparse.Namespace) -> int:
+    """Fill missing cells in, and write the rows to a file."""
+    check_output(args.output, args.data, kinds=(".npy", ".csv"))
+    machine, data = read_both(args, missing="marginalise")
+    filled = machine.impute(data, n_particles=args.n_particles, draws=args.draws, random_state=args.random_state)
+    with writing(args.output):
+        if args.output.endswith(".csv"):
+            np.savetxt(args.output, filled, fmt="%d" if args.draws else "%.6g", delimiter=",")
+        else:
+            np.save(args.output, filled)
     return 0
 
 

@@ -60,8 +60,8 @@ def read(
     return as_rows(data, binarize=binarize, n_features=n_features, name=path or "DATA", missing=missing)
 
 
-def read_both(args: argparse.Namespace) -> tuple[HelmholtzMachine, Rows]:
-    """A machine and rows to measure it on, which are compared with its own threshold if none is given."""
+def read_both(args: argparse.Namespace, missing: str | None = None) -> tuple[HelmholtzMachine, Rows]:
+    """A machine and rows to use it on, in which what it takes for a 1, or for missing, is its own if nothing is given."""
     machine = HelmholtzMachine.load(args.model)
     binarize = machine.binarize if args.binarize is None else args.binarize
-    return machine, read(args.data, args.split, binarize, machine.n_features_in_, missing=machine.missing)
+    return machine, read(args.data, args.split, binarize, machine.n_features_in_, missing=missing or machine.missing)
