@@ -53,13 +53,18 @@ class HelmholtzMachine(TransformerMixin, DensityMixin, machine.HelmholtzMachine,
     def __sklearn_tags__(self) -> Any:
         return machine.HelmholtzMachine.__sklearn_tags__(self)
 
-    def transform(self, X: Any, layer: int = -1) -> Any:
-        """Probabilities of the hidden units: an array, or a frame where `set_output` wants one, of the top level."""
+    def transform(self, X: Any, layer: int = -1, **how: Any) -> Any:
+        """Probabilities of the hidden units: an array, or a frame where `set_output` wants one, of the top level.
+
+        Keywords as in `wakesleep.HelmholtzMachine`; for a frame they must be left out.
+        """
         container = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
         self._check_fitted()
         if container != "default" and self._level(layer) != self._level(-1):
             raise ValueError(f"layer: want the top level for a frame of {container}, got {layer!r}")
-        return machine.HelmholtzMachine.transform(self, X, layer)
+        if container != "default" and how:
+            raise ValueError(f"{', '.join(how)}: want none of it for a frame of {container}, got {how!r:.80}")
+        return machine.HelmholtzMachine.transform(self, X, layer, **how)
 
     def fit_transform(self, X: Any, y: None = None) -> Any:
         """`fit`, then `transform` of the same rows."""
