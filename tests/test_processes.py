@@ -12,7 +12,7 @@ from machines import learned
 from trainings import CASES, Case, golden, sha256
 from trainings import learned as parameters
 
-from wakesleep import HelmholtzMachine
+from wakesleep import HelmholtzMachine, processors
 
 CASE, WANTED = CASES["walk"], golden()["walk"]
 SECONDS = 60  # after which a process hangs
@@ -55,6 +55,17 @@ def test_teams_work_under_joblib():
     joblib = pytest.importorskip("joblib")
     tasks = [joblib.delayed(parameters)(CASE, n_threads) for n_threads in (1, 2, 3)]
     assert list(map(sha256, joblib.Parallel(2, timeout=SECONDS)(tasks))) == [WANTED] * 3
+
+
+def test_a_worker_of_joblib_has_its_share_of_the_processors(monkeypatch):
+    joblib = pytest.importorskip("joblib")
+    for share in (1, 1000):
+        with joblib.parallel_config("loky", inner_max_num_threads=share):
+            found = joblib.Parallel(2, timeout=SECONDS)(joblib.delayed(processors.count)() for _ in range(2))
+        assert found == [min(share, processors.count())] * 2
+    before = processors.count()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert processors.count() == before, "elsewhere the variable is not for this package"
 
 
 # ---- Ctrl-C ----

@@ -9,8 +9,8 @@ from wakesleep import Bits, datasets
 pytest.importorskip("sklearn")
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 import wakesleep
@@ -55,9 +55,9 @@ def test_cross_validation_in_two_processes_gives_the_same_bits(kind):
 def test_codes_feed_a_classifier_in_a_pipeline(kind):
     X = BARS.to_dense()
     y = X[:, :4].sum(axis=1) > 1
-    pipeline = make_pipeline(machine(kind), LogisticRegression()).fit(X, y)
+    pipeline = make_pipeline(machine(kind), GaussianNB()).fit(X, y)
     codes = machine(kind).fit(X).transform(X)
-    np.testing.assert_array_equal(pipeline.predict(X), LogisticRegression().fit(codes, y).predict(codes))
+    np.testing.assert_array_equal(pipeline.predict(X), GaussianNB().fit(codes, y).predict(codes))
     assert pipeline[:-1].get_feature_names_out().tolist() == ["helmholtzmachine0"]
     assert pipeline.set_params(helmholtzmachine__n_iter=1)[0].n_iter == 1
 
@@ -84,6 +84,10 @@ def test_frames_are_of_the_top_level():
     pandas.testing.assert_frame_equal(fitted.transform(BARS, layer=1), frame)
     with pytest.raises(ValueError, match="layer: want the top level for a frame of pandas, got 0"):
         fitted.transform(BARS, layer=0)
+    with pytest.raises(ValueError, match=r"bits: want none of it for a frame of pandas, got \{'bits': True\}"):
+        fitted.transform(BARS, bits=True)
+    reconstructed = fitted.reconstruct(BARS)
+    np.testing.assert_array_equal(reconstructed, fitted.set_output(transform="default").reconstruct(BARS))
     assert fitted.set_output(transform="default").transform(BARS, layer=0).shape == (400, 8)
 
 

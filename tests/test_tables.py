@@ -1,5 +1,6 @@
 """Data as it comes: frames, sparse matrices, masked arrays and memory maps pack like plain arrays; names are kept."""
 
+import pickle
 import re
 import warnings
 
@@ -121,7 +122,7 @@ def test_missing_cells_of_columns_of_integers_and_booleans_are_nan():
 @pytest.mark.parametrize("library", FRAMES)
 def test_columns_that_are_not_numbers_are_refused_by_name(library):
     pytest.importorskip("pandas")
-    texts = FRAMES[library](np.array([["a", "b"], ["c", "1"]]))
+    texts = FRAMES[library](np.array([["a", "b"], ["c", "1"]]), "string" if library == "pandas" else None)
     with pytest.raises(ValueError, match=r"^X: want columns of numbers, got \S+ in column 'tea'$"):
         as_bits(texts)
 
@@ -154,7 +155,8 @@ def test_names_are_kept_and_others_are_refused(library, tmp_path):
     assert machine.feature_names_in_.dtype == object
     assert learned(machine) == learned(small().fit(CELLS))
     machine.save(tmp_path / "machine.npz")
-    for each in (machine, HelmholtzMachine.load(tmp_path / "machine.npz"), small().partial_fit(frame)):
+    others = HelmholtzMachine.load(tmp_path / "machine.npz"), pickle.loads(pickle.dumps(machine))
+    for each in (machine, *others, small().partial_fit(frame)):
         assert each.feature_names_in_.tolist() == NAMES
         with pytest.raises(
             ValueError, match=r"^The feature names should match those that were passed during fit\.\nFea"

@@ -196,6 +196,8 @@ class Estimator:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to one ``.npz`` file: what `load` and ``fit(resume=True)`` need to go on.
 
+        A pickle has everything too, also a rule that is a function, but warns where another version reads it.
+
         Raises
         ------
         NotFittedError

@@ -82,8 +82,8 @@ class HelmholtzMachine(Imputer):
         Of the sums in training. "bf16x2", faster, needs Linux on x86 with AMX, and is an error elsewhere. A logit loses
         up to 2**-15 of the sum of its weights' absolute values, and results are not the same on all processors.
     n_threads : int, optional
-        None: ``WAKESLEEP_NUM_THREADS``, or the processors there are, within a container's quota. Results do not
-        depend on it.
+        None: ``WAKESLEEP_NUM_THREADS``, or the processors there are, within a container's quota and the share of a
+        joblib worker. Results do not depend on it.
     verbose : int, default=0
         1 prints a line per epoch; 2 shows a bar under them as well, on a terminal, if tqdm is installed.
     random_state : int, NumPy generator or None

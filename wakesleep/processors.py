@@ -1,8 +1,9 @@
-"""How many processors there are to use: those of the affinity mask, or fewer where a container has a quota of time."""
+"""How many processors there are to use: those of the affinity mask, or fewer by a container's quota, or by joblib."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +11,21 @@ CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def count() -> int:
-    """Processors that this process may run on; with a quota of their time, as many as it comes to, rounded up."""
+    """Processors that this process may run on; with a quota of their time, as many as it comes to, rounded up.
+
+    In a worker of joblib's: as many as are its share.
+    """
     n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min([n, *(max(1, -(-quota // period)) for quota, period in _quotas())])
+    return min([n, *_share(), *(max(1, -(-quota // period)) for quota, period in _quotas())])
+
+
+def _share() -> Iterator[int]:
+    """The processors that joblib has left to this process, if that is one of its workers."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and type(multiprocessing.current_process()).__name__ == "LokyProcess":
+        share = os.environ.get("OMP_NUM_THREADS", "")  # where it says so to all that have threads
+        if share.isdecimal() and int(share) > 0:
+            yield int(share)
 
 
 def _quotas() -> Iterator[tuple[int, int]]:
