@@ -27,6 +27,8 @@ FLAGS = [
 if sys.platform == "win32":  # the same for clang-cl, which passes on what follows /clang:
     FLAGS = [f"/clang:{flag}" for flag in FLAGS if flag != "-pthread"]
 
+LINK_FLAGS = ["-Wl,--strip-all"] if sys.platform == "linux" else []  # names of what nobody can call from outside
+
 ABI3 = os.environ.get("WAKESLEEP_ABI3") == "1"  # one wheel for this and all later versions of Python
 if ABI3 and sysconfig.get_config_var("Py_GIL_DISABLED"):
     raise SystemExit("WAKESLEEP_ABI3=1: free-threaded Pythons have no stable ABI; want one with the GIL")
@@ -48,19 +50,28 @@ class BuildWithVectors(build_ext):
         super().build_extensions()
 
 
-def extension(source: Path) -> Extension:
+def extension(name: str, *sources: str) -> Extension:
     return Extension(
-        f"wakesleep.{source.stem}",
-        [source.as_posix(), *(["wakesleep/_kernels/dispatch.c"] if source.stem == "_panels" else [])],
+        f"wakesleep.{name}",
+        list(sources),
         depends=KERNELS,
         extra_compile_args=FLAGS,
+        extra_link_args=LINK_FLAGS,
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
         py_limited_api=ABI3,
     )
 
 
+MORE = {"_panels": ["wakesleep/_kernels/dispatch.c"]}
+MODULES = [
+    extension(source.stem, source.as_posix(), *MORE.get(source.stem, [])) for source in Path("wakesleep").glob("*.pyx")
+]
+SHARED = "_memoryviews"  # what Cython writes for memoryviews, once, and not in every module that has any
+
 setup(
-    ext_modules=cythonize([extension(source) for source in sorted(Path("wakesleep").glob("*.pyx"))]),
+    ext_modules=cythonize(
+        [*MODULES, extension(SHARED, f"wakesleep/{SHARED}.c")], shared_utility_qualified_name=f"wakesleep.{SHARED}"
+    ),
     cmdclass={"build_ext": BuildWithVectors},
     options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
 )

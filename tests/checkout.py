@@ -14,7 +14,7 @@ OURS = {name: value for name, value in os.environ.items() if name not in ("PYTHO
 
 def copy_to(folder: Path) -> Path:
     """Copy all that is not built."""
-    generated = [f"{path.stem}.c" for path in REPOSITORY.glob("wakesleep/*.pyx")]
+    generated = [path.name for path in REPOSITORY.glob("wakesleep/*.c")]
     leave = shutil.ignore_patterns(".*", "build", "dist", "*.so", "*.egg-info", *generated)
     return Path(shutil.copytree(REPOSITORY, folder, ignore=leave))
 

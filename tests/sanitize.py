@@ -22,7 +22,11 @@ from typing import NamedTuple
 from checkout import BUILD, OURS, copy_to, replace
 
 CC = os.environ.get("CC", "gcc")
-SETUP = [('"-O3"', '"-O1"'), ('"-g0"', '"-g"')]  # built sooner, with line numbers in the reports
+SETUP = [  # built sooner, with names and line numbers in the reports
+    ('"-O3"', '"-O1"'),
+    ('"-g0"', '"-g"'),
+    ('"-Wl,--strip-all"', '"-g"'),
+]
 EXACT = [  # memory that ends where its last array ends, so that not even one number beyond it goes unnoticed
     ("from libc.stdlib cimport calloc,", "from posix.stdlib cimport posix_memalign\nfrom libc.stdlib cimport"),
     ("*block = calloc(n_bytes + 64, 1)\n        if block == NULL:",
