@@ -4,7 +4,9 @@ import os
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-os.environ.setdefault("MATPLOTLIBRC", str(Path(__file__).parent / "matplotlibrc"))  # read by those who run the cells
+# Those who run the cells read these; the machines on the pages are too small for several threads.
+os.environ.setdefault("MATPLOTLIBRC", str(Path(__file__).parent / "matplotlibrc"))
+os.environ.setdefault("WAKESLEEP_NUM_THREADS", "1")
 
 project = "wakesleep"
 author = "The wakesleep developers"
