@@ -25,7 +25,7 @@ default_role = "py:obj"  # single backticks of docstrings
 highlight_language = "none"  # what does not say what it is, such as equations
 doctest_global_setup = "import numpy as np"
 
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
