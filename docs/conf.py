@@ -4,7 +4,9 @@ import os
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-os.environ.setdefault("MATPLOTLIBRC", str(Path(__file__).parent / "matplotlibrc"))  # read by those who run the cells
+# Those who run the cells read these; the machines on the pages are too small for several threads.
+os.environ.setdefault("MATPLOTLIBRC", str(Path(__file__).parent / "matplotlibrc"))
+os.environ.setdefault("WAKESLEEP_NUM_THREADS", "1")
 
 project = "wakesleep"
 author = "The wakesleep developers"
@@ -23,7 +25,7 @@ default_role = "py:obj"  # single backticks of docstrings
 highlight_language = "none"  # what does not say what it is, such as equations
 doctest_global_setup = "import numpy as np"
 
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True

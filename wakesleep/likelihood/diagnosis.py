@@ -44,7 +44,7 @@ class LevelDiagnostics:
     dead : float
         Share of units whose mean over all rows is below 0.01 or above 0.99.
     saturated : float
-        Share of all cases (row, particle, unit) where σ(z) under q is below 0.01 or above 0.99, |z| > log 99: the
+        Share of all cases (row, particle, unit) where σ(z) under q is below 0.01 or above 0.99, abs(z) > log 99: the
         gradient of z is then less than a hundredth for the usual value of the unit.
     """
 
