@@ -46,7 +46,8 @@ class HelmholtzMachine(Learner):
     baseline : {"geometric", "arithmetic"}, default="geometric"
         Of "vimco": the mean of the other particles that stands for one of them.
     optimizer : {"sgd", "momentum", "rmsprop", "adam"}, default="sgd"
-        What follows the gradient; averages of gradients are saved with the machine.
+        What follows the gradient; averages of gradients are saved with the machine. After a change by `set_params`,
+        those of the new one begin with zero.
     weight_decay : float, default=0.0
         In each step, weights (not biases) shrink by this share of the learning rate.
     clip_norm : float, optional
