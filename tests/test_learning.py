@@ -178,7 +178,8 @@ def test_a_rule_that_raises_ends_training_and_loses_nothing(monkeypatch, n_threa
         (lambda w: (w, w, w), "want a pair (v, u) of arrays of shape (32, 5), got 3 parts"),
         (lambda w: (w, w[:, :1]), "want u of real numbers and shape (32, 5), got float64 of (32, 1)"),
         (lambda w: (w.T, w), "want v of real numbers and shape (32, 5), got float64 of (5, 32)"),
-        (lambda w: (w, None), "want u of real numbers and shape (32, 5), got object of ()"),
+        (lambda w: (w, None), "want u, or a sleep_weight above 0, for q to learn by, got None for u and 0"),
+        (lambda w: (None, w), "want v of real numbers and shape (32, 5), got object of ()"),
         (lambda w: (w * 1j, w), "want v of real numbers and shape (32, 5), got complex128"),
         (lambda w: (w, w * np.nan), "want finite numbers, got NaN or infinity in u"),
         (lambda w: (w * 1e300, w), "want finite numbers, got NaN or infinity in v"),
@@ -189,6 +190,30 @@ def test_what_a_rule_returns_is_checked(returned, fault):
     with pytest.raises(ValueError, match=rf"^rule: {re.escape(fault)}"):
         machine.fit(ROWS)
     assert vars(machine) == machine.get_params()
+
+
+def asleep_only(log_w):
+    """v of "reweighted", while q learns asleep."""
+    return rules.reweighted(log_w)[0], None
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_a_rule_may_let_q_learn_asleep_only(optimizer, n_threads):
+    how = {**LARGE, "optimizer": optimizer, "n_iter": 1}
+    machine = small(rule=asleep_only, sleep_weight=1.0, n_threads=n_threads, **how).fit(DIGITS)
+    assert learned(machine) == learned(small(rule="reweighted", sleep_weight=1.0, **how).fit(DIGITS))
+    by_halves = small(rule=asleep_only, sleep_weight=0.5, n_threads=n_threads, **how).fit(DIGITS)
+    no_credits = small(rule=lambda w: (rules.reweighted(w)[0], 0 * w), sleep_weight=0.5, **how).fit(DIGITS)
+    assert learned(by_halves) == learned(no_credits) != learned(machine)
+
+
+def test_a_rule_may_have_credits_for_q_in_some_batches_and_none_in_others():
+    halves = iter(range(100))
+    rule = small(rule=lambda w: reweighted(w) if next(halves) % 2 else asleep_only(w), sleep_weight=0.5).fit(ROWS)
+    asked = iter(range(100))
+    zeros = small(rule=lambda w: (reweighted(w)[0], reweighted(w)[1] * (next(asked) % 2)), sleep_weight=0.5).fit(ROWS)
+    assert learned(rule) == learned(zeros)
 
 
 def test_a_rule_sees_float64_log_weights_of_every_example():

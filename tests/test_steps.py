@@ -51,10 +51,15 @@ def own_rule(log_w):
     return v, v - 0.5
 
 
+def asleep_only(log_w):
+    """Another one, with no credits for q."""
+    return _reference.sigmoid(log_w), None
+
+
 LEARNERS = st.builds(
-    Rule, st.sampled_from([*RULES, own_rule]), st.integers(2, 5), st.sampled_from([0.0, 0.3, 1.0]), st.integers(1, 3),
-    st.sampled_from([0.0, 0.4, 1.0]), st.sampled_from(BASELINES),
-)  # fmt: skip
+    Rule, st.sampled_from([*RULES, own_rule, asleep_only]), st.integers(2, 5), st.sampled_from([0.0, 0.3, 1.0]),
+    st.integers(1, 3), st.sampled_from([0.0, 0.4, 1.0]), st.sampled_from(BASELINES),
+).filter(lambda rule: rule.sleep_weight or rule.name != asleep_only)  # fmt: skip
 OPTIMIZER = st.builds(
     Optimizer, st.sampled_from(OPTIMIZERS), st.sampled_from([0.0, 0.1]), st.sampled_from([None, None, 0.5, 1e9]),
     st.just(frozenset()),

@@ -55,6 +55,7 @@ cdef struct Training:
     Batch awake[2]          # states of the wake phase, of this step and of the next
     Batch asleep            # states of the sleep phase
     void *own_rule          # a callable, and a list for what it raises
+    bint asleep_only        # q learns so, because the callable has no credits for it
     void *raised
     bint stopped
 
@@ -102,10 +103,13 @@ cdef void ask_own_rule(Training *t, Py_ssize_t count) noexcept nogil:
         try:
             log_w = np.empty((count, job.n_particles))
             memcpy(&log_w[0, 0], job.log_w, count * job.n_particles * sizeof(double))
-            credits = checked((<object>t.own_rule)(np.asarray(log_w)), (count, job.n_particles))
-            v, u = (np.ascontiguousarray(credit, np.float32) for credit in credits)
+            of_p, of_q = checked((<object>t.own_rule)(np.asarray(log_w)), (count, job.n_particles), job.sleep_weight)
+            v = np.ascontiguousarray(of_p, np.float32)
             memcpy(job.v, &v[0, 0], count * job.n_particles * sizeof(float))
-            memcpy(job.u, &u[0, 0], count * job.n_particles * sizeof(float))
+            t.asleep_only = of_q is None
+            if not t.asleep_only:
+                u = np.ascontiguousarray(of_q, np.float32)
+                memcpy(job.u, &u[0, 0], count * job.n_particles * sizeof(float))
         except BaseException as error:
             (<list>t.raised).append(error)
             t.stopped = True
@@ -167,7 +171,7 @@ cdef void train_batches(void *training, int me) noexcept nogil:
                 _verbs.dream(m, me, &t.asleep, now.count, sleep)
             of_q += 1
             now.number_q = of_q
-            _phases.teach_q(job, me, &now, job.wake_q and not again)
+            _phases.teach_q(job, me, &now, job.wake_q and not again and not t.asleep_only)
     fold_all(t, me)  # columns that nobody else has changed
     if me == 0:
         t.position[0], t.position[1], t.position[2] = epoch, row, seen

@@ -31,7 +31,8 @@ class HelmholtzMachine(Learner):
         Hidden units per level, bottom level first.
     rule : {"wake-sleep", "reweighted", "vimco", "ovis", "leave-one-out", "bihm"} or callable, default="wake-sleep"
         How p and q learn: what credits the log weights of the particles give, as docs/MATH.md says. A function
-        takes log_w, (B, K), and returns the credits (v, u) of p and of q, (B, K) each, all of them float64.
+        takes log_w, (B, K), and returns the credits (v, u) of p and of q, (B, K) each, all of them float64. With None
+        for u, q learns asleep only, and wants a `sleep_weight`.
     n_particles : int, optional
         Samples of the hidden units per row in the wake phase; None: 1 for "wake-sleep", else 5. Rules that
         weigh particles want 2 or more.
