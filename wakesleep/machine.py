@@ -358,10 +358,9 @@ class HelmholtzMachine(Learner):
         """
         if "hidden_layer_sizes" in params:
             raise ValueError("hidden_layer_sizes: want it left out, because the weights tell it")
-        machine = cls().set_params(**params)
-        machine._settings()
         began = state.given(prior_logits, generative, recognition)
-        machine.hidden_layer_sizes = began.parameters.sizes[1:]
+        machine = cls().set_params(**params, hidden_layer_sizes=began.parameters.sizes[1:])
+        machine._settings()  # to which the sizes belong: they tell which parts there are to be frozen
         machine._state = replace(began, seed=hyperparameters.seed(machine.random_state))
         machine.history_ = []
         return machine
