@@ -14,7 +14,7 @@ import numpy as np
 from bench.cases import SEED
 from wakesleep import _core, _likelihood, _reference_learning
 from wakesleep._panels import has_amx
-from wakesleep.optimizers import MOMENTS, Optimizer
+from wakesleep.optimizers import Optimizer
 from wakesleep.rules import RULES, Rule
 from wakesleep.state import start
 
@@ -38,17 +38,17 @@ class Core:
         self.state = start(rows, case.sizes[1:], SEED)
         self.rule = Rule(case.rule, case.n_particles, RULES[case.rule].sleep_weight)
         self.optimizer = Optimizer(case.optimizer)
-        self.moments, self.step = self.state.moments_for(MOMENTS[case.optimizer]), 0
+        self.moments, self.n_updates = self.state.moments_for(case.optimizer)
         self.rates = np.full((-(-len(rows) // case.batch_size), 2), case.rate)
         self.options = {"precision": self.precision} if self.precision else {}
 
     def epoch(self):
         state, case = self.state, self.case
         self.train(
-            state.parameters.flat, self.moments, case.sizes, state.methods, self.rows.words, state.position, self.step,
-            SEED, case.batch_size, self.rates, self.rule, self.optimizer, self.n_threads, **self.options,
+            state.parameters.flat, self.moments, case.sizes, state.methods, self.rows.words, state.position,
+            self.n_updates, SEED, case.batch_size, self.rates, self.rule, self.optimizer, self.n_threads,
+            **self.options,
         )  # fmt: skip
-        self.step += len(self.rates)
 
     def load(self, parameters):
         self.state.parameters.flat[:] = parameters.flat

@@ -51,8 +51,8 @@ def measure(work, n_threads, n_rounds):
         clock = np.zeros((n_threads, 2 * len(work.sizes), len(_core.STAGES)))
         began = time.perf_counter()
         _core.train(
-            state.parameters.flat, state.moments, work.sizes, state.methods, rows.words, state.position, 0, SEED,
-            work.batch_size, np.full((n_batches, 2), 0.01), rule, SGD, n_threads, clock,
+            state.parameters.flat, state.moments, work.sizes, state.methods, rows.words, state.position,
+            state.n_updates, SEED, work.batch_size, np.full((n_batches, 2), 0.01), rule, SGD, n_threads, clock,
         )  # fmt: skip
         epochs.append((time.perf_counter() - began, clock.sum(0)))
     return *sorted(epochs[1:], key=lambda epoch: epoch[0])[n_rounds // 2], state.methods, rows.density

@@ -35,14 +35,15 @@ def check_sampled_train(module: Any, dtype: Any, repeats: int = 150, n: int = 40
 def train(
     module: Any, parameters: NDArray[Any], sizes: Any, methods: NDArray[np.uint8], data: NDArray[np.uint64],
     position: NDArray[np.int64], seed: int, batch_size: int, n_batches: int, rates: Sequence[float],
-    rule: Rule = WAKE_SLEEP, optimizer: Optimizer = SGD, moments: NDArray[Any] | None = None, step: int = 0,
-    **how: Any,
+    rule: Rule = WAKE_SLEEP, optimizer: Optimizer = SGD, moments: NDArray[Any] | None = None,
+    n_updates: NDArray[np.int64] | None = None, **how: Any,
 ) -> None:  # fmt: skip
     """`module.train` with the same rates in all minibatches, and if need be moments that begin with zero."""
     if moments is None:
         moments = np.zeros((MOMENTS[optimizer.name], parameters.size), parameters.dtype)
     all_rates = np.tile(np.array(rates, np.float64), (n_batches, 1))
-    module.train(parameters, moments, sizes, methods, data, position, step, seed, batch_size, all_rates, rule,
+    n_updates = np.zeros(2, np.int64) if n_updates is None else n_updates
+    module.train(parameters, moments, sizes, methods, data, position, n_updates, seed, batch_size, all_rates, rule,
                  optimizer, **how)  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def check_train_by_hand(
             for moment, new in zip(moments, old, strict=True):
                 moment[chosen] = new
 
-    seen = 0
+    seen = updates_of_q = 0
     for step, (epoch, first) in enumerate(((0, 0), (0, 3), (0, 6), (1, 0))):
         rows = module.epoch_order(seed, epoch, 7)[first : first + batch_size]
         n = len(rows)
@@ -99,7 +100,8 @@ def check_train_by_hand(
                 first_dream = seen * rule.sleep_steps + again * n
                 module.dream(by_hand, sizes, methods, asleep, seed, module.SLEEP, first_dream)
                 module.teach(by_hand, sizes, methods, asleep, None, np.full(n, s / n, dtype), gradient_q)
-            follow(of_q, gradient_q, rates[1], step * rule.sleep_steps + again + 1)
+            updates_of_q += 1
+            follow(of_q, gradient_q, rates[1], updates_of_q)
             gradient_q[:] = 0
         seen += n
 

@@ -26,8 +26,8 @@ VERBS = {
     },
     "train": {
         **MACHINE, "moments": np.zeros((1, N), np.float32), "data": np.zeros((4, 1), np.uint64),
-        "position": np.zeros(3, np.int64), "step": 0, "seed": 1, "batch_size": 2, "rates": np.full((1, 2), 0.1),
-        "rule": Rule(), "optimizer": Optimizer("momentum"),
+        "position": np.zeros(3, np.int64), "n_updates": np.zeros(2, np.int64), "seed": 1, "batch_size": 2,
+        "rates": np.full((1, 2), 0.1), "rule": Rule(), "optimizer": Optimizer("momentum"),
     },
     "binarize": {
         "values": np.zeros((4, 3), np.float32), "one": 1, "words": np.zeros((4, 1), np.uint64), "seed": 1,
@@ -77,6 +77,7 @@ REFUSED = {
         ("batch_size", 0), ("n_threads", 0), ("n_threads", -1),
         ("position", np.zeros(2, np.int64)), ("position", np.zeros(4, np.int64)),
         ("position", np.array([-1, 0, 0])), ("position", np.array([0, 4, 0])), ("position", [0, 0, 0]),
+        ("n_updates", np.zeros(3, np.int64)), ("n_updates", np.zeros(2, np.int32)), ("n_updates", np.array([0, -1])),
         ("rates", np.full((1, 3), 0.1)), ("rates", np.full(2, 0.1)), ("rates", [(0.1, 0.1)]), ("data", None),
         ("moments", np.zeros((0, N), np.float32)), ("moments", np.zeros((2, N), np.float32)),
         ("moments", np.zeros((1, N + 1), np.float32)), ("moments", np.zeros((1, N))), ("moments", None),

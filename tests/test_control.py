@@ -61,17 +61,19 @@ def test_under_every_schedule_n_partial_fits_are_one_fit(schedule):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("weights", [(1, 0), (0.25, 0.75)])
-def test_every_epoch_has_its_sleep_weight(weights, optimizer):
+@pytest.mark.parametrize("weights", [(1, 0), (0, 1), (0.25, 0.75)])
+@pytest.mark.parametrize("sleep_steps", [1, 3])
+def test_every_epoch_has_its_sleep_weight(weights, optimizer, sleep_steps):
     how = {"rule": "reweighted", "n_particles": 3, "optimizer": optimizer, "learning_rate": 0.1}
+    how["sleep_steps"] = sleep_steps
     machine = small(sleep_weight=weights, **how).fit(ROWS)
     begun = small(n_iter=0, **how).fit(ROWS)._state
     flat, position = begun.parameters.flat.copy(), np.zeros(3, np.int64)
-    moments = np.zeros((MOMENTS[optimizer], flat.size), np.float32)
-    for epoch, weight in enumerate((weights[0], sum(weights) / 2, weights[1])):
-        rule = Rule("reweighted", 3, weight)
+    moments, updates = np.zeros((MOMENTS[optimizer], flat.size), np.float32), np.zeros(2, np.int64)
+    for weight in (weights[0], sum(weights) / 2, weights[1]):
+        rule = Rule("reweighted", 3, weight, sleep_steps)
         batches = flat, (64, 5, 3), begun.methods, ROWS.words, position, 7, 32, 5, (0.1, 0.1), rule
-        train(twin, *batches, Optimizer(optimizer), moments, 5 * epoch)
+        train(twin, *batches, Optimizer(optimizer), moments, updates)
     assert machine._state.parameters.flat.tobytes() == flat.tobytes()
     assert learned(machine) != learned(small(sleep_weight=weights[0], **how).fit(ROWS))
 

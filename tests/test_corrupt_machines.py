@@ -83,6 +83,8 @@ WRONG = {
     ("state", "position"): [ABSENT, None, 0, "", [], [0, 0], [0, 0, 0, 0], [-1, 0, 0], [0.0, 0, 0], *HUGE_POSITIONS],
     ("state", "seed"): [ABSENT, None, -1, 2**64, 7.0, "7", True, [7]],
     ("state", "step"): [ABSENT, None, -1, 2**64, 7.0, "7", True, []],
+    ("state", "optimizer"): [ABSENT, None, "", 5, [], "adam", "adagrad", {}],
+    ("state", "n_updates"): [ABSENT, None, 5, "", [], [1], [1, 2, 3], [-1, 0], [0.0, 1], [2**62, 0], [True, 1], {}],
     ("data",): [5, "", [], {}, [1, 2], [[1, 2]], [None, [1, 2]], [[1, 2], [3]], [["1", 2], None], [[1, 2.5], None]],
     ("history",): [ABSENT, None, 5, "", "history", {}, {"epoch": 1}, [5], ["ab"], [None], [[]], [[["epoch", 1]]]],
 }

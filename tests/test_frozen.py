@@ -5,6 +5,7 @@ import pytest
 from checks import TABLES, WALK, random_parameters, random_states, same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machines import random_machine
 from test_core import ROWS, SEEDS, assert_same, machines
 from test_steps import LEARNERS, OPTIMIZER, trained
 
@@ -96,6 +97,19 @@ def test_what_is_frozen_is_saved(tmp_path):
     assert loaded.frozen == ("prior_logits",)
     assert not loaded.prior_logits_.any()
     assert loaded.generative_[0].biases.any()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "name", "known"),
+    [((4, 3), "generative.1.biases", False), ((4, 3, 2, 2), "generative.2.biases", True),
+     ((4, 3, 2, 2), "recognition.3.weights", False), ((4, 3), "recognition.0.weights", True)],
+)  # fmt: skip
+def test_of_weights_from_elsewhere_the_parts_are_those_that_there_are(sizes, name, known):
+    if known:
+        assert random_machine(sizes, frozen=[name]).frozen == [name]
+    else:
+        with pytest.raises(ValueError, match=rf"^frozen: want one of .*, got '{name}'$"):
+            random_machine(sizes, frozen=[name])
 
 
 CAUSES = ("prior_logits", "generative.1.weights", "generative.1.biases", "generative.0.biases")

@@ -1,5 +1,6 @@
 """Machines that learn by every rule and optimizer: by name, by a function, saved, resumed, and stopped."""
 
+import copy
 import re
 
 import numpy as np
@@ -177,7 +178,8 @@ def test_a_rule_that_raises_ends_training_and_loses_nothing(monkeypatch, n_threa
         (lambda w: (w, w, w), "want a pair (v, u) of arrays of shape (32, 5), got 3 parts"),
         (lambda w: (w, w[:, :1]), "want u of real numbers and shape (32, 5), got float64 of (32, 1)"),
         (lambda w: (w.T, w), "want v of real numbers and shape (32, 5), got float64 of (5, 32)"),
-        (lambda w: (w, None), "want u of real numbers and shape (32, 5), got object of ()"),
+        (lambda w: (w, None), "want u, or a sleep_weight above 0, for q to learn by, got None for u and 0"),
+        (lambda w: (None, w), "want v of real numbers and shape (32, 5), got object of ()"),
         (lambda w: (w * 1j, w), "want v of real numbers and shape (32, 5), got complex128"),
         (lambda w: (w, w * np.nan), "want finite numbers, got NaN or infinity in u"),
         (lambda w: (w * 1e300, w), "want finite numbers, got NaN or infinity in v"),
@@ -187,7 +189,31 @@ def test_what_a_rule_returns_is_checked(returned, fault):
     machine = small(rule=returned)
     with pytest.raises(ValueError, match=rf"^rule: {re.escape(fault)}"):
         machine.fit(ROWS)
-    assert machine.step_ == 0
+    assert vars(machine) == machine.get_params()
+
+
+def asleep_only(log_w):
+    """v of "reweighted", while q learns asleep."""
+    return rules.reweighted(log_w)[0], None
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_a_rule_may_let_q_learn_asleep_only(optimizer, n_threads):
+    how = {**LARGE, "optimizer": optimizer, "n_iter": 1}
+    machine = small(rule=asleep_only, sleep_weight=1.0, n_threads=n_threads, **how).fit(DIGITS)
+    assert learned(machine) == learned(small(rule="reweighted", sleep_weight=1.0, **how).fit(DIGITS))
+    by_halves = small(rule=asleep_only, sleep_weight=0.5, n_threads=n_threads, **how).fit(DIGITS)
+    no_credits = small(rule=lambda w: (rules.reweighted(w)[0], 0 * w), sleep_weight=0.5, **how).fit(DIGITS)
+    assert learned(by_halves) == learned(no_credits) != learned(machine)
+
+
+def test_a_rule_may_have_credits_for_q_in_some_batches_and_none_in_others():
+    halves = iter(range(100))
+    rule = small(rule=lambda w: reweighted(w) if next(halves) % 2 else asleep_only(w), sleep_weight=0.5).fit(ROWS)
+    asked = iter(range(100))
+    zeros = small(rule=lambda w: (reweighted(w)[0], reweighted(w)[1] * (next(asked) % 2)), sleep_weight=0.5).fit(ROWS)
+    assert learned(rule) == learned(zeros)
 
 
 def test_a_rule_sees_float64_log_weights_of_every_example():
@@ -238,6 +264,85 @@ def test_another_optimizer_begins_with_no_moments():
     assert machine._state.moments.shape[0] == 0
 
 
+def moved(before, optimizer, **params):
+    """By how much the parameters of p go in the next step, in which all optimizers follow the same gradient."""
+    machine = copy.deepcopy(before).set_params(optimizer=optimizer, batch_size=len(ROWS), learning_rate=RATE, **params)
+    machine.partial_fit(ROWS)
+    of_p = slice(0, sum(part.size for layer in machine.generative_ for part in layer) + machine.prior_logits_.size)
+    return (machine.parameters_.flat - before.parameters_.flat)[of_p].astype(float)
+
+
+RATE, OF_FLOAT32 = 0.125, 2e-6  # what rounding makes of a parameter of about 10
+
+
+@pytest.mark.parametrize("first", OPTIMIZERS)
+def test_an_optimizer_that_takes_over_begins_anew(first):
+    before = small(optimizer=first, learning_rate=0.01, n_iter=4).fit(ROWS)
+    gradient = moved(before, "sgd") / RATE
+    begins = {
+        "momentum": 0.05 * gradient,
+        "rmsprop": gradient / (np.sqrt(0.1) * np.abs(gradient) + 1e-8),
+        "adam": gradient / (np.abs(gradient) + 1e-8),
+    }
+    clear = np.abs(gradient) > 1e-3  # of smaller ones, rounding leaves too little
+    assert clear.sum() > 50
+    for second, expected in begins.items():
+        difference = np.abs(moved(before, second) - RATE * expected)[clear].max()
+        if second == first:
+            assert difference > 100 * OF_FLOAT32, "this test has no power"
+        else:
+            assert difference < (OF_FLOAT32 if second == "momentum" else 0.01 * RATE)
+
+
+def test_to_go_back_to_an_optimizer_is_to_begin_anew():
+    machine = small(optimizer="adam", n_iter=2).fit(ROWS)
+    machine.set_params(optimizer="sgd").partial_fit(ROWS).set_params(optimizer="adam").partial_fit(ROWS)
+    assert machine._state.n_updates.tolist() == [5, 5]
+
+
+def test_updates_of_q_are_counted_as_they_are_made():
+    how = {"rule": "reweighted", "optimizer": "adam", "sleep_steps": 3}
+    machine = small(sleep_weight=(1, 0), **how).fit(ROWS)
+    assert machine._state.n_updates.tolist() == [15, 15 + 15 + 5]
+    one, three = (small(rule="vimco", optimizer="adam", sleep_steps=n).fit(ROWS) for n in (1, 3))
+    assert learned(one) == learned(three)  # without sleep, there is nothing to be done three times
+
+
+# ---- files of before, which do not say whose moments they hold ----
+
+
+def as_before(machine, path):
+    """Save a machine as it was done before."""
+    machine.save(path)
+    arrays, manifest = checkpoint.load(path)
+    for state in (manifest["state"], manifest["aside"]):
+        if state is not None:
+            del state["optimizer"], state["n_updates"]
+    checkpoint.save(path, arrays, manifest)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("sleep", [{"sleep_steps": 2}, {"rule": "vimco", "sleep_steps": 3}, {"patience": 9}], ids=str)
+def test_a_file_of_before_goes_on(tmp_path, optimizer, sleep):
+    how = {"validation": 0.3} if "patience" in sleep else {}
+    machine = small(optimizer=optimizer, n_iter=2, **sleep).fit(ROWS, **how)
+    as_before(machine, tmp_path / "machine.npz")
+    loaded = HelmholtzMachine.load(tmp_path / "machine.npz")
+    for one in (machine, loaded):
+        one.set_params(n_iter=4).fit(ROWS, resume=True, **how)
+    assert learned(loaded) == learned(machine)
+    assert loaded._frontier.n_updates.tolist() == machine._frontier.n_updates.tolist()
+    assert loaded._frontier.optimizer == optimizer
+
+
+def test_in_a_file_of_before_moments_that_its_optimizer_does_not_keep_are_left_out(tmp_path):
+    machine = small(optimizer="adam", n_iter=2).fit(ROWS).set_params(optimizer="momentum")
+    as_before(machine, tmp_path / "machine.npz")
+    loaded = HelmholtzMachine.load(tmp_path / "machine.npz")
+    assert learned(loaded.partial_fit(ROWS)) == learned(machine.partial_fit(ROWS))
+    assert loaded._state.n_updates.tolist() == machine._state.n_updates.tolist() == [5, 5]
+
+
 @pytest.mark.parametrize("wrong", ["shape", "number", "dtype", "NaN"])
 def test_moments_that_do_not_fit_are_no_machine(tmp_path, wrong):
     path = tmp_path / "machine.npz"
@@ -258,4 +363,9 @@ def test_diverging_training_says_so(optimizer):
     machine = small(optimizer=optimizer, learning_rate=1e39)
     with pytest.raises(DivergenceError, match="epoch 1"):
         machine.fit(ROWS)
-    assert learned(machine) == learned(small(n_iter=0).fit(ROWS))
+    assert vars(machine) == machine.get_params()
+    begun = small(n_iter=0).fit(ROWS)
+    before = learned(begun)
+    with pytest.raises(DivergenceError, match="epoch 1"):
+        begun.set_params(optimizer=optimizer, learning_rate=1e39).partial_fit(ROWS)
+    assert learned(begun) == before

@@ -90,9 +90,8 @@ MUTANTS = {
         "SLEEP, seen * rule.sleep_steps + again * count)", "SLEEP)", "train by hand"),
     "every dream of a step is the same": ("+ again * count)", ")", "sleep steps"),
     "further dreams learn awake too": ("and not again:", ":", "sleep steps"),
-    "q's updates are counted by steps": ("step * rule.sleep_steps + again + 1)", "step + 1)", "adam"),
-    "p's updates are counted from 2": ("updates.apply([*p.generative, p.prior], rate_p, step + 1)",
-        "updates.apply([*p.generative, p.prior], rate_p, step + 2)", "adam"),
+    "q's updates are counted by steps": ("rate_q, int(n_updates[1]))", "rate_q, int(n_updates[0]))", "adam"),
+    "p's updates are counted from 2": ("rate_p, int(n_updates[0]))", "rate_p, int(n_updates[0]) + 1)", "adam"),
     "q learns from its own dreams with the whole rate": (
         "scale(rate_q, rule.sleep_weight, count)", "scale(rate_q, 1.0, count)", "sleep steps"),
     "q learns awake with the weight of the sleep": (

@@ -125,7 +125,7 @@ def test_where_there_is_no_amx_training_is_refused_and_changes_nothing(train):
     with pytest.raises(ValueError, match=REFUSED):
         _core.train(
             parameters, np.zeros((0, 19), np.float32), [3, 2], [WALK, TABLES], np.zeros((4, 1), np.uint64), position,
-            0, 1, 2, np.full((1, 2), 0.1), WAKE_SLEEP, SGD, precision="bf16x2",
+            np.zeros(2, np.int64), 1, 2, np.full((1, 2), 0.1), WAKE_SLEEP, SGD, precision="bf16x2",
         )  # fmt: skip
     assert not parameters.any()
     assert not position.any()

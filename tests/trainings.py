@@ -94,16 +94,16 @@ def learned(case: Case, n_threads: int = 1, chunk: int = 1000, module: Any = _co
     """The parameters after all epochs, with so many minibatches per call of the core, or of its twin."""
     rows = case.rows
     began = state.start(rows, case.sizes[1:], case.seed)
-    flat, left, step = began.parameters.flat, EPOCHS * case.batches, 0
+    flat, left, updates = began.parameters.flat, EPOCHS * case.batches, np.zeros(2, np.int64)
     moments = np.zeros((MOMENTS[case.optimizer.name], flat.size), np.float32)
     while left:
         now = min(chunk, left)
         module.train(
-            flat, moments, np.array(case.sizes), began.methods, rows.words, began.position, step, case.seed,
+            flat, moments, np.array(case.sizes), began.methods, rows.words, began.position, updates, case.seed,
             case.batch_size, np.tile(RATES, (now, 1)), case.rule, case.optimizer, n_threads,
             observed=rows.observed,
         )  # fmt: skip
-        left, step = left - now, step + now
+        left -= now
     return flat.astype("<f4").tobytes()
 
 

@@ -21,7 +21,7 @@ def train(
     methods: ArrayLike,
     data: NDArray[np.uint64],
     position: NDArray[np.int64],
-    step: int,
+    n_updates: NDArray[np.int64],
     seed: int,
     batch_size: int,
     rates: NDArray[np.float64],

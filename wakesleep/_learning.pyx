@@ -52,10 +52,11 @@ cdef struct Training:
     Py_ssize_t n_batches
     const double *rates     # of p and of q, for each minibatch
     int64_t position[3]
-    uint64_t number         # of minibatches before
+    int64_t n_updates[2]    # of p and of q before
     Batch awake[2]          # states of the wake phase, of this step and of the next
     Batch asleep            # states of the sleep phase
     void *own_rule          # a callable, and a list for what it raises
+    bint asleep_only        # q learns so, because the callable has no credits for it
     void *raised
     bint stopped
 
@@ -111,10 +112,13 @@ cdef void ask_own_rule(Training *t, Py_ssize_t count) noexcept nogil:
         try:
             log_w = np.empty((count, job.n_particles))
             memcpy(&log_w[0, 0], job.log_w, count * job.n_particles * sizeof(double))
-            credits = checked((<object>t.own_rule)(np.asarray(log_w)), (count, job.n_particles))
-            v, u = (np.ascontiguousarray(credit, np.float32) for credit in credits)
+            of_p, of_q = checked((<object>t.own_rule)(np.asarray(log_w)), (count, job.n_particles), job.sleep_weight)
+            v = np.ascontiguousarray(of_p, np.float32)
             memcpy(job.v, &v[0, 0], count * job.n_particles * sizeof(float))
-            memcpy(job.u, &u[0, 0], count * job.n_particles * sizeof(float))
+            t.asleep_only = of_q is None
+            if not t.asleep_only:
+                u = np.ascontiguousarray(of_q, np.float32)
+                memcpy(job.u, &u[0, 0], count * job.n_particles * sizeof(float))
         except BaseException as error:
             (<list>t.raised).append(error)
             t.stopped = True
@@ -131,6 +135,7 @@ cdef void train_batches(void *training, int me) noexcept nogil:
     cdef Step now
     cdef Batch asleep = t.asleep
     cdef int64_t epoch = t.position[0], row = t.position[1], seen = t.position[2]
+    cdef uint64_t of_p = <uint64_t>t.n_updates[0], of_q = <uint64_t>t.n_updates[1]
     cdef Py_ssize_t words = (m.levels[0].n_units + 63) // 64
     cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
     cdef Py_ssize_t step, count = min(t.batch_size, t.n_rows - row)
@@ -146,7 +151,8 @@ cdef void train_batches(void *training, int me) noexcept nogil:
         asleep.observed = now.awake.observed  # a dream lacks what its example lacks
         asleep.observed.row *= job.n_particles
         now.rate_p, now.rate_q = t.rates[2 * step], t.rates[2 * step + 1]
-        now.number_p = t.number + step + 1
+        of_p += 1
+        now.number_p = of_p
         wake.first_sample = <uint64_t>seen * <uint64_t>job.n_particles
         sleep.first_sample = <uint64_t>seen * <uint64_t>t.sleep_steps
         _phases.recognise(job, me, &now, wake)
@@ -175,11 +181,13 @@ cdef void train_batches(void *training, int me) noexcept nogil:
                 meet(m, me)
                 sleep.first_sample += <uint64_t>now.count
                 _verbs.dream(m, me, &asleep, now.count, sleep)
-            now.number_q = (now.number_p - 1) * <uint64_t>t.sleep_steps + <uint64_t>again + 1
-            _phases.teach_q(job, me, &now, job.wake_q and not again)
+            of_q += 1
+            now.number_q = of_q
+            _phases.teach_q(job, me, &now, job.wake_q and not again and not t.asleep_only)
     fold_all(t, me)  # columns that nobody else has changed
     if me == 0:
         t.position[0], t.position[1], t.position[2] = epoch, row, seen
+        t.n_updates[0], t.n_updates[1] = <int64_t>of_p, <int64_t>of_q
 
 
 # ---- the border ----
@@ -212,13 +220,14 @@ def check_optimizer(optimizer, moments, n_parameters, n_hidden):
     check_array("moments", moments, np.float32, (optimizers.MOMENTS[optimizer.name], n_parameters))
 
 
-def train(parameters, moments, sizes, methods, data, position, uint64_t step, uint64_t seed, Py_ssize_t batch_size,
-          rates, rule, optimizer, Py_ssize_t n_threads=1, clock=None, precision="float32", chosen=None, observed=None):
+def train(parameters, moments, sizes, methods, data, position, n_updates, uint64_t seed, Py_ssize_t batch_size, rates,
+          rule, optimizer, Py_ssize_t n_threads=1, clock=None, precision="float32", chosen=None, observed=None):
     """Learn from the next minibatches, in place: one for each row of `rates`.
 
     moments : (0, 1 or 2, n_parameters), what the optimizer keeps, in the layout of the parameters; moved along.
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
-    step : minibatches since training began.  rates : (n_batches, 2), of p and of q, per mean gradient.
+    n_updates : (2,) those of p and of q that the moments have seen, which began with zero; moved along.
+    rates : (n_batches, 2), of p and of q, per mean gradient.
     rule, optimizer : `rules.Rule`, whose name may be a callable, and `optimizers.Optimizer`.
     The result does not depend on the number of threads, which is also the most that are used: small steps
     are not shared. Bits beyond the last unit are ignored. What a callable raises is raised; then, nothing
@@ -234,6 +243,7 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     parameters, sizes, methods = check_machine(parameters, sizes, methods)
     check_bits("data", data, sizes[:1], 0)
     check_array("position", position, np.int64, (3,))
+    check_array("n_updates", n_updates, np.int64, (2,))
     check_array("rates", rates, np.float64, (None, 2))
     check_rule(rule)
     check_optimizer(optimizer, moments, len(parameters), len(sizes) - 1)
@@ -257,6 +267,8 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
                          f"got {rule.n_particles} for each")
     if position.min() < 0 or (len(rates) and position[1] >= n_rows):
         raise ValueError(f"position: want numbers from 0, the second one below {n_rows} rows, got {position.tolist()}")
+    if n_updates.min() < 0:
+        raise ValueError(f"n_updates: want numbers from 0, got {n_updates.tolist()}")
     if clock is not None:
         check_array("clock", clock, np.float64, (None, 2 * len(sizes), N_STAGES))
     if not len(rates):
@@ -276,9 +288,10 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
     training.moments = &kept[0, 0] if len(moments) else NULL
     training.data = &rows[0, 0] if words else NULL
     training.chosen = &indices[0] if chosen is not None else NULL
-    training.n_rows, training.seed, training.number = n_rows, seed, step
+    training.n_rows, training.seed = n_rows, seed
     training.batch_size, training.n_batches, training.rates = batch_size, len(rates), &all_rates[0, 0]
     training.position[0], training.position[1], training.position[2] = position[0], position[1], position[2]
+    training.n_updates[0], training.n_updates[1] = n_updates[0], n_updates[1]
     training.awake[0], training.awake[1] = unfolded.batch(n, True), unfolded.batch(n, True)
     training.asleep = unfolded.batch(batch_size, True)
     if observed is not None and words:
@@ -301,6 +314,7 @@ def train(parameters, moments, sizes, methods, data, position, uint64_t step, ui
         raise raised[0]
     for i in range(3):
         position[i] = training.position[i]
+    n_updates[0], n_updates[1] = training.n_updates[0], training.n_updates[1]
 
 
 cdef set_rule(Learning *job, Unfolded unfolded, rule, Py_ssize_t batch_size, Py_ssize_t n_threads):

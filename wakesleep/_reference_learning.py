@@ -41,14 +41,15 @@ Doubles = NDArray[np.float64]
 
 def train(
     parameters: Floats, moments: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words,
-    position: NDArray[np.int64], step: int, seed: int, batch_size: int, rates: Doubles, rule: Rule,
+    position: NDArray[np.int64], n_updates: NDArray[np.int64], seed: int, batch_size: int, rates: Doubles, rule: Rule,
     optimizer: Optimizer, n_threads: int = 1, chosen: NDArray[np.int64] | None = None, observed: Words | None = None,
 ) -> None:  # fmt: skip
     """Learn from the next minibatches, in place: one for each row of `rates`, which holds the rates of p and of q.
 
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     moments : (0, 1 or 2, ...), what the optimizer keeps, in the layout of the parameters; moved along.
-    step : minibatches since training began. The rates are per mean gradient.
+    n_updates : (2,) those of p and of q that the moments have seen, which began with zero; moved along.
+    The rates are per mean gradient.
     chosen : (n,) int64, the rows of data that are trained on, where these are not all.
     observed : like data, which of its cells are, where these are not all; the others must be 0. They are left out of
     p(x | h), and a dream lacks those that the row of its number in the minibatch lacks      (eq. 18)
@@ -78,7 +79,8 @@ def train(
             errors_p, errors_q, log_w = weigh(of_p, of_q)
             v, u = rule.credits(log_w.reshape(count, rule.n_particles))
             updates.add(of_p, errors_p, v, updates.scale(rate_p, 1.0, count))
-        updates.apply([*p.generative, p.prior], rate_p, step + 1)
+        n_updates[0] += 1
+        updates.apply([*p.generative, p.prior], rate_p, int(n_updates[0]))
 
         for again in range(rule.sleep_steps if rule.sleep_weight > 0 else 1):
             if rule.sleep_weight > 0:
@@ -91,9 +93,9 @@ def train(
                 updates.add(dreamt, errors, None, updates.scale(rate_q, rule.sleep_weight, count))
             if rule.sleep_weight < 1 and u is not None and not again:
                 updates.add(of_q, errors_q, u, updates.scale(rate_q, 1 - rule.sleep_weight, count))
-            updates.apply(p.recognition, rate_q, step * rule.sleep_steps + again + 1)
+            n_updates[1] += 1
+            updates.apply(p.recognition, rate_q, int(n_updates[1]))
 
-        step += 1
         last = first + count == len(data)
         position[:] = (epoch + 1, 0, seen + count) if last else (epoch, first + count, seen + count)
 

@@ -246,10 +246,13 @@ class Estimator:
             params = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest["params"].items()}
             machine = cls().set_params(**params)
             aside = {name.removeprefix(ASIDE): arrays.pop(name) for name in list(arrays) if name.startswith(ASIDE)}
-            machine._state = restored(arrays, manifest["state"])
-            machine._check_sizes(machine._settings())
+            settings = machine._settings()
+            asleep = settings.rule.sleep_weight or settings.final_sleep_weight
+            older = settings.optimizer.name, settings.rule.sleep_steps if asleep else 1
+            machine._state = restored(arrays, manifest["state"], *older)
+            machine._check_sizes(settings)
             if manifest["aside"] is not None:
-                machine._aside = restored(aside, manifest["aside"])
+                machine._aside = restored(aside, manifest["aside"], *older)
                 if machine._aside.parameters.sizes != machine._state.parameters.sizes:
                     raise ValueError(f"aside: want the sizes of state, got {machine._aside.parameters.sizes!r:.80}")
             elif aside:

@@ -12,7 +12,6 @@ from wakesleep.bits import Bits
 from wakesleep.learner import Learner
 from wakesleep.rows import drawn_by_content
 
-
 N_PARTICLES = 100
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from functools import wraps
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 
@@ -34,6 +35,40 @@ class _Run:
     progress: Progress = field(default_factory=Progress)
 
 
+_at_work: dict[int, object] = {}  # the machines that are being trained, by id; a copy of one is another machine
+Training = TypeVar("Training", bound=Callable[..., Any])
+
+
+def _as_a_whole(training: Training) -> Training:
+    """Let a machine be trained by one call at a time, and a call that ends before its first step change nothing.
+
+    What has been learned is kept, whatever ends the call.
+    """
+
+    @wraps(training)
+    def call(self: Learner, *args: Any, **how: Any) -> Any:
+        before, key, refused = {name: vars(self)[name] for name in FITTED if name in vars(self)}, id(self), False
+        try:
+            if _at_work.setdefault(key, before) is not before:  # in one operation, so that one of two threads is first
+                refused = True
+                raise RuntimeError(
+                    f"{training.__name__}: want one training of a machine at a time, got a second one, "
+                    "from a callback, a rule or another thread, while the first goes on"
+                )
+            return training(self, *args, **how)
+        except BaseException:  # whatever a rule raises, and Ctrl-C, too
+            if not (refused or self._learned_since(before)):
+                for name in set(FITTED) - set(before):
+                    vars(self).pop(name, None)
+                vars(self).update(before)
+            raise
+        finally:
+            if not refused:
+                _at_work.pop(key, None)
+
+    return cast(Training, call)
+
+
 class Learner(Estimator):
     """`fit` and `partial_fit`."""
 
@@ -43,11 +78,15 @@ class Learner(Estimator):
     random_state: Any
     verbose: Any
 
+    @_as_a_whole
     def fit(
         self, X: Any, y: None = None, *, validation: Any = None,
         callbacks: Iterable[Callback | tuple[Callback, int]] = (), resume: bool = False,
     ) -> Self:  # fmt: skip
         """Train until `n_iter` epochs are done, or fewer with `patience` or if a callback says so.
+
+        Whatever ends it early, Ctrl-C or an error of a rule, what has been learned is kept; if that comes before the
+        first minibatch is done, nothing is changed.
 
         Parameters
         ----------
@@ -61,7 +100,8 @@ class Learner(Estimator):
             A callable is called with the record of every epoch, a dict as in `history_`; with a number n, after every
             n-th minibatch, counted since training began, with epoch, step, seconds and rows_per_second of the epoch
             under way. Training ends as if `n_iter` were reached if one returns True; if one raises, the machine stays
-            where it is, and can resume. Callbacks do not change what is learned. docs/callbacks.md has recipes.
+            where it is, and can resume. Callbacks do not change what is learned, and may copy or save the machine, but
+            not train it. docs/callbacks.md has recipes.
         resume : bool, default=False
             Go on where an earlier call, or the machine that was loaded, stopped, instead of
             beginning anew. What comes out is what one uninterrupted call would have learned, so that X and
@@ -77,6 +117,8 @@ class Learner(Estimator):
             For an argument, or a parameter of the machine, that is not what it should be. Nothing is changed.
         DivergenceError
             If parameters become NaN or infinite; the machine keeps the last ones from before that.
+        RuntimeError
+            If this machine is being trained already.
 
         Warns
         -----
@@ -113,17 +155,11 @@ class Learner(Estimator):
         run = _Run(data, held_out, settings, n_threads, each_epoch, each_steps)
         if going_on:
             self._given = self._checked(now, n_held_out)
-            return self._train(run, settings.n_iter)
-        before = {name: getattr(self, name) for name in FITTED} if self._fitted else {}
-        self._begin(data, settings, seed, names)
-        self._given = now
-        try:
-            return self._train(run, settings.n_iter)
-        except Exception:  # whatever a rule raises, too
-            if before and not self._frontier.step:  # nothing learned: what was fitted before is back
-                vars(self).update(before)
-            raise
+        else:
+            self._begin(data, settings, seed, now, names)
+        return self._train(run, settings.n_iter)
 
+    @_as_a_whole
     def partial_fit(self, X: Any, y: None = None) -> Self:
         """Make one more pass, over these rows. n calls on the same X are ``fit(X)`` with ``n_iter=n``.
 
@@ -144,7 +180,7 @@ class Learner(Estimator):
 
         Raises
         ------
-        ValueError, TypeError, DivergenceError
+        ValueError, TypeError, DivergenceError, RuntimeError
             As `fit` does; also for an iterator that yields nothing.
 
         Examples
@@ -171,11 +207,11 @@ class Learner(Estimator):
             self._check_sizes(settings)
             epoch, row, seen = self._frontier.position
             position = np.array([epoch + (row > 0), 0, seen], np.int64)
-            self._given = None
-            self._state, self._aside = replace(self._state, position=position, step=self._frontier.step), None
+            started = replace(self._state, position=position, step=self._frontier.step)
+            vars(self).update(_state=started, _aside=None, _given=None)
         else:
             hyperparameters.check_total((data.n_features, *settings.hidden_layer_sizes))
-            self._begin(data, settings, hyperparameters.seed(self.random_state), tables.feature_names(X, "X"))
+            self._begin(data, settings, hyperparameters.seed(self.random_state), None, tables.feature_names(X, "X"))
         run = _Run(data, None, replace(settings, patience=None), n_threads, [], [])
         return self._train(run, self._state.epoch + 1)
 
@@ -207,12 +243,19 @@ class Learner(Estimator):
         return Given(now.rows, now.held_out or before.held_out)
 
     def _begin(
-        self, data: Rows, settings: hyperparameters.Settings, seed: int, names: tuple[str, ...] | None
-    ) -> None:
-        self._state = state.start(drawn(data, seed, 0), settings.hidden_layer_sizes, seed, settings.initial_biases)
-        self._aside = None
-        self._feature_names = names
-        self.history_ = []
+        self, data: Rows, settings: hyperparameters.Settings, seed: int, now: Given | None,
+        names: tuple[str, ...] | None,
+    ) -> None:  # fmt: skip
+        started = state.start(drawn(data, seed, 0), settings.hidden_layer_sizes, seed, settings.initial_biases)
+        fitted: dict[str, Any] = {"_state": started, "_aside": None, "_given": now, "history_": [], "_feature_names": names}
+        vars(self).update(fitted)  # at once, as wherever this is written
+
+    def _learned_since(self, before: dict[str, Any]) -> bool:
+        """Whether a step has been done since these were the fitted attributes."""
+        if not self._fitted or not self._frontier.step:
+            return False
+        states = [before[name] for name in ("_state", "_aside") if before.get(name) is not None]
+        return all(self._frontier.parameters is not known.parameters for known in states)
 
     def _train(self, run: _Run, n_epochs: int) -> Self:
         run = replace(run, progress=Progress(self.verbose))
@@ -241,10 +284,11 @@ class Learner(Estimator):
                 "epoch": record.epoch, "step": record.state.step, "seconds": record.seconds,
                 "rows_per_second": record.rows / max(record.seconds, 1e-9),
             }  # fmt: skip
-            self._state = record.state
+            changed: dict[str, Any] = {"_state": record.state}
             run.progress.follow(record.epoch, n_epochs, int(record.state.position[2]))
             if record.epoch_done:
-                self.history_.append(entry)  # at once: whatever comes now can be interrupted
+                changed["history_"] = [*self.history_, entry]  # another list: a copy of the machine keeps its own
+            vars(self).update(changed)
             for callback, every in run.each_steps:
                 if record.state.step % every == 0:
                     stop |= _says_stop(callback(dict(entry)))
@@ -263,12 +307,12 @@ class Learner(Estimator):
 
     def _close_epoch(self, run: _Run, rows: Bits | Selection[Bits]) -> bool:
         """Measure, print and tell the callbacks; keep the best; whether a callback says to stop."""
-        entry = self.history_[-1]
+        *earlier, entry = self.history_
         if run.held_out is not None or self.verbose:
             measured = monitor.measure(self._state, rows, run.held_out, run.n_threads)
-            if run.settings.patience is not None and measured["log_likelihood"] > self._best_so_far():
-                self._aside = self._state
-            entry |= measured  # last: an entry that has this needs nothing more when training is resumed
+            entry = entry | measured  # an entry that has this needs nothing more when training is resumed
+            better = run.settings.patience is not None and measured["log_likelihood"] > self._best_so_far()
+            vars(self).update(_aside=self._state if better else self._aside, history_=[*earlier, entry])
         with run.progress.above():
             if run.held_out is not None or self.verbose:
                 monitor.warn_of_few(self.history_)

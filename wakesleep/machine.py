@@ -31,7 +31,8 @@ class HelmholtzMachine(Imputer):
         Hidden units per level, bottom level first.
     rule : {"wake-sleep", "reweighted", "vimco", "ovis", "leave-one-out", "bihm"} or callable, default="wake-sleep"
         How p and q learn: what credits the log weights of the particles give, as docs/MATH.md says. A function
-        takes log_w, (B, K), and returns the credits (v, u) of p and of q, (B, K) each, all of them float64.
+        takes log_w, (B, K), and returns the credits (v, u) of p and of q, (B, K) each, all of them float64. With None
+        for u, q learns asleep only, and wants a `sleep_weight`.
     n_particles : int, optional
         Samples of the hidden units per row in the wake phase; None: 1 for "wake-sleep", else 5. Rules that
         weigh particles want 2 or more.
@@ -46,7 +47,8 @@ class HelmholtzMachine(Imputer):
     baseline : {"geometric", "arithmetic"}, default="geometric"
         Of "vimco": the mean of the other particles that stands for one of them.
     optimizer : {"sgd", "momentum", "rmsprop", "adam"}, default="sgd"
-        What follows the gradient; averages of gradients are saved with the machine.
+        What follows the gradient; averages of gradients are saved with the machine. After a change by `set_params`,
+        those of the new one begin with zero.
     weight_decay : float, default=0.0
         In each step, weights (not biases) shrink by this share of the learning rate.
     clip_norm : float, optional
@@ -375,10 +377,9 @@ class HelmholtzMachine(Imputer):
         """
         if "hidden_layer_sizes" in params:
             raise ValueError("hidden_layer_sizes: want it left out, because the weights tell it")
-        machine = cls().set_params(**params)
-        machine._settings()
         began = state.given(prior_logits, generative, recognition)
-        machine.hidden_layer_sizes = began.parameters.sizes[1:]
+        machine = cls().set_params(**params, hidden_layer_sizes=began.parameters.sizes[1:])
+        machine._settings()  # to which the sizes belong: they tell which parts there are to be frozen
         machine._state = replace(began, seed=hyperparameters.seed(machine.random_state))
         machine.history_ = []
         return machine

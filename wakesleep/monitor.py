@@ -86,7 +86,7 @@ def warn_of_few(history: list[dict[str, Any]]) -> None:
             f"of {PARTICLES} samples per row, fewer than {FEWEST_EFFECTIVE:g} have counted (effective sample size) for "
             f"{EPOCHS_WITH_FEW} epochs: q is far from the posterior, and the held-out log p(x) is too low",
             SampleSizeWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
 

@@ -35,7 +35,7 @@ class Rule(NamedTuple):
     def credits(self, log_w: Doubles) -> Credits:
         """v and u of log weights.  log_w : (B, K).  Returns (B, K), and (B, K) or None."""
         if callable(self.name):
-            return checked(self.name(log_w), log_w.shape)
+            return checked(self.name(log_w), log_w.shape, self.sleep_weight)
         if self.name == "ovis":
             return ovis(log_w, self.gamma)
         if self.name == "vimco":
@@ -152,26 +152,30 @@ RULES = {
 OWN = Kind(wake_sleep, sleep_weight=0.0, fewest_particles=1)  # a function of the user's; `credits` is that function
 
 
-def checked(returned: Any, shape: tuple[int, ...]) -> Credits:
-    """What a rule of the user's own returned: v and u.
+def checked(returned: Any, shape: tuple[int, ...], sleep_weight: float) -> Credits:
+    """What a rule of the user's own returned: v, and u or None.
 
     Raises
     ------
     ValueError
-        If it is not a pair of finite real arrays of this shape.
+        If it is not a pair of finite real arrays of this shape, or if u is None and q does not learn asleep either.
     """
     if not isinstance(returned, tuple | list) or len(returned) != 2:
         got = f"{len(returned)} parts" if isinstance(returned, tuple | list) else f"{returned!r:.80}"
         if isinstance(returned, np.ndarray):
             got = f"one array of shape {returned.shape}"
         raise ValueError(f"rule: want a pair (v, u) of arrays of shape {shape}, got {got}")
-    arrays = []
-    for name, credit in zip("vu", returned, strict=True):
-        array = np.asarray(credit)
-        if array.dtype.kind not in "fiu" or array.shape != shape:
-            raise ValueError(f"rule: want {name} of real numbers and shape {shape}, got {array.dtype} of {array.shape}")
-        with np.errstate(over="ignore"):
-            if not np.isfinite(array.astype(np.float32)).all():
-                raise ValueError(f"rule: want finite numbers, got NaN or infinity in {name}")
-        arrays.append(array.astype(np.float64))
-    return arrays[0], arrays[1]
+    v, u = returned
+    if u is None and not sleep_weight:
+        raise ValueError("rule: want u, or a sleep_weight above 0, for q to learn by, got None for u and 0")
+    return _credit("v", v, shape), None if u is None else _credit("u", u, shape)
+
+
+def _credit(name: str, credit: Any, shape: tuple[int, ...]) -> Doubles:
+    array = np.asarray(credit)
+    if array.dtype.kind not in "fiu" or array.shape != shape:
+        raise ValueError(f"rule: want {name} of real numbers and shape {shape}, got {array.dtype} of {array.shape}")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(array.astype(np.float32)).all():
+            raise ValueError(f"rule: want finite numbers, got NaN or infinity in {name}")
+    return array.astype(np.float64)

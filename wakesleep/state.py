@@ -13,9 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from wakesleep import _core
 from wakesleep.bits import Bits
+from wakesleep.optimizers import MOMENTS, SGD
 from wakesleep.parameters import Layer, Parameters, finite_floats, logit_of_mean
 from wakesleep.rows import Selection
 
+NEWER = {"optimizer", "n_updates"}  # what older manifests do not have
 WALK_BELOW, WALK_ABOVE = 0.25, 64  # share of ones, and units: there, walking over set bits was measured to be faster
 
 
@@ -38,6 +40,10 @@ class State:
         Minibatches seen.
     moments : ndarray of shape (0, 1 or 2, n_parameters), float32
         What the optimizer keeps, in the layout of the parameters.
+    optimizer : str
+        Whose moments these are.
+    n_updates : ndarray of shape (2,), int64
+        Updates of p and of q that they have seen, since they began with zero.
     """
 
     parameters: Parameters
@@ -46,17 +52,19 @@ class State:
     position: NDArray[np.int64]
     step: int
     moments: NDArray[np.float32]
+    optimizer: str
+    n_updates: NDArray[np.int64]
 
     @property
     def epoch(self) -> int:
         """Epochs done."""
         return int(self.position[0])
 
-    def moments_for(self, n_moments: int) -> NDArray[np.float32]:
-        """A copy of the moments, or zeros where the optimizer at work before kept another number of them."""
-        if len(self.moments) == n_moments:
-            return self.moments.copy()
-        return np.zeros((n_moments, self.parameters.flat.size), np.float32)
+    def moments_for(self, optimizer: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Copies of the moments, and of the updates that they have seen; zeros where another optimizer was at work."""
+        if self.optimizer == optimizer:
+            return self.moments.copy(), self.n_updates.copy()
+        return np.zeros((MOMENTS[optimizer], self.parameters.flat.size), np.float32), np.zeros(2, np.int64)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What has been learned by name, and the moments, if there are any."""
@@ -67,7 +75,8 @@ class State:
         """All the rest of it, as JSON values."""
         return {
             "sizes": list(self.parameters.sizes), "methods": self.methods.tolist(), "seed": self.seed,
-            "position": self.position.tolist(), "step": self.step,
+            "position": self.position.tolist(), "step": self.step, "optimizer": self.optimizer,
+            "n_updates": self.n_updates.tolist(),
         }  # fmt: skip
 
 
@@ -104,7 +113,7 @@ def start(
 
 def _begun(parameters: Parameters, methods: NDArray[np.uint8], seed: int) -> State:
     none_yet = np.zeros((0, parameters.flat.size), np.float32)
-    return State(parameters, methods, seed, np.zeros(3, np.int64), 0, none_yet)
+    return State(parameters, methods, seed, np.zeros(3, np.int64), 0, none_yet, SGD.name, np.zeros(2, np.int64))
 
 
 def given(
@@ -162,16 +171,22 @@ def _array(name: str, values: ArrayLike, ndim: int) -> NDArray[np.float32]:
     return array + np.float32(0)  # of zero, the sign is not kept
 
 
-def restored(arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) -> State:
+def restored(
+    arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any], optimizer: str, updates_of_q: int
+) -> State:
     """The state whose parameters and manifest these are.
+
+    Where an older manifest does not tell: the moments began with training, are those of `optimizer` if it keeps so
+    many, and q was updated so many times in each step.
 
     Raises
     ------
     ValueError, TypeError, KeyError
         If anything is missing, or not of the type, shape or range that it must be.
     """
-    if set(manifest) != {"sizes", "methods", "seed", "position", "step"}:
-        raise ValueError(f"state: want sizes, methods, seed, position and step, got {sorted(manifest)!r:.200}")
+    names = {"sizes", "methods", "seed", "position", "step"}
+    if set(manifest) not in (names, names | NEWER):
+        raise ValueError(f"state: want {', '.join(sorted(names | NEWER))}, got {sorted(manifest)!r:.200}")
     sizes, methods, position = (_integers(name, manifest[name]) for name in ("sizes", "methods", "position"))
     seed, step = _integers("seed, step", [manifest["seed"], manifest["step"]])
     arrays = dict(arrays)
@@ -197,7 +212,19 @@ def restored(arrays: Mapping[str, NDArray[Any]], manifest: Mapping[str, Any]) ->
         wanted = f"float32 of (1 or 2, {parameters.flat.size})"
         raise ValueError(f"moments: want {wanted}, got {moments.dtype} of {moments.shape}")
     moments = finite_floats("moments", moments, str(moments.shape))
-    return State(parameters, np.array(methods, np.uint8), seed, np.array(position, np.int64), step, moments)
+    n_updates = [step, step * updates_of_q]
+    if "optimizer" in manifest:
+        optimizer, n_updates = manifest["optimizer"], _integers("n_updates", manifest["n_updates"])
+        if not isinstance(optimizer, str) or MOMENTS.get(optimizer) != len(moments):
+            raise ValueError(f"optimizer: want one that keeps {len(moments)} moments, got {optimizer!r:.80}")
+    elif MOMENTS[optimizer] != len(moments):
+        optimizer, moments = SGD.name, moments[:0]
+    if len(n_updates) != 2 or max(n_updates) >= 2**62:
+        raise ValueError(f"n_updates: want two numbers below 2**62, got {n_updates!r:.80}")
+    return State(
+        parameters, np.array(methods, np.uint8), seed, np.array(position, np.int64), step, moments, optimizer,
+        np.array(n_updates, np.int64),
+    )  # fmt: skip
 
 
 def _integers(name: str, values: Any) -> list[int]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wakesleep import _core, schedules
 from wakesleep.bits import Bits
-from wakesleep.optimizers import MOMENTS, SGD, Optimizer
+from wakesleep.optimizers import SGD, Optimizer
 from wakesleep.parameters import Parameters
 from wakesleep.rows import Rows, Selection, drawn
 from wakesleep.rules import WAKE_SLEEP, Rule
@@ -81,7 +81,7 @@ def train(
     final_sleep_weight : float, optional
         Sleep weight of the last of `n_iter` epochs, to which that of the rule goes in a straight line, epoch by epoch.
     optimizer : Optimizer
-        What follows the gradient. Where `state` holds the moments of another one, they begin with zero.
+        What follows the gradient. Where `state` holds the moments of another one, its own begin with zero.
     batch_size, n_threads : int
         Rows per step; threads.
     precision : str
@@ -115,10 +115,10 @@ def train(
         rates = factors[:, None] * np.array(learning_rates, np.float64)
         weight = schedules.between(rule.sleep_weight, last_weight, state.epoch, horizon)
         flat, position = state.parameters.flat.copy(), state.position.copy()
-        moments = state.moments_for(MOMENTS[optimizer.name])
+        moments, n_updates = state.moments_for(optimizer.name)
         began = time.perf_counter()
         _core.train(
-            flat, moments, state.parameters.sizes, state.methods, whole_rows.words, position, state.step, state.seed,
+            flat, moments, state.parameters.sizes, state.methods, whole_rows.words, position, n_updates, state.seed,
             batch_size, rates, rule._replace(sleep_weight=weight), optimizer, n_threads, precision=precision,
             chosen=chosen, observed=whole_rows.observed,
         )  # fmt: skip
@@ -131,7 +131,9 @@ def train(
         seconds, rows = seconds + took, rows + int(position[2] - state.position[2])
         epoch, done = state.epoch + 1, now == left
         parameters = Parameters(state.parameters.sizes, flat)
-        state = State(parameters, state.methods, state.seed, position, state.step + now, moments)
+        state = State(
+            parameters, state.methods, state.seed, position, state.step + now, moments, optimizer.name, n_updates
+        )
         yield Record(state, epoch, done, seconds, rows, bits)
         if done:
             seconds, rows, bits = 0.0, 0, None

@@ -61,7 +61,7 @@ def read(
 
 
 def read_both(args: argparse.Namespace, missing: str | None = None) -> tuple[HelmholtzMachine, Rows]:
-    """A machine and rows to use it on, in which what it takes for a 1, or for missing, is its own if nothing is given."""
+    """A machine and rows to use it on; what counts as a 1, or as missing, is the machine's own if not given."""
     machine = HelmholtzMachine.load(args.model)
     binarize = machine.binarize if args.binarize is None else args.binarize
     return machine, read(args.data, args.split, binarize, machine.n_features_in_, missing=missing or machine.missing)
