@@ -20,6 +20,7 @@ FLOORS = [
     "datasets likelihood training",
     "estimator monitor configuration",
     "learner",
+    "measures",
     "machine",
     "__init__",
     "cli+__main__+commands+training_command sklearn",

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from wakesleep import _core
 from wakesleep.bits import Bits
+from wakesleep.likelihood.arguments import check, check_rows
 from wakesleep.parameters import Parameters, logit_of_mean
 from wakesleep.rows import Selection
 
@@ -15,6 +16,7 @@ _ROWS = 4096  # unpacked at a time
 
 def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32]:
     """Probabilities of hidden level `layer`, each level fed those of the level below.  Returns (N, H)."""
+    check(parameters, data)
     out = np.empty((len(data), parameters.sizes[layer + 1]), np.float32)
     for first in range(0, len(data), _ROWS):
         rows = slice(first, first + _ROWS)
@@ -27,6 +29,7 @@ def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32
 
 def decode(parameters: Parameters, values: NDArray[np.float32], layer: int) -> NDArray[np.float32]:
     """Probabilities of the visible units, given those of hidden level `layer`.  Returns (N, D)."""
+    check(parameters)
     out = np.empty((len(values), parameters.sizes[0]), np.float32)
     for first in range(0, len(values), _ROWS):
         rows = slice(first, first + _ROWS)
@@ -42,6 +45,7 @@ def reconstruction_cross_entropy(parameters: Parameters, data: Bits) -> float:
 
     The probabilities are clipped to [1e-7, 1 − 1e-7].
     """
+    check(parameters, data)
     top, total = len(parameters.sizes) - 2, 0.0
     for first in range(0, len(data), _ROWS):
         rows = data[slice(first, first + _ROWS)]
@@ -52,6 +56,8 @@ def reconstruction_cross_entropy(parameters: Parameters, data: Bits) -> float:
 
 def independent_log_likelihood(train: Bits | Selection[Bits], test: Bits) -> NDArray[np.float64]:
     """log p(x) of every row of `test`, nats, under independent units with the means of `train`."""
+    check_rows("train", train, (Bits, Selection))
+    check_rows("test", test)
     logits = logit_of_mean(train.counts(), len(train))
     out = np.empty(len(test))
     for first in range(0, len(test), _ROWS):
