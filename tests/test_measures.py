@@ -5,7 +5,7 @@ import pytest
 from checks import Z_MAX, same_bits
 from machines import everything, random_machine, random_rows
 
-from wakesleep import HelmholtzMachine, likelihood
+from wakesleep import HelmholtzMachine, _core, likelihood, machine
 from wakesleep.likelihood.arguments import check_seed
 
 MACHINE = random_machine((6, 4, 3), scale=0.5)
@@ -120,3 +120,21 @@ def test_independent_units_want_packed_rows():
     for which, rows in (("train", (DENSE, ROWS)), ("test", (ROWS, DENSE))):
         with pytest.raises(TypeError, match=f"^{which}: want Bits"):
             likelihood.independent_log_likelihood(*rows)
+
+
+# ---- fantasies, some at a time ----
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 8, 99, 100])
+def test_fantasies_do_not_depend_on_how_many_are_drawn_at_a_time(monkeypatch, n_samples):
+    whole, calls, dream = MACHINE.sample(n_samples, bits=True), [], _core.dream
+
+    def counted(flat, sizes, methods, states, *how):
+        calls.append(len(states))
+        dream(flat, sizes, methods, states, *how)
+
+    monkeypatch.setattr(_core, "dream", counted)
+    monkeypatch.setattr(machine, "AT_ONCE", 9 * MACHINE.parameters_.flat.size)
+    assert same_bits(MACHINE.sample(n_samples, bits=True).words, whole.words)
+    assert sum(calls) == n_samples
+    assert max(calls, default=0) == min(n_samples, 9)  # few, so that Ctrl-C is heard

@@ -11,6 +11,7 @@ from libc.math cimport INFINITY, exp, log
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
+from wakesleep._interrupts cimport Watch, begin_watch, interrupted, raise_interruption
 from wakesleep._panels cimport (
     BLOCK, C_IMPORTANCE, PANEL, MOST_THREADS, Barrier, Batch, Machine, Source, Unfolded, team_run,
 )
@@ -62,6 +63,7 @@ cdef int check_counts(Py_ssize_t n_particles, Py_ssize_t n_threads) except -1:
 cdef struct Sampling:  # of particles of rows, which threads share out
     Machine *machine
     Barrier barrier
+    Watch watch             # of `importance`
     const uint64_t *rows
     Py_ssize_t n_rows
     Py_ssize_t words
@@ -189,6 +191,8 @@ cdef void estimate_rows(void *job, int me) noexcept nogil:
                 sum_of_logs += log_w
                 add_log(&total, log_w)
             done += n
+            if interrupted(&e.watch, me):
+                return
         e.estimates[row] = total.top + log(total.first / e.n_particles)
         e.sizes[row] = total.first * total.first / total.second if total.second > 0 else 0
         e.elbos[row] = sum_of_logs / e.n_particles
@@ -217,6 +221,8 @@ def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_par
     sampling.log_p, sampling.log_q = &scratch[0, 0], &scratch[1, 0]
     sampling.estimates, sampling.sizes = &estimates[0], &sizes_[0]
     sampling.elbos = &elbos[0]
+    begin_watch(&sampling.watch)
     with nogil:
         team_run(<int>n_threads, &sampling.barrier, estimate_rows, &sampling)
+    raise_interruption(&sampling.watch)
     return estimate, size, elbo

@@ -20,6 +20,8 @@ from wakesleep.rules import Function
 Floats = NDArray[np.floating[Any]]
 Dense = NDArray[np.uint8]
 
+AT_ONCE = 1 << 28  # parameters times fantasies of a compiled call, which takes some tenths of a second
+
 
 class HelmholtzMachine(Measures):
     """A deep Helmholtz machine: a sigmoid belief network p with a recognition network q.
@@ -229,11 +231,11 @@ class HelmholtzMachine(Measures):
         self._check_fitted()
         n_samples = hyperparameters.count("n_samples", n_samples, least=0)
         bits = hyperparameters.flag("bits", bits)
-        sizes = self._state.parameters.sizes
-        states = np.zeros((n_samples, sum(map(words_of, sizes))), np.uint64)
-        _core.dream(
-            self._state.parameters.flat, sizes, self._state.methods, states, self._seed(random_state), _core.FANTASY
-        )
+        flat, sizes, seed = self._state.parameters.flat, self._state.parameters.sizes, self._seed(random_state)
+        states, at_once = np.zeros((n_samples, sum(map(words_of, sizes))), np.uint64), max(1, AT_ONCE // flat.size)
+        for first in range(0, n_samples, at_once):  # Ctrl-C is heard between calls
+            part = states[first : first + at_once]
+            _core.dream(flat, sizes, self._state.methods, part, seed, _core.FANTASY, first)
         fantasies = Bits(np.ascontiguousarray(states[:, : words_of(sizes[0])]), sizes[0])
         return fantasies if bits else fantasies.to_dense()
 
