@@ -166,7 +166,7 @@ def test_counts_below_one_are_refused(name):
     machine = random_machine((4, 3))
     with pytest.raises(ValueError, match=f"^{name}: want 1 or more, got 0"):
         _likelihood.particles(*described(machine), every_row(4).words, 0, **counts)
-    with pytest.raises(ValueError, match=f"^{name}: want 1 or more, got 0"):
+    with pytest.raises(ValueError, match=f"^{name}: want a whole number from 1 to 2147483647, got 0"):
         likelihood.diagnostics(machine.parameters_, machine._state.methods, every_row(4), **counts)
 
 

@@ -20,7 +20,7 @@ FLOORS = [
     "datasets likelihood training",
     "estimator monitor configuration",
     "learner",
-    "imputer",
+    "imputer+measures",
     "machine",
     "plotting",
     "__init__",

@@ -100,6 +100,15 @@ def test_a_signal_stops_enumeration(n_threads, sizes, n_rows):
     assert_a_signal_stops(lambda: _likelihood.exact(parameters, sizes, data, n_threads))  # which takes minutes
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_rows", [1, 2])
+def test_a_signal_stops_importance_sampling_within_a_row(n_threads, n_rows):
+    sizes, methods = np.array([64, 32, 16]), np.array([WALK, TABLES, TABLES], np.uint8)
+    data = random_states(sizes[:1], n_rows)
+    how = random_parameters(sizes), sizes, methods, data, 1, 2**40, n_threads  # for months
+    assert_a_signal_stops(lambda: _likelihood.importance(*how))
+
+
 def test_machines_trained_at_once_do_not_disturb_each_other():
     wanted = [learned(1, seed=seed) for seed in range(4)]
     found = [None] * 4

@@ -12,6 +12,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from wakesleep._credits cimport exp as own_exp
+from wakesleep._interrupts cimport Watch, begin_watch, interrupted, raise_interruption
 from wakesleep._layers cimport Panel, logits, panel_at, rows_of
 from wakesleep._panels cimport (
     BLOCK, C_IMPORTANCE, PANEL, MOST_THREADS, Barrier, Batch, Layer, Machine, Packed, Selection, Source, Unfolded,
@@ -77,6 +78,7 @@ cdef int check_counts(Py_ssize_t n_particles, Py_ssize_t n_threads) except -1:
 cdef struct Sampling:  # of particles of rows, which threads share out
     Machine *machine
     Barrier barrier
+    Watch watch             # of `importance`
     const uint64_t *rows
     const uint64_t *observed    # which of their cells are, or NULL where all are
     Py_ssize_t n_rows
@@ -234,6 +236,8 @@ cdef void estimate_rows(void *job, int me) noexcept nogil:
                 sum_of_logs += log_w
                 add_log(&total, log_w)
             done += n
+            if interrupted(&e.watch, me):
+                return
         e.estimates[row] = total.top + log(total.first / e.n_particles)
         e.sizes[row] = total.first * total.first / total.second if total.second > 0 else 0
         e.elbos[row] = sum_of_logs / e.n_particles
@@ -260,8 +264,10 @@ def importance(parameters, sizes, methods, data, uint64_t seed, Py_ssize_t n_par
     cdef Sampling sampling = sampling_of(unfolded, data, observed, seed, n_particles, most, n_threads)
     sampling.estimates, sampling.sizes = &estimates[0], &sizes_[0]
     sampling.elbos = &elbos[0]
+    begin_watch(&sampling.watch)
     with nogil:
         team_run(<int>n_threads, &sampling.barrier, estimate_rows, &sampling)
+    raise_interruption(&sampling.watch)
     return estimate, size, elbo
 
 

@@ -81,7 +81,7 @@ class Estimator:
         return Tags(
             estimator_type="density_estimator", target_tags=TargetTags(required=False),
             transformer_tags=TransformerTags(preserves_dtype=["float64", "float32"]),
-            input_tags=InputTags(sparse=True),
+            input_tags=InputTags(sparse=True, allow_nan=self.missing is not None),
         )  # fmt: skip
 
     # ---- what is fitted ----

@@ -65,9 +65,6 @@ class Imputer(Learner):
         )  # fmt: skip
         return filled if draws else filled.astype(float_of(X), copy=False)
 
-    def _seed(self, random_state: Any) -> int:
-        return self._state.seed if random_state is None else hyperparameters.seed(random_state)
-
 
 def float_of(X: Any) -> type[np.float32] | type[np.float64]:
     """The type of what comes out, for what goes in."""

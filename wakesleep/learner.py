@@ -247,8 +247,9 @@ class Learner(Estimator):
         names: tuple[str, ...] | None,
     ) -> None:  # fmt: skip
         started = state.start(drawn(data, seed, 0), settings.hidden_layer_sizes, seed, settings.initial_biases)
-        fitted: dict[str, Any] = {"_state": started, "_aside": None, "_given": now, "history_": [], "_feature_names": names}
-        vars(self).update(fitted)  # at once, as wherever this is written
+        vars(self).update(  # at once, as wherever this is written
+            _state=started, _aside=None, _given=now, _feature_names=names, history_=[]
+        )
 
     def _learned_since(self, before: dict[str, Any]) -> bool:
         """Whether a step has been done since these were the fitted attributes."""
@@ -338,6 +339,9 @@ class Learner(Estimator):
             tables.check_feature_names(self._feature_names, X, "X", type(self).__name__)
         n_features = self.n_features_in_ if fitted else None
         return as_rows(X, binarize=self.binarize, n_features=n_features, missing=missing or self.missing)
+
+    def _seed(self, random_state: Any) -> int:
+        return self._state.seed if random_state is None else hyperparameters.seed(random_state)
 
 
 def _says_stop(answer: object) -> bool:

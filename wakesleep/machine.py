@@ -13,16 +13,17 @@ from wakesleep import _core, hyperparameters, likelihood, state
 from wakesleep._packing import refuse_cell, words_of
 from wakesleep.bits import Bits
 from wakesleep.imputer import Imputer, float_of
+from wakesleep.measures import Measures
 from wakesleep.parameters import finite_floats
 from wakesleep.probabilities import FAULT
-from wakesleep.rows import drawn_by_content
 from wakesleep.rules import Function
 
 Floats = NDArray[np.floating[Any]]
 Dense = NDArray[np.uint8]
 
+AT_ONCE = 1 << 28  # parameters times fantasies of a compiled call, which takes some tenths of a second
 
-class HelmholtzMachine(Imputer):
+class HelmholtzMachine(Measures, Imputer):
     """A deep Helmholtz machine: a sigmoid belief network p with a recognition network q.
 
     Parameters
@@ -249,98 +250,14 @@ class HelmholtzMachine(Imputer):
         self._check_fitted()
         n_samples = hyperparameters.count("n_samples", n_samples, least=0)
         bits = hyperparameters.flag("bits", bits)
-        sizes = self._state.parameters.sizes
-        states = np.zeros((n_samples, sum(map(words_of, sizes))), np.uint64)
-        _core.dream(
-            self._state.parameters.flat, sizes, self._state.methods, states, self._seed(random_state), _core.FANTASY
-        )
+        flat, sizes, seed = self._state.parameters.flat, self._state.parameters.sizes, self._seed(random_state)
+        states, at_once = np.zeros((n_samples, sum(map(words_of, sizes))), np.uint64), max(1, AT_ONCE // flat.size)
+        for first in range(0, n_samples, at_once):  # Ctrl-C is heard between calls
+            part = states[first : first + at_once]
+            _core.dream(flat, sizes, self._state.methods, part, seed, _core.FANTASY, first)
         fantasies = Bits(np.ascontiguousarray(states[:, : words_of(sizes[0])]), sizes[0])
         return fantasies if bits else fantasies.to_dense()
 
-    # ---- measuring it ----
-
-    def score_samples(
-        self, X: Any, y: None = None, *, method: str = "auto", n_particles: int = 1000, random_state: Any = None,
-        n_steps: int = likelihood.N_STEPS,
-    ) -> NDArray[np.float64]:
-        """log p(x) of every row, or its bound, nats.
-
-        Parameters
-        ----------
-        X : array-like, data frame, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
-        y : ignored
-        method : {"auto", "exact", "importance", "elbo", "ais"}, default="auto"
-            "exact" adds up all hidden states, of at most 24 units; "importance" estimates with
-            `n_particles` samples from q, on average too low: its expectation is the bound IWAE_K with
-            K = `n_particles`, which therefore is no method of its own. "elbo" is the mean of log w over
-            the same samples: an unbiased estimate of the ELBO. "ais" anneals `n_particles` chains from q
-            to the posterior in `n_steps` steps (Neal 2001), on average too low as well, less so with more
-            steps. "auto" is exact where that takes no more states than particles, else importance.
-        n_particles : int, default=1000
-        random_state : int, NumPy generator or None
-            None repeats the same estimates. An estimate depends on the seed and the row's content
-            only, so equal rows share their noise; use several seeds to see it.
-        n_steps : int, default=100
-            Of "ais", where 1 step is "importance" with the same particles.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64
-
-        Raises
-        ------
-        NotFittedError, ValueError, TypeError
-        """
-        n_particles = hyperparameters.count("n_particles", n_particles)
-        rows = self._rows(X, fitted=True)
-        seed = self._seed(random_state)
-        data = drawn_by_content(rows, seed)
-        values, _ = likelihood.log_likelihood(
-            self._state.parameters, self._state.methods, data, method=method, n_particles=n_particles,
-            seed=seed, n_threads=hyperparameters.threads(self.n_threads),
-            n_steps=hyperparameters.count("n_steps", n_steps),
-        )  # fmt: skip
-        return values
-
-    def score(self, X: Any, y: None = None, **how: Any) -> float:
-        """Mean log p(x), nats; keywords as in `score_samples`."""
-        return float(self.score_samples(X, **how).mean())
-
-    def reconstruction_cross_entropy(self, X: Any) -> float:
-        """Mean cross-entropy of the rows and their `reconstruct`, nats (probabilities clipped by 1e-7)."""
-        data = self._bits(X)
-        return likelihood.reconstruction_cross_entropy(self._state.parameters, data)
-
-    def diagnostics(
-        self, X: Any, *, n_particles: int = likelihood.N_PARTICLES, random_state: Any = None
-    ) -> likelihood.Diagnostics:
-        """At which level likelihood is lost, and which units do nothing: ``print(machine.diagnostics(X))``.
-
-        Parameters
-        ----------
-        X : array-like, data frame, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
-        n_particles : int, default=100
-            Samples from q per row.
-        random_state : int, NumPy generator or None
-            None repeats the same samples.
-
-        Returns
-        -------
-        likelihood.Diagnostics
-            For every level how far q is from p, entropies, and inactive, dead and saturated units; log p(x), the ELBO
-            and what it is made of, effective sample sizes, and the norms of the wake and the sleep gradient.
-
-        Raises
-        ------
-        NotFittedError, ValueError, TypeError
-        """
-        n_particles = hyperparameters.count("n_particles", n_particles)
-        rows = self._rows(X, fitted=True)
-        seed = self._seed(random_state)
-        return likelihood.diagnostics(
-            self._state.parameters, self._state.methods, drawn_by_content(rows, seed),
-            n_particles=n_particles, seed=seed, n_threads=hyperparameters.threads(self.n_threads),
-        )  # fmt: skip
 
     # ---- weights from elsewhere ----
 
@@ -386,11 +303,9 @@ class HelmholtzMachine(Imputer):
 
     # ---- arguments ----
 
-    def _bits(self, X: Any) -> Bits:
-        return drawn_by_content(self._rows(X, fitted=True), self._state.seed)
-
     def _level(self, layer: int) -> int:
         n_hidden = len(self._state.parameters.sizes) - 1
         if isinstance(layer, bool) or not isinstance(layer, int | np.integer) or not -n_hidden <= layer < n_hidden:
             raise ValueError(f"layer: want a hidden level from {-n_hidden} to {n_hidden - 1}, got {layer!r}")
         return int(layer) % n_hidden
+

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wakesleep import _core, _likelihood
 from wakesleep._packing import words_of
 from wakesleep.bits import Bits
+from wakesleep.likelihood.arguments import check
 from wakesleep.parameters import Layer, Parameters
 
 N_PARTICLES = 100
@@ -136,13 +137,14 @@ def diagnostics(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If there are no rows, or not rows of this machine, or no particles.
 
     References
     ----------
     Burda, Y., Grosse, R. & Salakhutdinov, R. (2016). Importance weighted autoencoders. ICLR.
     """
+    check(parameters, data, seed=seed, n_particles=n_particles, n_threads=n_threads)
     if not len(data):
         raise ValueError("data: want one row or more, got 0")
     machine, n_rows, sizes = (parameters.flat, parameters.sizes, methods), len(data), parameters.sizes

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from wakesleep import _likelihood
 from wakesleep._packing import words_of
 from wakesleep.bits import Bits
+from wakesleep.likelihood.arguments import check
 from wakesleep.parameters import Parameters
 
 MOST_ENUMERATED = 24  # hidden units: 2²⁴ states
@@ -42,7 +43,7 @@ def exact_distribution(parameters: Parameters, n_threads: int = 1) -> Distributi
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If the machine has more than 20 visible or 24 hidden units.
 
     Examples
@@ -53,6 +54,7 @@ def exact_distribution(parameters: Parameters, n_threads: int = 1) -> Distributi
     >>> np.exp(p.log_p).round(3), round(p.entropy, 3), p.means.round(3)
     (array([0.177, 0.513, 0.132, 0.177]), 1.224, array([0.69, 0.31]))
     """
+    check(parameters, n_threads=n_threads)
     n_visible = parameters.sizes[0]
     if n_visible > MOST_VISIBLE:
         raise ValueError(f"parameters: want at most {MOST_VISIBLE} visible units to enumerate, got {n_visible}")
@@ -79,7 +81,7 @@ def exact_kl(parameters: Parameters, data: Bits, probabilities: ArrayLike, n_thr
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If the machine has more than 24 hidden units, or other visible units than `data`; if rows are given twice or
         lack cells, or `probabilities` are none.
 
@@ -91,11 +93,10 @@ def exact_kl(parameters: Parameters, data: Bits, probabilities: ArrayLike, n_thr
     >>> bool(likelihood.exact_kl(machine.parameters_, images, p) > 0)
     True
     """
+    check(parameters, data, n_threads=n_threads)
     _check_hidden(parameters, MOST_ENUMERATED)
     if not data.complete:
         raise ValueError("data: want rows without missing cells, got some with")
-    if data.n_features != parameters.sizes[0]:
-        raise ValueError(f"data: want {parameters.sizes[0]} features, got {data.n_features}")
     p = np.asarray(probabilities, np.float64)
     if p.shape != (len(data),):
         raise ValueError(f"probabilities: want shape ({len(data)},), got {p.shape}")
@@ -123,9 +124,10 @@ def exact_posterior(parameters: Parameters, data: Bits) -> tuple[NDArray[np.floa
 
     Raises
     ------
-    ValueError
-        If the machine has more than 16 hidden units.
+    ValueError, TypeError
+        If the machine has more than 16 hidden units, or other visible units than `data`.
     """
+    check(parameters, data)
     _check_hidden(parameters, MOST_IN_POSTERIOR)
     sizes = parameters.sizes
     n_hidden = sum(sizes[1:])

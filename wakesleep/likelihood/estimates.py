@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from wakesleep import _annealing, _core, _likelihood
 from wakesleep._packing import words_of
 from wakesleep.bits import Bits
+from wakesleep.likelihood.arguments import check
 from wakesleep.likelihood.enumeration import MOST_ENUMERATED
 from wakesleep.likelihood.restriction import by_pattern
 from wakesleep.parameters import Parameters
@@ -48,13 +49,14 @@ def log_likelihood(
 
     Raises
     ------
-    ValueError
-        As `chosen` does.
+    ValueError, TypeError
+        For an argument that is not what it should be; and as `chosen` does.
 
     References
     ----------
     Burda, Y., Grosse, R. & Salakhutdinov, R. (2016). Importance weighted autoencoders. ICLR.
     """
+    check(parameters, data, seed=seed, n_particles=n_particles, n_steps=n_steps, n_threads=n_threads)
     flat, sizes = parameters.flat, parameters.sizes
     method = chosen(method, sum(sizes[1:]), n_particles)
     if method == "exact":
@@ -127,13 +129,14 @@ def annealed(
 
     Raises
     ------
-    ValueError
-        If a parameter is beyond ±600.
+    ValueError, TypeError
+        For an argument that is not what it should be; if a parameter is beyond ±600.
 
     References
     ----------
     Neal, R. M. (2001). Annealed importance sampling. Statistics and Computing 11, 125-139.
     """
+    check(parameters, data, seed=seed, n_particles=n_particles, n_steps=n_steps, n_threads=n_threads)
     estimates, effective = np.empty(len(data)), np.empty(len(data))
     for rows, restricted, part in by_pattern(parameters, data):
         estimates[rows], effective[rows] = _annealing.annealed(
@@ -167,14 +170,15 @@ def simulated_bounds(
 
     Raises
     ------
-    ValueError
-        If a parameter is beyond ±600.
+    ValueError, TypeError
+        For an argument that is not what it should be; if a parameter is beyond ±600.
 
     References
     ----------
     Wu, Y., Burda, Y., Salakhutdinov, R. & Grosse, R. (2017). On the quantitative analysis of decoder-based
     generative models. ICLR.
     """
+    check(parameters, seed=seed, n_rows=n_rows, n_particles=n_particles, n_steps=n_steps, n_threads=n_threads)
     sizes = parameters.sizes
     states = np.zeros((n_rows, sum(map(words_of, sizes))), np.uint64)
     _core.dream(parameters.flat, sizes, methods, states, seed, _core.FANTASY)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from wakesleep import _core
 from wakesleep.bits import Bits
+from wakesleep.likelihood.arguments import check, check_rows
 from wakesleep.parameters import Parameters, logit_of_mean
 from wakesleep.rows import Selection
 
@@ -18,6 +19,7 @@ def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32
 
     Missing cells are zeros to it, as they are in training.
     """
+    check(parameters, data)
     out = np.empty((len(data), parameters.sizes[layer + 1]), np.float32)
     for first in range(0, len(data), _ROWS):
         rows = slice(first, first + _ROWS)
@@ -30,6 +32,7 @@ def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32
 
 def decode(parameters: Parameters, values: NDArray[np.float32], layer: int) -> NDArray[np.float32]:
     """Probabilities of the visible units, given those of hidden level `layer`.  Returns (N, D)."""
+    check(parameters)
     out = np.empty((len(values), parameters.sizes[0]), np.float32)
     for first in range(0, len(values), _ROWS):
         rows = slice(first, first + _ROWS)
@@ -45,6 +48,7 @@ def reconstruction_cross_entropy(parameters: Parameters, data: Bits) -> float:
 
     The sum is over the observed cells of a row. The probabilities are clipped to [1e-7, 1 − 1e-7].
     """
+    check(parameters, data)
     top, total = len(parameters.sizes) - 2, 0.0
     for first in range(0, len(data), _ROWS):
         rows = data[slice(first, first + _ROWS)]
@@ -56,6 +60,8 @@ def reconstruction_cross_entropy(parameters: Parameters, data: Bits) -> float:
 
 def independent_log_likelihood(train: Bits | Selection[Bits], test: Bits) -> NDArray[np.float64]:
     """log p(observed cells) of every row of `test`, nats, under independent units with the means of `train`."""
+    check_rows("train", train, (Bits, Selection))
+    check_rows("test", test)
     logits = logit_of_mean(train.counts(), train.observed_counts())
     out, terms = np.empty(len(test)), np.logaddexp(0, logits)
     for first in range(0, len(test), _ROWS):
