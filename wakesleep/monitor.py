@@ -36,7 +36,7 @@ def n_held_out(name: str, share: Any, n_rows: int) -> int:
     if n_rows < 2:
         raise ValueError(f"{name}: want 2 rows or more to hold some of them out, got {n_rows}")
     share = float(share)
-    wanted = round(n_rows * share)
+    wanted: int = round(n_rows * share)
     if not 0 < wanted < n_rows:
         raise ValueError(
             f"{name}: want a share that is 1 to {n_rows - 1} of the {n_rows} rows, got {share:g}, which is {wanted}"
