@@ -1,5 +1,6 @@
 """Who decides how long to train, and how fast: schedules, early stopping, callbacks, held-out shares, the log."""
 
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -236,7 +237,7 @@ def test_ended_by_a_callback_the_best_comes_back(overfitted):
 # ---- held-out shares ----
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, np.float32(0.25)])
+@pytest.mark.parametrize("share", [0.2, 0.5, np.float32(0.25), Fraction(1, 4)])
 def test_a_share_holds_out_rows_chosen_by_the_seed(share):
     machine, n = small().fit(ROWS, validation=share), round(130 * float(share))
     order = _core.epoch_order(7, 2**32, 130)
@@ -259,7 +260,8 @@ def test_with_a_share_stopped_and_resumed_is_never_having_stopped(path):
     ("share", "fault"),
     [(0.0, "between 0 and 1, got 0"), (1.0, "got 1"), (-0.5, "got -0.5"), (np.nan, "got nan"), (True, "got True"),
      (10**400, "got 1000"), (0.001, "want a share that is 1 to 129 of the 130 rows, got 0.001, which is 0"),
-     (0.999, "got 0.999, which is 130")],
+     (0.999, "got 0.999, which is 130"), (Fraction(1, 1000), "of the 130 rows, got 0.001, which is 0"),
+     (Fraction(3, 2), "between 0 and 1, got 3/2")],
 )  # fmt: skip
 def test_a_share_that_holds_out_none_or_all_is_refused(share, fault):
     machine = small()

@@ -182,7 +182,10 @@ def test_a_rule_that_raises_ends_training_and_loses_nothing(monkeypatch, n_threa
         (lambda w: (None, w), "want v of real numbers and shape (32, 5), got object of ()"),
         (lambda w: (w * 1j, w), "want v of real numbers and shape (32, 5), got complex128"),
         (lambda w: (w, w * np.nan), "want finite numbers, got NaN or infinity in u"),
-        (lambda w: (w * 1e300, w), "want finite numbers, got NaN or infinity in v"),
+        (lambda w: (1e300 + w, w), "want numbers of float32, at most 3.4e38, got 1e+300 in v"),
+        (lambda w: (w, -1e39 + 0 * w), "want numbers of float32, at most 3.4e38, got -1e+39 in u"),
+        (lambda w: (np.ma.masked_less(w, w[0, 0] + 1e-9), w), "want v without masked elements, got "),
+        (lambda w: (w, np.ma.masked_all(w.shape)), "want u without masked elements, got 160 of them"),
     ],
 )
 def test_what_a_rule_returns_is_checked(returned, fault):
@@ -214,6 +217,11 @@ def test_a_rule_may_have_credits_for_q_in_some_batches_and_none_in_others():
     asked = iter(range(100))
     zeros = small(rule=lambda w: (reweighted(w)[0], reweighted(w)[1] * (next(asked) % 2)), sleep_weight=0.5).fit(ROWS)
     assert learned(rule) == learned(zeros)
+
+
+def test_masked_arrays_without_masked_elements_are_arrays():
+    masked = small(rule=lambda w: tuple(map(np.ma.array, reweighted(w)))).fit(ROWS)
+    assert learned(masked) == learned(small(rule=reweighted).fit(ROWS))
 
 
 def test_a_rule_sees_float64_log_weights_of_every_example():

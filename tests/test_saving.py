@@ -1,6 +1,7 @@
 """A machine that is stopped at any moment, saved and loaded goes on as if nothing had happened."""
 
 import copy
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -65,6 +66,15 @@ def test_all_kinds_of_parameters_come_back(path, params):
     for name, value in machine.get_params().items():
         np.testing.assert_array_equal(getattr(loaded, name), value)
     assert learned(loaded.fit(ROWS)) == learned(machine)
+
+
+def test_of_a_fraction_the_float_is_kept_that_it_was_in_training(path):
+    fractions = {"learning_rate": (Fraction(1, 10), Fraction(1, 7)), "sleep_weight": Fraction(1, 3), "clip_norm": 1}
+    machine = small(**fractions, rule="reweighted", binarize=Fraction(1, 2)).fit(ROWS)
+    loaded = through_a_file(machine, path)
+    assert loaded.learning_rate == (0.1, 1 / 7)
+    assert (loaded.sleep_weight, loaded.clip_norm, loaded.binarize) == (1 / 3, 1, 0.5)
+    assert learned(loaded.partial_fit(ROWS)) == learned(machine.partial_fit(ROWS))
 
 
 @pytest.mark.parametrize("kind", [np.random.default_rng, np.random.RandomState])

@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import BufferedReader
+from numbers import Real
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -183,6 +184,8 @@ def _text(manifest: Mapping[str, Any], reserved: Mapping[str, Any]) -> bytes:
 def _python(value: object) -> Any:
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, Real):
+        return float(value)
     raise TypeError(f"JSON cannot hold {value!r:.80}")
 
 

@@ -1,4 +1,4 @@
-"""exp and log in float64 by IEEE operations alone: the same bits on every platform, and in the compiled core."""
+"""exp, log and powers of float64 by IEEE operations alone: the same bits on every platform and in the compiled core."""
 
 from __future__ import annotations
 
@@ -40,3 +40,13 @@ def log(x: Any) -> Doubles:
     for odd in range(23, 0, -2):
         series = series * t + 1 / odd
     return np.asarray(2 * s * series + exponent * 0.6931471805599453)
+
+
+def power(base: float, exponent: int) -> float:
+    """base^exponent by repeated squaring, since the platform's pow may round in another way.  exponent : 0 or more."""
+    result = 1.0
+    while exponent:
+        if exponent & 1:
+            result *= base
+        base, exponent = base * base, exponent >> 1
+    return result

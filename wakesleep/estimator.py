@@ -34,6 +34,7 @@ class Estimator:
     _given: Given | None = None  # what `fit` began with; None after `partial_fit`, which takes any rows
     _feature_names: tuple[str, ...] | None = None  # of the frame that training began with
     _not_fitted: type[NotFittedError] = NotFittedError
+    missing: Any
     rule: Any
     history_: list[dict[str, Any]]
 

@@ -17,7 +17,7 @@ from wakesleep._packing import as_threshold, check_missing
 from wakesleep._panels import PRECISIONS
 from wakesleep.optimizers import OPTIMIZERS, RATES, Optimizer
 from wakesleep.parameters import PRIOR, names_of_layers
-from wakesleep.rules import BASELINES, OWN, RULES, Rule
+from wakesleep.rules import BASELINES, RULES, Rule, kind_of
 from wakesleep.schedules import Schedule, parse
 
 MOST = 2**31 - 1  # of anything that is counted
@@ -89,7 +89,7 @@ def rule(params: dict[str, Any]) -> Rule:
     name = params["rule"]
     if not callable(name) and (not isinstance(name, str) or name not in RULES):
         raise ValueError(f"rule: want one of {', '.join(RULES)}, or a function (log_w) -> (v, u), got {shown(name)}")
-    kind = OWN if callable(name) else RULES[name]
+    kind = kind_of(name)
     n_particles = kind.n_particles if params["n_particles"] is None else count("n_particles", params["n_particles"])
     if n_particles < kind.fewest_particles:
         raise ValueError(
@@ -106,7 +106,7 @@ def sleep_weights(params: dict[str, Any]) -> tuple[float, float]:
     """The sleep weights of the first and of the last epoch, from one number, a pair, or what the rule wants."""
     name, value = params["rule"], params["sleep_weight"]
     if value is None:
-        value = OWN.sleep_weight if callable(name) else RULES[name].sleep_weight
+        value = kind_of(name).sleep_weight
     pair = value if isinstance(value, tuple | list) else (value, value)
     if len(pair) != 2:
         raise ValueError(f"sleep_weight: want a number or a pair (first, last) of numbers, got {shown(value)}")

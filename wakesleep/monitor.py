@@ -36,7 +36,8 @@ def n_held_out(name: str, share: Any, n_rows: int) -> int:
         raise ValueError(f"{name}: want a share of the rows between 0 and 1, got {share!s:.80}")
     if n_rows < 2:
         raise ValueError(f"{name}: want 2 rows or more to hold some of them out, got {n_rows}")
-    wanted = round(n_rows * float(share))
+    share = float(share)
+    wanted: int = round(n_rows * share)
     if not 0 < wanted < n_rows:
         raise ValueError(
             f"{name}: want a share that is 1 to {n_rows - 1} of the {n_rows} rows, got {share:g}, which is {wanted}"

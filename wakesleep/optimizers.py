@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wakesleep.elementary import power
+
 Floats = NDArray[np.floating[Any]]
 
 MOMENTS = {"sgd": 0, "momentum": 1, "rmsprop": 1, "adam": 2}  # averages that each keeps of the gradients
@@ -37,15 +39,6 @@ class Optimizer(NamedTuple):
         return self.name == "sgd" and not self.weight_decay and self.clip_norm is None
 
 SGD = Optimizer()
-
-
-def power(base: float, exponent: int) -> float:
-    """base^exponent by repeated squaring: the same bits everywhere."""
-    result = 1.0
-    while exponent:
-        result *= base if exponent & 1 else 1.0
-        base, exponent = base * base, exponent >> 1
-    return result
 
 
 def update(

@@ -149,7 +149,11 @@ RULES = {
     "leave-one-out": Kind(leave_one_out, sleep_weight=0.0),
     "bihm": Kind(bihm, sleep_weight=0.0),
 }
-OWN = Kind(wake_sleep, sleep_weight=0.0, fewest_particles=1)  # a function of the user's; `credits` is that function
+
+
+def kind_of(name: str | Function) -> Kind:
+    """What a rule takes by default: one of the table, or a function of the user's."""
+    return Kind(name, sleep_weight=0.0, fewest_particles=1) if callable(name) else RULES[name]
 
 
 def checked(returned: Any, shape: tuple[int, ...], sleep_weight: float) -> Credits:
@@ -172,10 +176,15 @@ def checked(returned: Any, shape: tuple[int, ...], sleep_weight: float) -> Credi
 
 
 def _credit(name: str, credit: Any, shape: tuple[int, ...]) -> Doubles:
+    if np.ma.is_masked(credit):
+        raise ValueError(f"rule: want {name} without masked elements, got {np.ma.getmaskarray(credit).sum()} of them")
     array = np.asarray(credit)
     if array.dtype.kind not in "fiu" or array.shape != shape:
         raise ValueError(f"rule: want {name} of real numbers and shape {shape}, got {array.dtype} of {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"rule: want finite numbers, got NaN or infinity in {name}")
     with np.errstate(over="ignore"):
-        if not np.isfinite(array.astype(np.float32)).all():
-            raise ValueError(f"rule: want finite numbers, got NaN or infinity in {name}")
+        beyond = np.isinf(array.astype(np.float32))
+    if beyond.any():
+        raise ValueError(f"rule: want numbers of float32, at most 3.4e38, got {array[beyond][0]:.3g} in {name}")
     return array.astype(np.float64)

@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wakesleep.elementary import power
+
 OPTIONS = {
     "constant": ("warm_up",),
     "linear": ("warm_up", "final"),
@@ -133,7 +135,7 @@ def factors(
         case "cosine":
             curve = schedule.final + (1 - schedule.final) * _half_cosine(progress)
         case "decay":
-            curve = np.full(len(step), _power(schedule.factor, max(0, epoch - schedule.warm_up)))
+            curve = np.full(len(step), power(schedule.factor, max(0, epoch - schedule.warm_up)))
         case _:
             curve = np.ones(len(step))
     return np.asarray(curve * np.minimum((step + 1) / warm, 1) if warm else curve)
@@ -146,16 +148,6 @@ def _half_cosine(x: NDArray[np.float64]) -> NDArray[np.float64]:
     for odd in range(21, 0, -2):
         series = series * square + (-1) ** (odd // 2) / math.factorial(odd)
     return np.clip((1 + y * series) / 2, 0, 1)
-
-
-def _power(base: float, exponent: int) -> float:
-    """base ** exponent by multiplication, since the platform's pow may round in another way."""
-    result = 1.0
-    while exponent:
-        if exponent & 1:
-            result *= base
-        base, exponent = base * base, exponent >> 1
-    return result
 
 
 def between(first: float, last: float, epoch: int, n_iter: int) -> float:
