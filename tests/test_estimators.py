@@ -219,15 +219,15 @@ def test_errors_of_the_twin_are_standard_normal(estimator):
 
 
 ONE_TOO_MANY = ("np.log(w.mean(axis=1))", "np.log(w.sum(axis=1) / (w.shape[1] + 1))")
-ALL_OF_P = "for level, layer, method in _p_layers(p, methods)]"
+ALL_OF_P = "for level, layer, method in _p_layers(p, methods)\n    ]"
 NO_PRIOR = (ALL_OF_P, f"{ALL_OF_P}[1:]")
 BIASED = {  # an estimator, a text of the twin, and what replaces it
     "K off by one": (importance, *ONE_TOO_MANY),
-    "log q a twentieth too small": (importance, "log_w = (log_p - log_q)", "log_w = (log_p - 0.95 * log_q)"),
+    "log q a twentieth too small": (importance, "(log_p - log_q).reshape(len(", "(log_p - 0.95 * log_q).reshape(len("),
     "no prior": (importance, *NO_PRIOR),
     "logits rounded where they weigh": (
-        importance, "terms = softplus(np.where(target, -z, z))",
-        "z = np.round(z); terms = softplus(np.where(target, -z, z))",
+        importance, "terms = _kept(softplus(np.where(target, -z, z)), seen)",
+        "z = np.round(z); terms = _kept(softplus(np.where(target, -z, z)), seen)",
     ),
     "units on too seldom": (importance, "exp_minus(z)) < 1)", "exp_minus(z)) < 0.8)"),
     "ELBO, K off by one": (elbo, "log_w.mean(axis=1)\n\n", "log_w.sum(axis=1) / (n_particles + 1)\n\n"),
