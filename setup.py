@@ -36,6 +36,7 @@ MODULES = [
     extension("_core"),
     extension("_enumeration"),
     extension("_likelihood"),
+    extension("_imputation"),
     extension("_chains"),
     extension("_annealing"),
 ]
