@@ -28,23 +28,3 @@ def particles(
     n_threads: int = 1,
     observed: NDArray[np.uint64] | None = None,
 ) -> NDArray[np.uint64]: ...
-def imputed_means(
-    parameters: NDArray[np.float32],
-    sizes: Sequence[int],
-    methods: NDArray[np.uint8],
-    data: NDArray[np.uint64],
-    observed: NDArray[np.uint64],
-    seed: int,
-    n_particles: int,
-    n_threads: int = 1,
-) -> NDArray[np.float32]: ...
-def imputed_draws(
-    parameters: NDArray[np.float32],
-    sizes: Sequence[int],
-    methods: NDArray[np.uint8],
-    data: NDArray[np.uint64],
-    observed: NDArray[np.uint64],
-    seed: int,
-    n_particles: int,
-    n_threads: int = 1,
-) -> NDArray[np.uint64]: ...
