@@ -1,10 +1,12 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep._enumeration import exact as exact
 
+__pyx_capi__: dict[str, Any]
 __test__: dict[str, str]  # put there by Cython
 
 def hash_rows(data: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]: ...
