@@ -1,11 +1,14 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep._enumeration import exact as exact
 
-__test__: dict[str, str]  # put there by Cython
+# What Cython puts into a module that has functions for other compiled modules.
+__pyx_capi__: dict[str, Any]
+__test__: dict[str, str]
 
 def hash_rows(data: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]: ...
 def importance(
