@@ -24,6 +24,10 @@ CLAIMS = {
     "tutorials/dreams": (
         "max(bits[-1] for _, bits, _ in runs[best]) < 0.03 < 0.3 < min(bits[-1] for _, bits, _ in runs['plain'])"
     ),
+    "tutorials/imputation": (
+        "all(f['Helmholtz machine'][:, 1].mean() < f['40 nearest neighbours'][:, 1].mean() for f in figures) "
+        "and halved['machine, from complete images'][0] + 0.03 < halved['machine, from both'][0]"
+    ),
     "rules": "max(nats['wake-sleep'])[-1] < min(min(nats[rule])[-1] for rule in RULES if rule != 'wake-sleep')",
     "concepts": "(np.abs(machine.transform(x)[2] - 0.43) < 0.03).all()",
     "quickstart": "log_p.mean() > -20 and better.score(X[1500:]) > log_p.mean()",
@@ -32,7 +36,7 @@ CLAIMS = {
         "and run.stdout.strip() in ('', fingerprint(interrupted))"
     ),
 }
-LONG = ("tutorials/codes", "tutorials/anomalies", "tutorials/dreams", "rules")
+LONG = ("tutorials/codes", "tutorials/anomalies", "tutorials/dreams", "tutorials/imputation", "rules")
 PAGES = [pytest.param(page, marks=pytest.mark.slow if page in LONG else ()) for page in CLAIMS]
 
 

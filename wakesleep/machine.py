@@ -99,7 +99,7 @@ class HelmholtzMachine(Measures, Imputer):
     generative_, recognition_ : list of Layer
         Bottom level first, with ``.weights`` (n_source, n_target) and ``.biases`` (n_target,): float32.
     prior_logits_ : ndarray of shape (n_top_units,)
-    feature_names_in_ : ndarray of shape (n_features_in_,), object
+    feature_names_in_ : ndarray of shape (n_features,), object
         Only after `fit` to a data frame whose columns all have names; other frames must have the same afterwards.
     n_features_in_, n_iter_, step_ : int
         Visible units; epochs and minibatches done, with `patience` also those after the best epoch.

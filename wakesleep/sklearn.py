@@ -29,7 +29,7 @@ class HelmholtzMachine(TransformerMixin, DensityMixin, machine.HelmholtzMachine,
 
     Attributes
     ----------
-    feature_names_in_ : ndarray of shape (n_features_in_,), object
+    feature_names_in_ : ndarray of shape (n_features,), object
         Only after `fit` to a data frame whose columns all have names.
     n_features_in_, n_iter_ : int
         Visible units, and epochs done. The others are those of `wakesleep.HelmholtzMachine`.
