@@ -3,10 +3,11 @@
 import math
 import warnings
 
+import numpy as np
 import pytest
 from machines import DIGITS, ROWS, small
 
-from wakesleep import HelmholtzMachine, PoorFitWarning, SampleSizeWarning, monitor
+from wakesleep import HelmholtzMachine, PoorFitWarning, SampleSizeWarning, datasets, likelihood, monitor
 
 HELD_OUT = DIGITS[1500:]
 
@@ -80,16 +81,16 @@ def test_the_share_of_rows_that_rest_on_one_sample_is_kept(good):
 # ---- machines that are far worse than independent units ----
 
 
-@pytest.mark.parametrize("name", ["log_likelihood", "reconstruction_cross_entropy"])
 @pytest.mark.parametrize(
     ("values", "warns"),
     [
         ([-100] * 5, True), ([-100] * 4, False), ([-100] * 6, False), ([-20, *[-100] * 5], True),
         ([-100] * 4 + [-49], False), ([-49] * 5, False), ([math.nan] * 5, True), ([-math.inf] * 5, True),
+        ([None, *[-100] * 5], True), ([*[-100] * 5, None], False),
     ],
 )  # fmt: skip
-def test_it_warns_once_of_far_fewer_nats_than_independent_units_have(name, values, warns):
-    entries = [{name: value if name == "log_likelihood" else -value} for value in values]
+def test_it_warns_once_of_far_fewer_nats_than_independent_units_have(values, warns):
+    entries = [{"reconstruction_cross_entropy": 30.0} | ({"log_likelihood": v} if v else {}) for v in values]
     assert warned(monitor.warn_of_poor_fit, entries, lambda: -25.0, 64) == [PoorFitWarning] * warns
 
 
@@ -120,3 +121,21 @@ def test_the_warning_names_the_line_that_called_fit(monkeypatch):
 def test_exact_values_have_no_sample_size():
     machine = small(hidden_layer_sizes=(4,)).fit(ROWS, validation=ROWS)
     assert [entry["effective_sample_size"] for entry in machine.history_] == [None] * 3
+
+
+@pytest.mark.parametrize("how", [{}, {"verbose": 1}], ids=str)
+def test_bad_reconstructions_through_one_unit_are_no_poor_fit(how):
+    """A machine of the bars whose top unit cannot tell which of them are on: its reconstructions are bad, not it."""
+    W = np.zeros((8, 16))
+    for bar in range(4):
+        W[bar].reshape(4, 4)[bar], W[4 + bar].reshape(4, 4)[:, bar] = 12, 12
+    images, _ = datasets.make_bars(return_distribution=True)
+    machine = HelmholtzMachine.from_parameters(
+        [0.0], [(W, np.full(16, -6.0)), (np.zeros((1, 8)), np.full(8, -2.0))],
+        [(W.T / 12 * 6, np.full(8, -21.0)), (np.zeros((8, 1)), [0.0])],
+        n_iter=6, learning_rate=1e-6, random_state=0, **how,
+    )  # fmt: skip
+    machine.fit(images, resume=True)
+    baseline = likelihood.independent_log_likelihood(images, images).mean()
+    assert machine.reconstruction_cross_entropy(images) > -2 * baseline, "this test has no power"
+    assert machine.score(images, method="exact") > baseline

@@ -133,8 +133,8 @@ class Learner(Estimator):
         SampleSizeWarning
             If the estimates of log p(x), or those of many rows, have rested on a single sample for several epochs.
         PoorFitWarning
-            If held-out rows (or without any, the reconstructions of rows) have been far worse than independent units
-            for five epochs: as after a learning rate that is much too large.
+            If log p(x) of held-out rows has been far below that of independent units for five epochs; without any, if
+            that of some rows is so in the end, after five epochs or more. Most often, the learning rate is too large.
         """
         settings, n_threads = self._settings_here()
         resume = hyperparameters.flag("resume", resume)
@@ -169,8 +169,8 @@ class Learner(Estimator):
         else:
             self._begin(data, settings, seed, now, names)
         self._train(run, settings.n_iter)
-        if held_out is None and not self.verbose and len(self.history_) >= monitor.EPOCHS_BEFORE:
-            monitor.warn_of_poor_reconstruction(self._state, drawn(data, seed, 0))
+        if held_out is None and len(self.history_) >= monitor.EPOCHS_BEFORE:
+            monitor.warn_of_poor_fit_unmeasured(self._state, drawn(data, seed, 0), n_threads)
         return self
 
     @_as_a_whole

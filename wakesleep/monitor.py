@@ -24,7 +24,7 @@ FEWEST_EFFECTIVE = likelihood.FEW  # samples that an estimate rests on
 # 46 % (52 %) with their signs changed.
 MOST_ALONE = {1000: 0.22, 100: 0.38}
 EPOCHS_BEFORE = 5  # of what is wrong, before it is told
-MOST_UNMEASURED = 100  # rows that are looked at where nothing is measured after each epoch
+UNMEASURED_ROWS, UNMEASURED_PARTICLES = 100, 10  # for a look at the end, where no log p(x) is measured on the way
 HEADER = "epoch  seconds      rows/s  cross-entropy"
 HELD_OUT_HEADER = HEADER + "  held-out log p(x)  std.error      K"
 
@@ -136,28 +136,34 @@ def _warn_of_q(what: str, n_particles: int) -> None:
 
 
 def warn_of_poor_fit(history: list[dict[str, Any]], baseline: Callable[[], float], n_features: int) -> None:
-    """Warn, once, when for several epochs rows have had far fewer nats than under independent units.
+    """Warn, once, when for several epochs held-out rows have had far fewer nats than under independent units.
 
-    Far fewer: less than twice their log p(x), and less than fair coins give. Where log p(x) is not measured, the
-    reconstruction stands for it.
+    Far fewer: less than twice their log p(x), and less than fair coins give.
     """
     recent = history[-EPOCHS_BEFORE - 1 :]
-    if len(recent) < EPOCHS_BEFORE:
+    if len(recent) < EPOCHS_BEFORE or "log_likelihood" not in recent[-1]:
         return
-    values = [e.get("log_likelihood", -e.get("reconstruction_cross_entropy", 0.0)) for e in recent]
     least = _least(baseline(), n_features)
-    if _newly([not value >= least for value in values]):
-        what = "held-out log p(x)" if "log_likelihood" in recent[-1] else "minus the reconstruction cross-entropy"
-        _tell_of_poor_fit(f"for {EPOCHS_BEFORE} epochs {what} has been", values[-1], baseline())
+    if _newly([not entry.get("log_likelihood", 0.0) >= least for entry in recent]):
+        what = f"for {EPOCHS_BEFORE} epochs held-out log p(x) has been"
+        _tell_of_poor_fit(what, recent[-1]["log_likelihood"], baseline())
 
 
-def warn_of_poor_reconstruction(state: State, train: Bits | Selection[Bits]) -> None:
-    """The same at the end of a training in which nothing was measured, by the reconstruction of a few rows."""
-    rows = _some(train, state.seed, MOST_UNMEASURED)
-    value = -likelihood.reconstruction_cross_entropy(state.parameters, rows)
+def warn_of_poor_fit_unmeasured(state: State, train: Bits | Selection[Bits], n_threads: int) -> None:
+    """The same at the end of a training without held-out rows: by a few rows and particles.
+
+    (Not by reconstructions: through few units at the top, those of a machine that fits may be bad.)
+    """
+    rows = _some(train, state.seed, UNMEASURED_ROWS)
+    values, _ = likelihood.log_likelihood(
+        state.parameters, state.methods, rows, method="importance", n_particles=UNMEASURED_PARTICLES,
+        seed=state.seed, n_threads=n_threads,
+    )  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        value = float(values.mean())
     baseline = float(likelihood.independent_log_likelihood(train, rows).mean())
     if not value >= _least(baseline, rows.n_features):
-        _tell_of_poor_fit("minus the reconstruction cross-entropy is", value, baseline)
+        _tell_of_poor_fit("log p(x) of rows that have been learned is", value, baseline)
 
 
 def _least(baseline: float, n_features: int) -> float:
@@ -166,8 +172,8 @@ def _least(baseline: float, n_features: int) -> float:
 
 def _tell_of_poor_fit(what: str, value: float, baseline: float) -> None:
     _warn(
-        f"{what} far below log p(x) of independent units, now {value:.5g} and {baseline:.5g} nats: learning_rate may "
-        "be far too large, or batch_size too small",
+        f"{what} far below that of independent units, now {value:.5g} and {baseline:.5g} nats: learning_rate may be "
+        "far too large, or batch_size too small",
         PoorFitWarning,
     )
 
