@@ -37,7 +37,12 @@ KERNELS = sorted(glob("wakesleep/_kernels/*"))
 
 
 class BuildWithVectors(build_ext):
-    """Where setuptools would take MSVC, which has no vector extensions, take Clang in its place."""
+    """Where setuptools would take MSVC, which has no vector extensions, take Clang in its place; and all processors."""
+
+    def finalize_options(self):
+        """Compile several modules at a time, unless told otherwise."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self):
         """Compile by clang-cl in Windows."""

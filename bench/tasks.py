@@ -138,7 +138,7 @@ class Task:
     def reached(self, facts, wanted):
         """Whether what was measured is as good as `must` or `goal` say."""
         most, *directions = map(float, wanted.split(", "))
-        return facts[self.key] <= most and all(facts["direction"] >= least for least in directions)
+        return bool(facts[self.key] <= most and all(facts["direction"] >= least for least in directions))
 
     def machine(self, seed):
         """As it is before it learns."""

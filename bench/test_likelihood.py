@@ -93,7 +93,7 @@ def test_other_seeds_are_counted_and_the_result_is_told(tmp_path, monkeypatch, c
     task = replace(TINY, must="0.9", goal="-")
     runs = [likelihood.run("tiny", task, seed, 1, (10,), resume=False)[0] for seed in (0, 1)]
     likelihood.keep("tiny", task, runs, [{}])
-    figures = iter([0.5, 0.91, 0.9])
+    figures = map(np.float64, [0.5, 0.91, 0.9])
     monkeypatch.setattr(Toy, "measure", lambda self, machine, particles: {"kl": next(figures)})
     card, file = likelihood.others("tiny", task, 3, 1)
     assert card == json.loads(file.read_text())

@@ -23,7 +23,7 @@ extensions = [
 exclude_patterns = ["_build", "_data"]
 default_role = "py:obj"  # single backticks of docstrings
 highlight_language = "none"  # what does not say what it is, such as equations
-doctest_global_setup = "import numpy as np"
+doctest_global_setup = "import numpy as np; from wakesleep import Bits, Probabilities"  # as in their modules
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3

@@ -1,9 +1,11 @@
-"""The worked examples: what they print, and what the training must reach."""
+"""The worked examples: what they print, and what the training must reach; and that the README's code runs."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from wakesleep import datasets
@@ -44,3 +46,16 @@ def test_synthetic_training_ends_below_independent_units():
     assert sum(final) / 10 < floor - MARGIN
     untrained = example["HelmholtzMachine"]((4,), n_iter=0, random_state=0).fit(X).reconstruction_cross_entropy(X)
     assert untrained == pytest.approx(floor, abs=MARGIN / 4), "the margin is not there before training"
+
+
+def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    assert len(blocks) > 3
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks:
+        if "sklearn" in block:
+            pytest.importorskip("sklearn")
+        exec(compile(block, "README.md", "exec"), names)
+    assert 0 < np.nanmin(names["filled"][np.isnan(names["answers"])]) < 1

@@ -14,7 +14,7 @@ FLOORS = [
     "parameters rules optimizers schedules processors checkpoint drawing progress tables html version",
     "_panels+_order+_layers+_border+_verbs+_credits+_updates+_phases+_learning+_core",
     "_reference+_reference_learning+_reference_measures+_reference_annealing"
-    " _likelihood+_enumeration+_annealing+_chains+_interrupts",
+    " _likelihood+_enumeration+_imputation+_annealing+_chains+_interrupts",
     "bits+_packing+_bits_file+probabilities+rows",
     "state hyperparameters",
     "datasets likelihood training",

@@ -5,7 +5,7 @@ import pytest
 from checks import Z_MAX, estimate, same_bits
 from machines import every_row, random_machine, random_rows
 
-from wakesleep import Bits, _likelihood, _reference_measures, likelihood
+from wakesleep import Bits, _imputation, _likelihood, _reference_measures, likelihood
 from wakesleep.bits import as_bits
 
 NAN = float("nan")
@@ -185,10 +185,10 @@ def test_divergences_want_complete_rows():
 def test_imputation_is_that_of_the_reference(cpu_level, sizes, n_particles, n_threads):
     machine, X = marginalising(sizes), incomplete(4, sizes[0])
     how = (*described(machine), X.words, X.observed, 5, n_particles)
-    means, draws = _likelihood.imputed_means(*how, n_threads), _likelihood.imputed_draws(*how, n_threads)
+    means, draws = _imputation.imputed_means(*how, n_threads), _imputation.imputed_draws(*how, n_threads)
     np.testing.assert_allclose(means, _reference_measures.imputed_means(*how), rtol=0, atol=SINGLE)
     assert same_bits(draws, _reference_measures.imputed_draws(*how))
-    assert same_bits(means, _likelihood.imputed_means(*how))
+    assert same_bits(means, _imputation.imputed_means(*how))
     assert not (draws ^ X.words)[-1].any()
     np.testing.assert_array_equal(means[-1], X[-1])
 

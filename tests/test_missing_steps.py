@@ -26,13 +26,12 @@ def incomplete(n_units, n_rows, density=0.7):
 
 def trained(module, machine, data, observed, calls, seed, batch_size, rates, rule, optimizer=SGD, **how):
     """Parameters, moments and position after these numbers of minibatches, one call for each."""
-    parameters, position, step = machine[0].copy(), np.zeros(3, np.int64), 0
+    parameters, position, updates = machine[0].copy(), np.zeros(3, np.int64), np.zeros(2, np.int64)
     moments = np.zeros((MOMENTS[optimizer.name], parameters.size), np.float32)
     for n_batches in calls:
         steps.train(module, parameters, *machine[1:], data, position, seed, batch_size, n_batches, rates, rule,
-                    optimizer, moments, step, observed=observed, **how)  # fmt: skip
-        step += n_batches
-    return [parameters, moments, position]
+                    optimizer, moments, updates, observed=observed, **how)  # fmt: skip
+    return [parameters, moments, position, updates]
 
 
 @settings(max_examples=120)

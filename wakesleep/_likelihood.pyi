@@ -1,10 +1,12 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep._enumeration import exact as exact
 
+__pyx_capi__: dict[str, Any]
 __test__: dict[str, str]  # put there by Cython
 
 def hash_rows(data: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]: ...
@@ -27,24 +29,4 @@ def particles(
     n_particles: int,
     n_threads: int = 1,
     observed: NDArray[np.uint64] | None = None,
-) -> NDArray[np.uint64]: ...
-def imputed_means(
-    parameters: NDArray[np.float32],
-    sizes: Sequence[int],
-    methods: NDArray[np.uint8],
-    data: NDArray[np.uint64],
-    observed: NDArray[np.uint64],
-    seed: int,
-    n_particles: int,
-    n_threads: int = 1,
-) -> NDArray[np.float32]: ...
-def imputed_draws(
-    parameters: NDArray[np.float32],
-    sizes: Sequence[int],
-    methods: NDArray[np.uint8],
-    data: NDArray[np.uint64],
-    observed: NDArray[np.uint64],
-    seed: int,
-    n_particles: int,
-    n_threads: int = 1,
 ) -> NDArray[np.uint64]: ...

@@ -50,6 +50,7 @@ def make_synthetic(
 
     Examples
     --------
+    >>> from wakesleep.datasets import make_synthetic
     >>> X, true = make_synthetic(100, random_state=1)
     >>> X.shape, true.generative[0].weights.shape, true.prior_logits
     ((100, 16), (4, 16), array([ 0.5,  0.5, -0.5,  0.5], dtype=float32))

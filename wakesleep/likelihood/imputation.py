@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wakesleep import _likelihood
+from wakesleep import _imputation
 from wakesleep.bits import Bits
 from wakesleep.likelihood.estimates import paced
 from wakesleep.parameters import Parameters
@@ -40,7 +40,7 @@ def impute(
         words, seen = data.words[rows], data.observed[rows]
         how = (parameters.flat, parameters.sizes, methods, words, seen, seed, n_particles, n_threads)
         if draws:
-            filled[rows] = Bits(_likelihood.imputed_draws(*how), data.n_features).to_dense()
+            filled[rows] = Bits(_imputation.imputed_draws(*how), data.n_features).to_dense()
         else:
-            filled[rows] = _likelihood.imputed_means(*how)
+            filled[rows] = _imputation.imputed_means(*how)
     return filled
