@@ -2,7 +2,8 @@
 
 A card (JSON: recipe, seeds, figures, times, machine) and the curves (CSV) of each task go to `bench/results/`, and the
 table of all cards to `bench/RESULTS.md`. Checkpoints go beside the cards, but not into git; with `--resume`, a run
-that was stopped goes on from the last one, and comes to the same bits.
+that was stopped goes on from the last one, and comes to the same bits. `--others N` trains N further seeds of a toy
+instead, from 1000, and adds to its card how many reach what is to be beaten.
 """
 
 import argparse
@@ -10,15 +11,21 @@ import csv
 import hashlib
 import json
 import statistics
+import tempfile
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from bench.report import processor, table, write_section
+from bench.report import RESULTS, processor, table, write_section
 from bench.tasks import TASKS
 from wakesleep import HelmholtzMachine, __version__
 
 FOLDER = Path(__file__).with_name("results")
-HEAD = ["task", "measured", "s.e.", "K", "published", "must", "goal", "seeds", "training, s", "epochs", "date"]
+HEAD = [
+    "task", "measured", "s.e.", "K", "published", "must", "goal", "seeds", "other seeds that reach must; goal",
+    "training, s", "epochs", "date",
+]  # fmt: skip
+FIRST_OTHER = 1000  # seed; those from 100 have chosen the recipes
 
 
 def arguments(task, seed, epoch):
@@ -69,38 +76,83 @@ def run(name, task, seed, n_threads, particles, resume):
 
 
 def keep(name, task, runs, curve):
-    """Write the card and the curves."""
+    """Write the card and the curves.  Returns the card, and the two files."""
     values = [facts[task.key] for facts in runs]
     stages = [(until, factor, dict(other)) for until, factor, other in task.stages]
     card = {
         "command": f"python -m bench.likelihood {name}", "task": name, "hidden_layer_sizes": task.sizes,
-        "params": task.params, "stages": stages, "biases": task.biases, "unit": task.data.unit,
+        "params": task.params, "stages": stages, "initial_biases": biases(task), "unit": task.data.unit,
         "figure": task.key, "median": statistics.median(values), "published": task.published,
         "must": task.must, "goal": task.goal, "runs": runs, "version": __version__,
         "processor": processor(), "date": f"{date.today():%Y-%m-%d}",
     }  # fmt: skip
-    (FOLDER / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    with (FOLDER / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+    files = write(name, card), FOLDER / f"{name}.csv"
+    with files[1].open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(curve[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(curve)
+    return card, files
+
+
+def write(name, card):
+    """Write a card.  Returns the file."""
+    file = FOLDER / f"{name}.json"
+    file.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    return file
+
+
+def biases(task):
+    """Where units begin, by what they are; None: where those of a new machine do."""
+    if task.biases is None:
+        return None
+    visible, hidden = task.biases
+    return {"visible, of p": visible, "hidden below the top, of p and of q": hidden, "top, of p and of q": 0.0}
+
+
+def others(name, task, n_seeds, n_threads):
+    """Train so many further seeds, and add to the card that is there how many succeed.  Returns card and file."""
+    task, seeds = replace(task, watched_every=task.stages[-1].until), range(FIRST_OTHER, FIRST_OTHER + n_seeds)
+    with tempfile.TemporaryDirectory() as folder:
+        machines = [train(task, seed, n_threads, Path(folder) / f"{name}-{seed}.npz", False)[1] for seed in seeds]
+    found = [task.data.measure(machine, ()) for machine in machines]
+    card = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    card["others"] = {
+        "seeds": f"{seeds[0]} to {seeds[-1]}", "n": n_seeds, "figures": [facts[task.key] for facts in found],
+        **{wanted: sum(task.reached(facts, card[wanted]) for facts in found)
+           for wanted in ("must", "goal") if card[wanted] != "-"},
+    }  # fmt: skip
+    return card, write(name, card)
+
+
+def measured(card):
+    """The figure of a card: of several seeds the median, and the range."""
+    runs, text = card["runs"], f"{card['figure'].upper()} {card['median']:.3f} {card['unit']}"
+    if len(runs) > 1:
+        values = [facts[card["figure"]] for facts in runs]
+        text += f" ({min(values):.3f} … {max(values):.3f})"
+    if "direction" in runs[0]:
+        text += f", direction {statistics.median(facts['direction'] for facts in runs):.3f}"
+    return text
+
+
+def successes(card):
+    """Of how many other seeds the task succeeds."""
+    if "others" not in card:
+        return "-"
+    found = card["others"]
+    return "; ".join(str(found[wanted]) for wanted in ("must", "goal") if wanted in found) + f" of {found['n']}"
 
 
 def line(card):
     """A card as a line of the table, as `HEAD` names its columns."""
-    runs, measured = card["runs"], f"{card['figure'].upper()} {card['median']:.3f} {card['unit']}"
-    if len(runs) > 1:
-        values = [facts[card["figure"]] for facts in runs]
-        measured += f" ({min(values):.3f} … {max(values):.3f})"
-    if "direction" in runs[0]:
-        measured += f", direction {statistics.median(facts['direction'] for facts in runs):.3f}"
-    others = runs[0].get("by_particles", {})
-    k = ", ".join(f"{int(k):,}: {value:.2f}" for k, value in others.items()) or "exact"
-    error = f"{runs[0]['standard_error']:.2f}" if others else "-"
+    runs = card["runs"]
+    estimates = runs[0].get("by_particles", {})
+    k = ", ".join(f"{int(k):,}: {value:.2f}" for k, value in estimates.items()) or "exact"
+    error = f"{runs[0]['standard_error']:.2f}" if estimates else "-"
     seeds = ", ".join(str(facts["seed"]) for facts in runs)
     seconds = statistics.median(facts["training_seconds"] for facts in runs)
     return [
-        card["task"], measured, error, k, card["published"], card["must"], card["goal"], seeds,
+        card["task"], measured(card), error, k, card["published"], card["must"], card["goal"], seeds, successes(card),
         f"{seconds:.1f} ({runs[0]['threads']} threads)", str(runs[0]["epochs"]), card["date"],
     ]  # fmt: skip
 
@@ -112,9 +164,9 @@ def report():
     text = "\n\n".join(
         [
             "One row per card of `bench/results/`, which has the recipe, all seeds and the curves. Toys: exact, the "
-            "median of the seeds, in brackets the range. Data sets: the test split, at the epoch that was best "
-            "on the validation split; s.e. is the standard error over rows. Training is the median of the seeds, while "
-            "other programs ran.",
+            "median of the seeds, in brackets the range; other seeds are those of `--others`. Data sets: the test "
+            "split, at the epoch that was best on the validation split; s.e. is the standard error over rows. Training "
+            "is the median of the seeds, while other programs ran.",
             "\n".join(f"- {version}" for version in versions),
             table(HEAD, [line(card) for card in cards]),
         ]
@@ -122,22 +174,39 @@ def report():
     write_section("bench.likelihood", text)
 
 
+def told(card, files):
+    """Bring the table up to date, and tell what came out and where it is."""
+    report()
+    seeds = ", ".join(str(facts["seed"]) for facts in card["runs"])
+    print(f"{card['task']}: {measured(card)}; seeds {seeds}; must {card['must']}, goal {card['goal']}")
+    if "others" in card:
+        print(f"of {card['others']['n']} other seeds, {card['others']['seeds']}, reach must; goal: {successes(card)}")
+    print("written:", *files, RESULTS)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench.likelihood", description=__doc__)
     parser.add_argument("tasks", nargs="+", choices=TASKS, metavar="TASK", help=f"of {', '.join(TASKS)}")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints that there are")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--others", type=int, metavar="N", help="train N further seeds of a toy instead, and count")
     parser.add_argument("--particles", type=int, nargs="+", help="K, one or several; by default those of the task")
     options = parser.parse_args()
+    if options.others is not None and (options.others < 1 or any(TASKS[name].data.selects for name in options.tasks)):
+        parser.error("--others: want 1 or more, and toys, whose measures are exact")
     FOLDER.mkdir(exist_ok=True)
     for name in options.tasks:
         task, runs, curve = TASKS[name], [], []
+        if options.others is not None:
+            card, file = others(name, task, options.others, options.threads)
+            told(card, (file,))
+            continue
         for seed in task.seeds:
             particles = options.particles or task.particles
             facts, points = run(name, task, seed, options.threads, particles, options.resume)
             runs, curve = [*runs, facts], [*curve, *points]
-            keep(name, task, runs, curve)
-        report()
+            card, files = keep(name, task, runs, curve)
+        told(card, files)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ import sys
 import time
 
 from bench.contests import LearningError
-from bench.implementations import IMPLEMENTATIONS
 from bench.report import foreign_seconds, machine, table, write_section
-from bench.rows import FRAMEWORKS, SECTIONS, seconds
+from bench.rows import SECTIONS, lacking, seconds
 
 HEAD = ["work", "core (median)", "fastest peer (median)", "ratio", "must", "goal", "verdict"]
 DETAILS = ["work", "who", "median", "from", "to", "nats gained before, or log p(x)"]
+
+MOST_OTHERS = 0.5  # of a core, by other programs
 
 
 def lines_of(work, measured):
@@ -18,6 +19,12 @@ def lines_of(work, measured):
     for who, taken in measured.seconds.items():
         nats = f"{measured.nats[who.name]:.1f}" if measured.nats else "-"
         yield [work, str(who), *map(seconds, (measured.median(who), min(taken), max(taken))), nats]
+
+
+def told_of_others(share):
+    """How much of a core other programs used, and what that is worth."""
+    warning = ": too much, so that the figures are not to be relied on" if share > MOST_OTHERS else ""
+    return f"; other programs used {share:.0%} of a core{warning}"
 
 
 def main():
@@ -39,12 +46,11 @@ def main():
         for work, measured in measurements.items():
             details += lines_of(work, measured)
     took = time.perf_counter() - began
-    others = "" if foreign is None else f"; other programs used {(foreign_seconds() - foreign) / took:.0%} of a core"
-    lacking = [name for name in FRAMEWORKS if IMPLEMENTATIONS[name].missing()]
+    others = "" if foreign is None else told_of_others((foreign_seconds() - foreign) / took)
     text = "\n\n".join(
         [
             f"{machine()}\n- took {took:.0f} s{others}",
-            *(f"{name} is not installed, and was skipped." for name in lacking),
+            *(f"{name} is not installed, and was skipped." for name in lacking()),
             table(HEAD, rows),
             f"All that was timed, {n_rounds} times by turns:",
             table(DETAILS, details),

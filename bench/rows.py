@@ -51,14 +51,21 @@ def verdict(reached, must, goal):
     return "goal met" if goal is not None and reached >= goal else "must met"
 
 
+def lacking():
+    """The frameworks that are not here."""
+    return [name for name in FRAMEWORKS if IMPLEMENTATIONS[name].missing()]
+
+
 def comparison(work, measured, core, must, goal=None):
-    """The core against the fastest of the peers that were measured with it."""
+    """The core against the fastest of the peers that were measured with it; without all of them, no verdict."""
+    absent = lacking()
     rivals = [contender for contender in measured.seconds if not contender.name.startswith("core")]
     rival = min(rivals, key=measured.median)
     ratio = measured.median(rival) / measured.median(core)
     return Row(
         work, seconds(measured.median(core)), f"{rival}: {seconds(measured.median(rival))}", f"{ratio:.2f}x",
-        f">= {must:g}x", f"{goal:g}x" if goal else "-", verdict(ratio, must, goal),
+        f">= {must:g}x", f"{goal:g}x" if goal else "-",
+        f"no verdict: {', '.join(absent)} not installed" if absent else verdict(ratio, must, goal),
     )  # fmt: skip
 
 

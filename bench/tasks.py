@@ -117,9 +117,9 @@ class Task:
     """A machine, what it learns from, how, and what is to be beaten.
 
     `params` are the constructor's arguments, but for `stages`, of which the first counts that is not over. Every
-    `watched_every` epochs the machine is measured and saved. `biases`: where the visible and the hidden units begin, if
-    not where a new machine has them; sparse units find causes sooner. `key` names the figure that `published`, `must`
-    and `goal` are about.
+    `watched_every` epochs the machine is measured and saved. `biases`: where the visible units of p begin, and the
+    hidden units below the top, of p and of q, if not where a new machine has them; sparse units find causes sooner.
+    `key` names the figure that `published`, `must` and `goal` are about, the direction after a comma.
     """
 
     data: Toy | Split
@@ -134,6 +134,11 @@ class Task:
     seeds: tuple[int, ...] = (0,)
     particles: tuple[int, ...] = (1000, 50_000)
     key: str = "nll"
+
+    def reached(self, facts, wanted):
+        """Whether what was measured is as good as `must` or `goal` say."""
+        most, *directions = map(float, wanted.split(", "))
+        return bool(facts[self.key] <= most and all(facts["direction"] >= least for least in directions))
 
     def machine(self, seed):
         """As it is before it learns."""

@@ -65,12 +65,51 @@ def test_units_begin_where_the_recipe_says():
 def test_a_card_and_curves_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(likelihood, "FOLDER", tmp_path)
     facts, curve = likelihood.run("tiny", TINY, 0, 1, (10,), resume=False)
-    likelihood.keep("tiny", TINY, [facts], curve)
+    kept, files = likelihood.keep("tiny", TINY, [facts], curve)
+    assert files == (tmp_path / "tiny.json", tmp_path / "tiny.csv")
     card = json.loads((tmp_path / "tiny.json").read_text())
     assert card["median"] == facts["kl"] == curve[-1]["kl"] > 0
     assert card["runs"][0]["steps"] == 60
     assert len((tmp_path / "tiny.csv").read_text().splitlines()) == 1 + len(curve)
+    assert card["initial_biases"] == {
+        "visible, of p": -2, "hidden below the top, of p and of q": -3.5, "top, of p and of q": 0,
+    }  # fmt: skip
     assert len(likelihood.line(card)) == len(likelihood.HEAD)
+    assert likelihood.measured(kept) == likelihood.measured(card) == f"KL {facts['kl']:.3f} bits"
+
+
+def test_the_named_biases_are_those_that_units_begin_with():
+    machine, named = TINY.machine(1), likelihood.biases(TINY)
+    visible, hidden, top = named.values()
+    p, q = machine.generative_, machine.recognition_
+    begun = [p[0].biases, p[1].biases, q[0].biases, machine.prior_logits_, q[1].biases]
+    for biases, value in zip(begun, (visible, hidden, hidden, top, top), strict=True):
+        assert set(biases.tolist()) == {value}
+
+
+def test_other_seeds_are_counted_and_the_result_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(likelihood, "FOLDER", tmp_path)
+    monkeypatch.setattr(likelihood, "report", lambda: None)
+    task = replace(TINY, must="0.9", goal="-")
+    runs = [likelihood.run("tiny", task, seed, 1, (10,), resume=False)[0] for seed in (0, 1)]
+    likelihood.keep("tiny", task, runs, [{}])
+    figures = map(np.float64, [0.5, 0.91, 0.9])
+    monkeypatch.setattr(Toy, "measure", lambda self, machine, particles: {"kl": next(figures)})
+    card, file = likelihood.others("tiny", task, 3, 1)
+    assert card == json.loads(file.read_text())
+    assert card["others"] == {"seeds": "1000 to 1002", "n": 3, "figures": [0.5, 0.91, 0.9], "must": 2}
+    assert card["runs"] == json.loads(json.dumps(runs))
+    capsys.readouterr()
+    likelihood.told(card, (file,))
+    result, counted, written = capsys.readouterr().out.splitlines()
+    assert result == f"tiny: {likelihood.measured(card)}; seeds 0, 1; must 0.9, goal -"
+    assert counted == "of 3 other seeds, 1000 to 1002, reach must; goal: 2 of 3"
+    assert written == f"written: {file} {likelihood.RESULTS}"
+
+
+@pytest.mark.parametrize(("nll", "direction", "reached"), [(9.0, 0.75, True), (9.1, 0.9, False), (8.5, 0.7, False)])
+def test_both_figures_have_to_be_reached_where_there_are_two(nll, direction, reached):
+    assert TASKS["shifter-reweighted"].reached({"nll": nll, "direction": direction}, "9.0, 0.75") == reached
 
 
 @pytest.mark.parametrize(("sign", "share"), [(1, 1.0), (-1, 1.0), (0, 0.5)])

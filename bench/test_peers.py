@@ -7,6 +7,7 @@ from bench.cases import Work, tiny
 from bench.contenders import Contender, Worker
 from bench.contests import LearningError, Measured, check
 from bench.implementations import IMPLEMENTATIONS
+from bench.peers import told_of_others
 from bench.report import write_section
 from bench.rows import CORE, comparison, straight_line, verdict
 from wakesleep import _likelihood
@@ -31,6 +32,13 @@ def test_who_does_not_learn_the_same_is_refused():
             check([Learner("core", 384.0), Learner("peer", nats)], few_rows=False)
 
 
+@pytest.fixture
+def _all_here(monkeypatch):
+    for name in ("PyTorch", "JAX"):
+        monkeypatch.setattr(IMPLEMENTATIONS[name], "missing", lambda: "")
+
+
+@pytest.mark.usefixtures("_all_here")
 def test_core_is_compared_with_the_fastest_peer_by_medians():
     slow, fast = Contender("NumPy"), Contender("JAX", 1)
     measured = Measured({CORE: [9.0, 1.0, 1.0], slow: [5.0, 6.0, 7.0], fast: [1.0, 4.0, 8.0]}, {})
@@ -82,6 +90,21 @@ def test_nothing_but_threads_is_forced_on_a_contender(monkeypatch):
     assert "OPENBLAS_CORETYPE" not in free
     assert "WAKESLEEP_CPU" not in free
     assert held["WAKESLEEP_CPU"] == "avx2"
+
+
+def test_without_a_peer_there_is_no_verdict(monkeypatch):
+    measured = Measured({CORE: [1.0], Contender("NumPy"): [9.0]}, {})
+    for name in ("PyTorch", "JAX"):
+        monkeypatch.setattr(IMPLEMENTATIONS[name], "missing", lambda: "it")
+    row = comparison("work", measured, CORE, must=4, goal=5)
+    assert (row.ratio, row.verdict) == ("9.00x", "no verdict: PyTorch, JAX not installed")
+
+
+@pytest.mark.parametrize(("share", "unreliable"), [(0.01, False), (0.5, False), (0.51, True), (1.9, True)])
+def test_figures_that_other_programs_spoil_are_called_so(share, unreliable):
+    text = told_of_others(share)
+    assert text.startswith(f"; other programs used {share:.0%} of a core")
+    assert text.endswith("not to be relied on") == unreliable
 
 
 @pytest.mark.parametrize(

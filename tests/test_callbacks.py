@@ -1,17 +1,16 @@
-"""Who else follows a training: callbacks of epochs and of steps, the warning of poor estimates, the log."""
+"""Who else follows a training: callbacks of epochs and of steps, the log."""
 
 import json
 import signal
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from machines import DIGITS, ROWS, learned, measured, small, stopped, through_a_file
 
-from wakesleep import HelmholtzMachine, SampleSizeWarning, monitor, training
+from wakesleep import HelmholtzMachine, monitor, training
 from wakesleep.cli import main
 
 HELD_OUT = DIGITS[1000:1100]
@@ -93,40 +92,6 @@ def test_what_are_no_callbacks_is_refused(callbacks):
     with pytest.raises((TypeError, ValueError), match=r"^callbacks: want"):
         machine.fit(ROWS, callbacks=callbacks)
     assert vars(machine) == small().get_params()
-
-
-# ---- the effective sample size ----
-
-
-def history(*sizes):
-    return [{"effective_sample_size": size} if size else {} for size in sizes]
-
-
-@pytest.mark.parametrize(
-    ("sizes", "warns"),
-    [
-        ([1.0] * 5, True), ([1.0] * 4, False), ([1.0] * 6, False), ([5, *[1.05] * 5], True), ([1, 1, 1, 1, 1.1], False),
-        ([1, 1, 1.2, *[1] * 5], True), ([None, *[1] * 5], True), ([*[1] * 5, None], False), ([1, 1, None, 1, 1], False),
-    ],
-)  # fmt: skip
-def test_it_warns_once_of_estimates_that_rest_on_one_sample(sizes, warns):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        monitor.warn_of_few(history(*sizes))
-    assert [w.category for w in caught] == [SampleSizeWarning] * warns
-
-
-def test_the_warning_names_the_line_that_called_fit(monkeypatch):
-    monkeypatch.setattr(monitor, "FEWEST_EFFECTIVE", 1000)
-    with pytest.warns(SampleSizeWarning, match="q is far from the posterior") as caught:
-        machine = small(hidden_layer_sizes=(30,), n_iter=20).fit(ROWS, validation=HELD_OUT)
-    assert [w.filename for w in caught] == [__file__]
-    assert all(1 <= entry["effective_sample_size"] <= 100 for entry in machine.history_)
-
-
-def test_exact_values_have_no_sample_size():
-    machine = small(hidden_layer_sizes=(4,)).fit(ROWS, validation=ROWS)
-    assert [entry["effective_sample_size"] for entry in machine.history_] == [None] * 3
 
 
 # ---- the command line and its log ----
@@ -262,5 +227,5 @@ def test_a_warning_is_one_line(capsys, monkeypatch):
     for _ in range(2):
         assert main(["train", "-q", "-o", "m.npz", "--epochs", "20", "--overwrite"]) == 0
         err = capsys.readouterr().err
-        assert err.startswith("wakesleep: warning: of 100 samples per row")
+        assert err.startswith("wakesleep: warning: for 5 epochs held-out log p(x) of many rows")
         assert err.count("\n") == 1

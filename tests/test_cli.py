@@ -210,6 +210,28 @@ def test_score_is_the_score_of_the_machine(model, capsys):
     assert f"{values.mean():.3f} +- {values.std(ddof=1) / np.sqrt(1797):.3f}  (K = 50)" in out
 
 
+def test_score_tells_how_many_samples_counted(model, capsys):
+    assert main(["score", model, "--particles", "50"]) == 0
+    lines = r"^effective sample size +(\S+)\n  below 1.1 +(\S+) %$"
+    size, share = re.search(lines, capsys.readouterr().out, re.MULTILINE).groups()
+    found = HelmholtzMachine.load(model).diagnostics(datasets.load_digits(), n_particles=50)
+    assert float(size) == pytest.approx(found.effective_sample_size, rel=0.1)
+    assert float(share) == pytest.approx(100 * found.few_effective, abs=0.1)
+    for method in ("elbo", "ais"):
+        assert main(["score", model, "--particles", "2", "--steps", "2", "--method", method]) == 0
+        assert "effective" not in capsys.readouterr().out
+
+
+def test_score_warns_where_one_sample_decides(capsys):
+    assert main(["train", "-q", "-o", "good.npz"]) == 0
+    machine = HelmholtzMachine.load("good.npz")
+    q = [(-layer.weights, -layer.biases) for layer in machine.recognition_]
+    HelmholtzMachine.from_parameters(machine.prior_logits_, machine.generative_, q, random_state=0).save("bad.npz")
+    assert main(["score", "bad.npz", "--particles", "100"]) == 0
+    err = capsys.readouterr().err
+    assert re.fullmatch(r"wakesleep: warning: log p\(x\) of \d+ % of the rows rests on one of 100 samples .*\n", err)
+
+
 def test_of_one_row_there_is_no_standard_error(model, capsys):
     np.save("one.npy", datasets.load_digits().to_dense()[:1])
     assert main(["score", model, "one.npy"]) == 0
@@ -250,6 +272,7 @@ def test_info_tells_what_a_file_holds_and_what_runs_here(model, capsys):
     ):  # fmt: skip
         assert re.search(rf"^{line.replace(' ', ' +')}$", out, re.MULTILINE), line
     assert "None" not in out
+    assert re.search(r"^last rows per second +[\d,]+$", out, re.MULTILINE)
     assert main(["info"]) == 0
     assert re.search(r"instruction set +\w+", capsys.readouterr().out)
 
@@ -304,6 +327,7 @@ def test_ctrl_c_while_the_machine_is_saved_loses_nothing(monkeypatch, capsys):
 def test_a_reader_that_stops_loses_no_training():
     command = f"'{sys.executable}' -m wakesleep train -o cut.npz --epochs 100000 | head -n 4"
     result = subprocess.run(command, shell=True, capture_output=True, timeout=60, check=True)
+    assert b"wakesleep: the output was closed; " in result.stderr
     assert b"are in cut.npz" in result.stderr
     assert b"Traceback" not in result.stderr
     assert HelmholtzMachine.load("cut.npz").n_iter_ > 0
@@ -312,6 +336,11 @@ def test_a_reader_that_stops_loses_no_training():
 def test_a_machine_worse_than_independent_units_is_called_so(capsys):
     assert main(["train", "--learning-rate", "1000", *QUICK]) == 0
     assert "worse than independent units: try" in capsys.readouterr().out
+    assert main(["train", "-q", "--learning-rate", "1000", "--epochs", "8", "--overwrite"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("wakesleep: warning: for 5 epochs held-out log p(x) has been far below")
+    assert "--learning-rate may be far too large" in err
+    assert err.count("\n") == 1
 
 
 def test_a_reader_that_stops_is_no_error(model):
@@ -329,5 +358,7 @@ def test_help_shows_examples_and_defaults(capsys):
     out = capsys.readouterr().out
     assert "(default: 40)" in out
     assert "usage: wakesleep train [options] [DATA]" in out
+    assert "in Python, those of HelmholtzMachine are a rate of 0.1 (0.003 with" in " ".join(out.split())
+    assert "reconstructions, by q upwards and p downwards without" in " ".join(out.split())
     assert "--seed N the same seed and rows give the same machine (default: 0)" in " ".join(out.split())
     assert "None" not in out

@@ -73,6 +73,12 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
         (["train", "--clip-norm", "0"], "--clip-norm: want a positive, finite number, got 0.0"),
         ([*RESUME, "--held-out", "0.3"], "--held-out, --held-out-split: want the 359 rows that .* got 539 others"),
         (["train", "-o", "model.npz"], "model.npz: is there already; --resume goes on with it, --overwrite begins"),
+        (["train", "-o", "model.npz", "two.npz"], "--split: want one of one, other, which two.npz has, got none"),
+        (["train", "-o", "model.npz", "broken.npz"], "broken.npz: "),
+        (["train", "-o", ""], "error: --output: want the name of a file, got ''"),
+        (["train", "--log", ""], "error: --log: want the name of a file, got ''"),
+        (["plot", "model.npz", "-o", ""], "error: --output: want the name of a file, got ''"),
+        (["train", "--schedule", "cosine:warm_up=40"], "--schedule: want warm_up below --epochs, 40, .* got 40"),
         (["train", "two.npz"], "--split: want one of one, other, which two.npz has, got none"),
         (["score", "model.npz", "two.npz", "--split", "third"], "--split: want one of one, other, .* got 'third'"),
         (["train", "two.npz", "--split", "one", "--held-out-split", "x"], "--held-out-split: want one of .* got 'x'"),
@@ -159,6 +165,31 @@ def test_output_that_cannot_be_written_is_refused_before_the_work(command, outpu
     np.save("rows.npy", np.eye(64))
     assert main([*command.split(), "-o", output]) == 1
     assert capsys.readouterr().err.startswith(f"wakesleep: error: {output}: {message}")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no folder here where nobody can make a file")
+def test_a_folder_where_no_file_can_be_made_is_found_out_before_the_work(capsys, monkeypatch):
+    monkeypatch.setattr(HelmholtzMachine, "fit", None)
+    assert main(["train", "-o", "/proc/m.npz"]) == 1
+    assert capsys.readouterr().err.startswith("wakesleep: error: /proc/m.npz: want a file in a folder ")
+
+
+def test_nothing_is_left_where_it_was_tried_to_make_a_file(monkeypatch):
+    def interrupted(*arguments, **how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(HelmholtzMachine, "fit", interrupted)
+    assert main(["train", "-o", "m.npz"]) == 130
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "score", "impute", "diagnose", "plot", "info"])
+def test_wrong_usage_is_told_in_two_lines(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--no-such"])
+    usage, error = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: wakesleep ")
+    assert ": error: " in error
 
 
 @pytest.mark.parametrize(

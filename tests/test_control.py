@@ -216,6 +216,7 @@ def test_patience_without_held_out_rows_is_refused(overfitted, path, resume):
     assert everything(machine) == before
 
 
+@pytest.mark.filterwarnings("ignore::wakesleep.SampleSizeWarning", "ignore::wakesleep.PoorFitWarning")
 def test_diverging_with_patience_keeps_the_last_finite_parameters():
     params = {"learning_rate": 4e38, "batch_size": 20, "random_state": 3, "hidden_layer_sizes": (4, 3)}
     rows = np.random.default_rng(0).random((60, 7)) < 0.4

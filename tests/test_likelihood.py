@@ -182,6 +182,7 @@ def test_exact_kl_refuses_what_is_no_distribution():
 # ---- importance ----
 
 
+@pytest.mark.filterwarnings("ignore::wakesleep.SampleSizeWarning")
 @pytest.mark.parametrize("sizes", [*MACHINES, (30, 150, 70)], ids=str)
 @pytest.mark.parametrize("n_particles", [1, 2, 50, 256, 257, 600])
 def test_importance_is_that_of_the_reference(sizes, n_particles):

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from machines import ROWS, small
 
 from wakesleep import schedules
 from wakesleep.schedules import Schedule, factors, parse
@@ -108,3 +109,14 @@ def test_what_is_no_schedule_is_refused(text, message):
 def test_a_schedule_is_a_string(value):
     with pytest.raises(TypeError, match=r"^sleep_weight: want a string such as"):
         parse(value, "sleep_weight")
+
+
+@pytest.mark.parametrize("curve", ["linear", "cosine"])
+def test_a_curve_that_would_end_before_its_warm_up_is_refused(curve):
+    machine = small(schedule=f"{curve}:warm_up=3", n_iter=3)
+    for train in (machine.fit, machine.partial_fit):
+        with pytest.raises(ValueError, match=f"^schedule: want warm_up below n_iter, 3, .*'{curve}' ends, got 3$"):
+            train(ROWS)
+    machine.set_params(n_iter=0).fit(ROWS)  # to begin with
+    machine.set_params(n_iter=4).fit(ROWS, resume=True)
+    machine.set_params(schedule="constant:warm_up=9").fit(ROWS)  # may go on later

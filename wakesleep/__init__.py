@@ -25,7 +25,7 @@ from wakesleep.checkpoint import CheckpointError
 from wakesleep.configuration import show_config
 from wakesleep.estimator import NotFittedError
 from wakesleep.machine import HelmholtzMachine
-from wakesleep.monitor import SampleSizeWarning
+from wakesleep.monitor import PoorFitWarning, SampleSizeWarning
 from wakesleep.probabilities import Probabilities
 from wakesleep.training import DivergenceError
 from wakesleep.version import InconsistentVersionWarning
@@ -51,5 +51,5 @@ else:
 
 __all__ = [
     "Bits", "CheckpointError", "DivergenceError", "HelmholtzMachine", "InconsistentVersionWarning", "NotFittedError",
-    "Probabilities", "SampleSizeWarning", "datasets", "show_config",
+    "PoorFitWarning", "Probabilities", "SampleSizeWarning", "datasets", "show_config",
 ]  # fmt: skip

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 
-from wakesleep import _panels, hyperparameters, monitor, state, tables, training
+from wakesleep import _panels, hyperparameters, monitor, schedules, state, tables, training
 from wakesleep.bits import Bits
 from wakesleep.estimator import Estimator
 from wakesleep.probabilities import Probabilities
@@ -33,6 +33,12 @@ class _Run:
     each_epoch: list[Callback]
     each_steps: list[tuple[Callback, int]]
     progress: Progress = field(default_factory=Progress)
+    seed: int = 0
+
+    @cached_property
+    def independent(self) -> float:
+        """Mean log p(x) of the measured rows under independent units, nats."""
+        return monitor.independent(drawn(self.data, self.seed, 0), self.held_out, self.seed)
 
 
 _at_work: dict[int, object] = {}  # the machines that are being trained, by id; a copy of one is another machine
@@ -104,8 +110,10 @@ class Learner(Estimator):
             not train it. docs/callbacks.md has recipes.
         resume : bool, default=False
             Go on where an earlier call, or the machine that was loaded, stopped, instead of
-            beginning anew. What comes out is what one uninterrupted call would have learned, so that X and
-            `validation` must be the same; held-out rows may be left out. `partial_fit` takes other rows.
+            beginning anew. What comes out is what one uninterrupted call would have learned, so that X must be the
+            same rows, and `validation` the same: held-out rows of their own may be left out, but a share of X may
+            not, because X would then have other rows to learn from, and `patience` needs either. `partial_fit` takes
+            other rows.
 
         Returns
         -------
@@ -123,7 +131,10 @@ class Learner(Estimator):
         Warns
         -----
         SampleSizeWarning
-            If the estimates of log p(x) have rested on a single sample for several epochs.
+            If the estimates of log p(x), or those of many rows, have rested on a single sample for several epochs.
+        PoorFitWarning
+            If log p(x) of held-out rows has been far below that of independent units for five epochs; without any, if
+            that of some rows is so in the end, after five epochs or more. Most often, the learning rate is too large.
         """
         settings, n_threads = self._settings_here()
         resume = hyperparameters.flag("resume", resume)
@@ -157,7 +168,10 @@ class Learner(Estimator):
             self._given = self._checked(now, n_held_out)
         else:
             self._begin(data, settings, seed, now, names)
-        return self._train(run, settings.n_iter)
+        self._train(run, settings.n_iter)
+        if held_out is None and len(self.history_) >= monitor.EPOCHS_BEFORE:
+            monitor.warn_of_poor_fit_unmeasured(self._state, drawn(data, seed, 0), n_threads)
+        return self
 
     @_as_a_whole
     def partial_fit(self, X: Any, y: None = None) -> Self:
@@ -218,6 +232,7 @@ class Learner(Estimator):
     def _settings_here(self) -> tuple[hyperparameters.Settings, int]:
         settings = self._settings()
         _panels.check_precision(settings.precision)
+        schedules.check(settings.schedule, settings.n_iter)
         return settings, hyperparameters.threads(self.n_threads)
 
     def _checked(self, now: Given, n_held_out: int) -> Given:
@@ -259,7 +274,7 @@ class Learner(Estimator):
         return all(self._frontier.parameters is not known.parameters for known in states)
 
     def _train(self, run: _Run, n_epochs: int) -> Self:
-        run = replace(run, progress=Progress(self.verbose))
+        run = replace(run, progress=Progress(self.verbose), seed=self._state.seed)
         settings = run.settings
         self._state, self._aside = self._frontier, self._best if settings.patience is not None else None
         done, rows, seen = (int(number) for number in self._state.position)
@@ -317,6 +332,7 @@ class Learner(Estimator):
         with run.progress.above():
             if run.held_out is not None or self.verbose:
                 monitor.warn_of_few(self.history_)
+                monitor.warn_of_poor_fit(self.history_, lambda: run.independent, run.data.n_features)
             if self.verbose:
                 print(monitor.line(entry), flush=True)
             answers = [_says_stop(callback(dict(entry))) for callback in run.each_epoch]  # of all of them

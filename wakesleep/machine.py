@@ -31,9 +31,12 @@ class HelmholtzMachine(Measures, Imputer):
     hidden_layer_sizes : sequence of int, default=(32, 16)
         Hidden units per level, bottom level first.
     rule : {"wake-sleep", "reweighted", "vimco", "ovis", "leave-one-out", "bihm"} or callable, default="wake-sleep"
-        How p and q learn: what credits the log weights of the particles give, as docs/MATH.md says. A function
-        takes log_w, (B, K), and returns the credits (v, u) of p and of q, (B, K) each, all of them float64. With None
-        for u, q learns asleep only, and wants a `sleep_weight`.
+        How p and q learn: what credits the log weights of the particles give, as docs/MATH.md says (eqs. 6, 13).
+        A function takes log_w = log p(x, h) - log q(h | x) of K particles h ~ q(h | x) of B rows, (B, K), nats, and
+        returns the credits (v, u), (B, K) each, all of them float64: the gradient of p that is climbed is the mean over
+        rows of sum_k v_k * grad log p(x, h_k), that of q likewise with u and log q(h_k | x). So v = 1/K, not 1, is the
+        mean over particles, and positive credits make a particle more probable. The `sleep_weight` of a function is 0
+        if not given: its q learns by u alone. With None for u, q learns asleep only, and wants a `sleep_weight`.
     n_particles : int, optional
         Samples of the hidden units per row in the wake phase; None: 1 for "wake-sleep", else 5. Rules that
         weigh particles want 2 or more.
@@ -120,6 +123,18 @@ class HelmholtzMachine(Measures, Imputer):
     >>> machine = HelmholtzMachine((32, 16), n_iter=5, batch_size=20, random_state=0).fit(X)
     >>> machine.transform(X).shape, machine.sample(3).shape
     ((1797, 16), (3, 64))
+
+    A rule of one's own, self-normalised weights, which with this weight of the sleep phase is "reweighted":
+
+    >>> import numpy as np
+    >>> def weighted(log_w):
+    ...     v = np.exp(log_w - log_w.max(axis=1, keepdims=True))
+    ...     v /= v.sum(axis=1, keepdims=True)
+    ...     return v, v - 1 / log_w.shape[1]
+    >>> how = {"sleep_weight": 0.5, "n_iter": 1, "random_state": 0}
+    >>> own, named = (HelmholtzMachine(rule=rule, **how).fit(X) for rule in (weighted, "reweighted"))
+    >>> np.allclose(own.generative_[0].weights, named.generative_[0].weights)
+    True
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wakesleep import hyperparameters, likelihood
+from wakesleep import hyperparameters, likelihood, monitor
 from wakesleep.bits import Bits
 from wakesleep.learner import Learner
 from wakesleep.rows import drawn_by_content
@@ -32,7 +32,9 @@ class Measures(Learner):
             K = `n_particles`, which therefore is no method of its own. "elbo" is the mean of log w over
             the same samples: an unbiased estimate of the ELBO. "ais" anneals `n_particles` chains from q
             to the posterior in `n_steps` steps (Neal 2001), on average too low as well, less so with more
-            steps. "auto" is exact where that takes no more states than particles, else importance.
+            steps. "auto" is exact where that takes no more states than particles, else importance. Where q misses
+            much of the posterior, importance sampling is far too low, and its effective sample size may be high all
+            the same: see the `reconstruction` and the divergences of `diagnostics`, or compare with "ais".
         n_particles : int, default=1000
         random_state : int, NumPy generator or None
             None repeats the same estimates. An estimate depends on the seed and the row's content
@@ -47,17 +49,31 @@ class Measures(Learner):
         Raises
         ------
         NotFittedError, ValueError, TypeError
+
+        Warns
+        -----
+        SampleSizeWarning
+            If by importance sampling the values of many rows rest on a single one of 100 samples or more.
         """
+        values, _ = self._estimates(X, method, n_particles, random_state, n_steps)
+        return values
+
+    def _estimates(
+        self, X: Any, method: str, n_particles: int, random_state: Any, n_steps: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """log p(x) of every row, or its bound, nats, and the effective sample size where that is an estimate."""
         n_particles = hyperparameters.count("n_particles", n_particles)
         rows = self._rows(X, fitted=True)
         seed = self._seed(random_state)
         data = drawn_by_content(rows, seed)
-        values, _ = likelihood.log_likelihood(
+        values, sizes = likelihood.log_likelihood(
             self._state.parameters, self._state.methods, data, method=method, n_particles=n_particles,
             seed=seed, n_threads=hyperparameters.threads(self.n_threads),
             n_steps=hyperparameters.count("n_steps", n_steps),
         )  # fmt: skip
-        return values
+        if sizes is not None and method not in ("elbo", "ais"):
+            monitor.warn_of_single(sizes, n_particles)
+        return values, sizes
 
     def score(self, X: Any, y: None = None, **how: Any) -> float:
         """Mean log p(x), nats; keywords as in `score_samples`."""

@@ -101,6 +101,20 @@ def _number(option: str, value: str, name: str) -> float | int:
     return number
 
 
+def check(schedule: Schedule, n_iter: int) -> None:
+    """Refuse a curve that ends with training before it has begun.
+
+    Raises
+    ------
+    ValueError
+    """
+    if schedule.curve in ("linear", "cosine") and schedule.warm_up >= n_iter > 0:
+        raise ValueError(
+            f"schedule: want warm_up below n_iter, {n_iter}, the epochs with which {schedule.curve!r} ends, "
+            f"got {schedule.warm_up}"
+        )
+
+
 def factors(
     schedule: Schedule, epoch: int, n_batches: int, n_iter: int, first: int = 0, count: int | None = None
 ) -> NDArray[np.float64]:

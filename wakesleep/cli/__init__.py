@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 from wakesleep import hyperparameters
 from wakesleep.cli.arguments import parser
-from wakesleep.cli.reports import USAGE, failed
+from wakesleep.cli.reports import USAGE, as_typed, failed
 from wakesleep.cli.train import INTERRUPTED
-from wakesleep.monitor import SampleSizeWarning
+from wakesleep.monitor import PoorFitWarning, SampleSizeWarning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", SampleSizeWarning)
+            warnings.simplefilter("always", PoorFitWarning)
             warnings.showwarning = _warned
             status = command(args)
         print(end="", flush=True)
@@ -42,4 +43,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _warned(message: Warning | str, *_: object, **__: object) -> None:
     """Tell a warning in one line."""
-    print("wakesleep: warning:", message, file=sys.stderr)
+    print("wakesleep: warning:", as_typed(str(message)), file=sys.stderr)

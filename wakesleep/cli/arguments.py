@@ -29,6 +29,12 @@ examples:
   wakesleep info digits-model.npz
 """
 
+TRAIN_EPILOG = """\
+The defaults are for data of a few thousand rows; in Python, those of HelmholtzMachine are a rate of 0.1 (0.003 with
+rmsprop and adam), batches of 100 and 20 epochs. In the table, cross-entropy is that of rows and their mean-field
+reconstructions, by q upwards and p downwards without sampling, in nats; log p(x) is estimated by K samples from q.
+"""
+
 DATA_HELP = "rows: .npy, .npz, .csv, .bits or IDX (also .gz); the digits in the package if left out"
 
 
@@ -52,27 +58,30 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"wakesleep {wakesleep.__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def add(
+        name: str, command: Callable[[argparse.Namespace], int], text: str, files: str = "MODEL [DATA]"
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(
-            name, help=text, description=text[0].upper() + text[1:] + ".",
+            name, help=text, description=text[0].upper() + text[1:] + ".", usage=f"wakesleep {name} [options] {files}",
             formatter_class=_Help,
         )  # fmt: skip
         sub.set_defaults(command=command)
         return sub
 
-    _train(add("train", train, "learn from data, measure on held-out rows, and save the machine"))
-    _sample(add("sample", sample, "draw fantasies from a machine"))
+    _train(add("train", train, "learn from data, measure on held-out rows, and save the machine", "[DATA]"))
+    _sample(add("sample", sample, "draw fantasies from a machine", "MODEL"))
     _score(add("score", score, "tell how probable rows are: log p(x) in nats"))
-    _impute(add("impute", impute, "fill missing cells in: by the probability of a 1 given the others, or by draws"))
+    filling = "fill missing cells in: by the probability of a 1 given the others, or by draws"
+    _impute(add("impute", impute, filling, "MODEL DATA -o FILE"))
     _diagnose(add("diagnose", diagnose, "tell at which level likelihood is lost, and which units do nothing"))
     _plot(add("plot", plot, "draw curves, fields, fantasies, reconstructions and activity into a file"))
-    showing = add("info", info, "show what a file holds, or without one, what runs here")
+    showing = add("info", info, "show what a file holds, or without one, what runs here", "[MODEL]")
     showing.add_argument("model", nargs="?", metavar="MODEL", help="a file that train wrote")
     return top
 
 
 def _train(fit: argparse.ArgumentParser) -> None:
-    fit.usage = "wakesleep train [options] [DATA]"
+    fit.epilog = TRAIN_EPILOG
     fit.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
     data = fit.add_argument_group("data")
     data.add_argument("--split", metavar="NAME", help="the array of an .npz to learn from")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import wakesleep
-from wakesleep import drawing, hyperparameters
+from wakesleep import drawing, hyperparameters, likelihood
 from wakesleep.cli.files import check_output, read_both, writing
 from wakesleep.cli.reports import draw, how, mean
 from wakesleep.machine import HelmholtzMachine
@@ -43,9 +43,7 @@ def score(args: argparse.Namespace) -> int:
     if args.output is not None:
         check_output(args.output, args.data, kinds=(".npy",))
     machine, data = read_both(args)
-    values = machine.score_samples(
-        data, method=args.method, n_particles=args.n_particles, random_state=args.random_state, n_steps=args.n_steps
-    )
+    values, sizes = machine._estimates(data, args.method, args.n_particles, args.random_state, args.n_steps)
     estimate = how(machine, args.method, args.n_particles)
     if args.method == "ais":
         estimate += f", T = {args.n_steps:,}"
@@ -55,6 +53,9 @@ def score(args: argparse.Namespace) -> int:
     print(f"rows                         {len(data):9,}")
     measure = "ELBO" if args.method == "elbo" else "log p(x)"
     print(f"{measure + ', nats':28} {mean(values)}  ({estimate})")
+    if sizes is not None and args.method not in ("elbo", "ais"):
+        print(f"effective sample size        {sizes.mean():9.3f}")
+        print(f"  below {likelihood.FEW:g}                  {100 * (sizes < likelihood.FEW).mean():9.1f} %")
     print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}")
     return 0
 
@@ -97,6 +98,10 @@ def _in_effect(machine: HelmholtzMachine) -> list[tuple[str, Any]]:
     return [(name, "none" if value is None else value) for name, value in params.items() if name not in unused]
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1e4 else f"{value:.6g}"
+
+
 def info(args: argparse.Namespace) -> int:
     """Tell what a file holds, or without one, what runs here."""
     if args.model is None:
@@ -116,7 +121,7 @@ def info(args: argparse.Namespace) -> int:
         ]
     for name, value in (machine.history_[-1] if machine.history_ else {}).items():
         if name not in ("epoch", "step"):
-            rows.append((f"last {name.replace('_', ' ')}", f"{value:.6g}" if isinstance(value, float) else value))
+            rows.append((f"last {name.replace('_', ' ')}", _number(value) if isinstance(value, float) else value))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name.replace('_', ' ').ljust(width)}  {value}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,15 @@ from wakesleep.machine import HelmholtzMachine
 from wakesleep.rows import Rows, as_rows
 
 
-def check_output(path: str, data: str | None = None, kinds: Sequence[str] = ()) -> None:
-    """Refuse to begin work whose result could not be written to `path` afterwards, or would overwrite the data."""
+def check_output(path: str, data: str | None = None, kinds: Sequence[str] = (), option: str = "--output") -> None:
+    """Refuse to begin work whose result could not be written to `path` afterwards, or would overwrite the data.
+
+    Whether files can be made in its folder is tried, and no file is left there.
+    """
+    if not path:
+        raise ValueError(f"{option}: want the name of a file, got ''")
     if kinds and Path(path).suffix not in kinds:
-        raise ValueError(f"--output: want a {' or '.join(kinds)} file, got {path}")
+        raise ValueError(f"{option}: want a {' or '.join(kinds)} file, got {path}")
     folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):
         raise ValueError(f"{path}: want a file in a folder that exists")
@@ -28,6 +34,11 @@ def check_output(path: str, data: str | None = None, kinds: Sequence[str] = ()) 
         raise ValueError(f"{path}: want a regular file to write to")
     if data is not None and os.path.exists(path) and os.path.exists(data) and os.path.samefile(data, path):
         raise ValueError(f"{path}: want another file to write to than the data")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"{path}: want a file in a folder where files can be made: {error.strerror}") from error
 
 
 @contextmanager

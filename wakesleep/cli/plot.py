@@ -16,7 +16,7 @@ KINDS = ("all", "curves", "fields", "fantasies", "reconstructions", "activity")
 
 def plot(args: argparse.Namespace) -> int:
     """Draw a machine, and what it makes of rows."""
-    output = args.output or f"{Path(args.model).stem}.png"
+    output = f"{Path(args.model).stem}.png" if args.output is None else args.output
     check_output(output, args.data, kinds=plotting.KINDS_OF_FILES)
     machine = HelmholtzMachine.load(args.model)
     rows = _rows(args, machine)

@@ -27,14 +27,18 @@ def failed(error: BaseException, status: int = 1, more: str = "") -> int:
     """Tell an error in one line, and return the exit status."""
     message = str(error)
     if not isinstance(error, CheckpointError | OSError):
-        message = re.sub(r"None or | or None\b", "", message)  # which cannot be typed
-        message = re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
+        message = as_typed(re.sub(r"None or | or None\b", "", message))  # None cannot be typed
     if isinstance(error, MemoryError):
         message = f"out of memory: {error}" if message else "out of memory"
     elif isinstance(error, OSError) and error.filename and error.strerror:
         message = f"{error.filename}: {error.strerror}"
     print("wakesleep: error:", " ".join(f"{message}{more}".split()), file=sys.stderr)
     return status
+
+
+def as_typed(message: str) -> str:
+    """A message with options in place of arguments of Python."""
+    return re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
 
 
 def how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:

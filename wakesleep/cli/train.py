@@ -31,12 +31,11 @@ INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 def train(args: argparse.Namespace) -> int:
     """Learn from data, measure on held-out rows, and save the machine, whatever stops it."""
-    output = args.output or f"{Path(args.data).name.split('.')[0] if args.data else 'digits'}-model.npz"
+    by_default = f"{Path(args.data).name.split('.')[0] if args.data else 'digits'}-model.npz"
+    output = by_default if args.output is None else args.output
     check_output(output, args.data)
-    if os.path.exists(output) and not (args.resume or args.overwrite):
-        raise ValueError(f"{output}: is there already; --resume goes on with it, --overwrite begins anew")
     if args.log is not None:
-        check_output(args.log, args.data)
+        check_output(args.log, args.data, option="--log")
         if os.path.realpath(args.log) == os.path.realpath(output):
             raise ValueError(f"--log: want another file than the machine's, got {args.log}")
     machine = HelmholtzMachine(**{name: value for name, value in vars(args).items() if name in PARAMS})
@@ -49,6 +48,8 @@ def train(args: argparse.Namespace) -> int:
     machine.set_params(verbose=0 if args.quiet else 2)
     rows, held_out = _split(args, machine.n_features_in_ if args.resume else None)
     shape = drawing.image_shape(rows.n_features, args.shape)
+    if os.path.exists(output) and not (args.resume or args.overwrite):
+        raise ValueError(f"{output}: is there already; --resume goes on with it, --overwrite begins anew")
     log = None if args.log is None else open_log(args.log, machine.history_ if args.resume else None)
     begun, saved = getattr(machine, "step_", 0), time.monotonic()
 
@@ -75,8 +76,10 @@ def train(args: argparse.Namespace) -> int:
         if not isinstance(stopped, KeyboardInterrupt | BrokenPipeError):
             return failed(stopped, more=f"; {done}")
         how = "--resume instead of --overwrite" if args.overwrite else "--resume"
-        print(f"wakesleep: interrupted; {done}; the same command with {how} goes on", file=sys.stderr)
-        if isinstance(stopped, BrokenPipeError):
+        closed = isinstance(stopped, BrokenPipeError)
+        why = "the output was closed" if closed else "interrupted"
+        print(f"wakesleep: {why}; {done}; the same command with {how} goes on", file=sys.stderr)
+        if closed:
             raise
         return INTERRUPTED
     finally:

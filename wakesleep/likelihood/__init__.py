@@ -1,6 +1,6 @@
 """Measuring a machine: its log-likelihood, what can be known exactly, mean-field passes, and diagnostics."""
 
-from wakesleep.likelihood.diagnosis import N_PARTICLES, Diagnostics, LevelDiagnostics, diagnostics
+from wakesleep.likelihood.diagnosis import FEW, N_PARTICLES, Diagnostics, LevelDiagnostics, diagnostics
 from wakesleep.likelihood.enumeration import Distribution, exact_distribution, exact_kl, exact_posterior
 from wakesleep.likelihood.estimates import METHODS, N_STEPS, annealed, chosen, log_likelihood, simulated_bounds
 from wakesleep.likelihood.imputation import impute
@@ -13,6 +13,7 @@ from wakesleep.likelihood.mean_field import (
 )
 
 __all__ = [
+    "FEW",
     "METHODS",
     "N_PARTICLES",
     "N_STEPS",

@@ -76,7 +76,9 @@ class Diagnostics:
     effective_sample_size, median_effective_sample_size : float
         (Σ w)² / Σ w² of the particles, from 1 to K, over rows.
     few_effective : float
-        Share of rows where that is below 1.1: there, the estimate of log p(x) rests on one particle.
+        Share of rows where that is below 1.1: there, the estimate of log p(x) rests on one particle. But a large size
+        does not vouch for the estimate: if q never finds the causes of a row, its particles are alike, and alike bad.
+        Then `reconstruction` is low, or a `divergence` high.
     wake_gradient_norm, sleep_gradient_norm : float
         Of the mean of ∇log p(x, h) over rows and particles, by which wake-sleep teaches p, and of the mean of
         ∇log q(h | x) over as many dreams as rows, which lack the cells that these lack, by which it teaches q. Both

@@ -1,0 +1,141 @@
+"""What is warned of: estimates that rest on one sample, and machines that are far worse than independent units."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from machines import DIGITS, ROWS, small
+
+from wakesleep import HelmholtzMachine, PoorFitWarning, SampleSizeWarning, datasets, likelihood, monitor
+
+HELD_OUT = DIGITS[1500:]
+
+
+# ---- the effective sample size ----
+
+
+def history(*sizes, share=0.0):
+    return [{"effective_sample_size": size, "few_effective": share} if size else {} for size in sizes]
+
+
+def warned(check, *arguments):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check(*arguments)
+    return [w.category for w in caught]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "warns"),
+    [
+        ([1.0] * 5, True), ([1.0] * 4, False), ([1.0] * 6, False), ([5, *[1.05] * 5], True), ([1, 1, 1, 1, 1.1], False),
+        ([1, 1, 1.2, *[1] * 5], True), ([None, *[1] * 5], True), ([*[1] * 5, None], False), ([1, 1, None, 1, 1], False),
+    ],
+)  # fmt: skip
+def test_it_warns_once_of_estimates_that_rest_on_one_sample(sizes, warns):
+    assert warned(monitor.warn_of_few, history(*sizes)) == [SampleSizeWarning] * warns
+
+
+@pytest.mark.parametrize(("share", "warns"), [(0.37, False), (0.39, True), (1.0, True)])
+def test_it_warns_where_many_rows_rest_on_one_sample_though_the_mean_is_larger(share, warns):
+    assert warned(monitor.warn_of_few, history(*[1.5] * 5, share=share)) == [SampleSizeWarning] * warns
+
+
+@pytest.fixture(scope="module")
+def good():
+    return HelmholtzMachine((32, 16), n_iter=40, learning_rate=0.3, batch_size=20, random_state=0).fit(DIGITS[:1500])
+
+
+def with_q(machine, factor):
+    """The machine with all weights and biases of q times this."""
+    q = [(factor * layer.weights, factor * layer.biases) for layer in machine.recognition_]
+    return HelmholtzMachine.from_parameters(machine.prior_logits_, machine.generative_, q, random_state=0)
+
+
+@pytest.mark.parametrize("method", ["auto", "importance"])
+@pytest.mark.parametrize("n_particles", [100, 1000])
+def test_scores_that_rest_on_one_sample_are_told_once_a_call(method, n_particles, good):
+    how = {"method": method, "n_particles": n_particles}
+    for factor in (0, -1):
+        bad = with_q(good, factor)
+        for measure in (bad.score_samples, bad.score):
+            with pytest.warns(SampleSizeWarning, match=r"log p\(x\) of \d+ % of the rows rests on one of") as caught:
+                measure(HELD_OUT, **how)
+            assert [w.filename for w in caught] == [__file__]
+    good.score(HELD_OUT, **how)  # a warning would be an error
+
+
+def test_few_samples_are_no_reason_to_warn(good):
+    for how in ({"n_particles": 99}, {"method": "elbo"}, {"method": "ais", "n_particles": 2, "n_steps": 2}):
+        with_q(good, -1).score(HELD_OUT, **how)
+
+
+def test_the_share_of_rows_that_rest_on_one_sample_is_kept(good):
+    _, sizes = good._estimates(HELD_OUT, "importance", monitor.PARTICLES, None, 1)
+    found = monitor.measure(good._state, ROWS, HELD_OUT)
+    assert found["few_effective"] == (sizes < 1.1).mean()
+    assert monitor.measure(with_q(good, -1)._state, ROWS, HELD_OUT)["few_effective"] > 0.38
+
+
+# ---- machines that are far worse than independent units ----
+
+
+@pytest.mark.parametrize(
+    ("values", "warns"),
+    [
+        ([-100] * 5, True), ([-100] * 4, False), ([-100] * 6, False), ([-20, *[-100] * 5], True),
+        ([-100] * 4 + [-49], False), ([-49] * 5, False), ([math.nan] * 5, True), ([-math.inf] * 5, True),
+        ([None, *[-100] * 5], True), ([*[-100] * 5, None], False),
+    ],
+)  # fmt: skip
+def test_it_warns_once_of_far_fewer_nats_than_independent_units_have(values, warns):
+    entries = [{"reconstruction_cross_entropy": 30.0} | ({"log_likelihood": v} if v else {}) for v in values]
+    assert warned(monitor.warn_of_poor_fit, entries, lambda: -25.0, 64) == [PoorFitWarning] * warns
+
+
+def test_a_machine_that_begins_as_fair_coins_is_not_warned_of():
+    coins = [{"log_likelihood": -784 * math.log(2)}] * 5
+    assert warned(monitor.warn_of_poor_fit, coins, lambda: -207.0, 784) == []
+
+
+@pytest.mark.parametrize("how", [{"validation": HELD_OUT}, {"verbose": 1}, {}], ids=str)
+@pytest.mark.parametrize("rate", [3.0, 1e30])
+def test_a_rate_that_is_far_too_large_is_told(how, rate, capsys):
+    validation = how.get("validation")
+    machine = small(n_iter=8, learning_rate=rate, verbose=how.get("verbose", 0), hidden_layer_sizes=(32, 16))
+    with pytest.warns(PoorFitWarning, match="learning_rate may be far too large") as caught:
+        machine.fit(ROWS, validation=validation)
+    assert [w.filename for w in caught] == [__file__]
+    machine.set_params(learning_rate=0.1).fit(ROWS, validation=validation)
+
+
+def test_the_warning_names_the_line_that_called_fit(monkeypatch):
+    monkeypatch.setattr(monitor, "FEWEST_EFFECTIVE", 1000)
+    with pytest.warns(SampleSizeWarning, match="q is far from the posterior") as caught:
+        machine = small(hidden_layer_sizes=(30,), n_iter=20).fit(ROWS, validation=HELD_OUT)
+    assert [w.filename for w in caught] == [__file__]
+    assert all(1 <= entry["effective_sample_size"] <= 100 for entry in machine.history_)
+
+
+def test_exact_values_have_no_sample_size():
+    machine = small(hidden_layer_sizes=(4,)).fit(ROWS, validation=ROWS)
+    assert [entry["effective_sample_size"] for entry in machine.history_] == [None] * 3
+
+
+@pytest.mark.parametrize("how", [{}, {"verbose": 1}], ids=str)
+def test_bad_reconstructions_through_one_unit_are_no_poor_fit(how):
+    """A machine of the bars whose top unit cannot tell which of them are on: its reconstructions are bad, not it."""
+    W = np.zeros((8, 16))
+    for bar in range(4):
+        W[bar].reshape(4, 4)[bar], W[4 + bar].reshape(4, 4)[:, bar] = 12, 12
+    images, _ = datasets.make_bars(return_distribution=True)
+    machine = HelmholtzMachine.from_parameters(
+        [0.0], [(W, np.full(16, -6.0)), (np.zeros((1, 8)), np.full(8, -2.0))],
+        [(W.T / 12 * 6, np.full(8, -21.0)), (np.zeros((8, 1)), [0.0])],
+        n_iter=6, learning_rate=1e-6, random_state=0, **how,
+    )  # fmt: skip
+    machine.fit(images, resume=True)
+    baseline = likelihood.independent_log_likelihood(images, images).mean()
+    assert machine.reconstruction_cross_entropy(images) > -2 * baseline, "this test has no power"
+    assert machine.score(images, method="exact") > baseline
