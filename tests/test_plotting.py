@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from machines import DIGITS, random_machine, small
 
-from wakesleep import HelmholtzMachine, plotting
+from wakesleep import HelmholtzMachine, NotFittedError, plotting
 from wakesleep.cli import main
 
 pytest.importorskip("matplotlib")
@@ -281,3 +281,23 @@ def test_without_matplotlib_the_command_says_so_in_one_line(model, capsys, monke
     assert capsys.readouterr() == (
         "", "wakesleep: error: pictures need matplotlib: pip install 'wakesleep[plot]'\n"
     )  # fmt: skip
+
+
+def test_axes_that_were_drawn_on_are_drawn_on_again(machine):
+    from matplotlib.figure import Figure
+
+    ax = Figure().add_subplot()
+    ax.imshow([[0.0, 1000.0]])
+    ax.set_xticks([0, 1])
+    plotting.fields(machine, ax=ax)
+    bar = ax.images[-1].colorbar
+    assert bar is not None
+    assert bar.vmax < 100
+    assert ax.images[0].colorbar is None
+    plotting.activity(machine, DIGITS[:20], ax=ax)
+    plotting.learning_curves(machine, ax=ax)
+
+
+def test_curves_of_a_machine_that_has_not_learned_are_refused():
+    with pytest.raises(NotFittedError):
+        plotting.learning_curves(HelmholtzMachine())

@@ -290,3 +290,32 @@ def test_memory_maps_pack_like_arrays(tmp_path, order, mode):
     assert isinstance(X, np.memmap)
     assert as_bits(X) == Bits.from_dense(cells)
     assert learned(small().fit(X)) == learned(small().fit(cells))
+
+
+def test_narrow_floats_are_compared_as_they_are_in_every_form():
+    """0.1 in float32 is greater than 0.1, and not greater than 0.1 in float32."""
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    pyarrow = pytest.importorskip("pyarrow")
+    values = np.array([[0.1, 0.1], [0.7, np.nan]], np.float32)
+    frame, nulls = pandas.DataFrame(values), polars.DataFrame(values).fill_nan(None)
+    forms = frame, frame.astype("Float32"), polars.DataFrame(values), nulls, pyarrow.table(nulls.to_arrow())
+    expected = Bits.from_dense(values, binarize=0.1, missing="marginalise")
+    assert expected.counts().tolist() == [1, 0]
+    for form in (*forms, np.ma.masked_invalid(values)):
+        assert Bits.from_dense(form, binarize=0.1, missing="marginalise") == expected
+    assert Bits.from_dense(values.astype(np.float64), binarize=0.1, missing="marginalise") != expected, "no power"
+
+
+def test_parts_of_a_cell_do_not_wrap():
+    sparse = pytest.importorskip("scipy.sparse")
+    n, where = 256, (np.zeros(256, int), np.zeros(256, int))
+    many = sparse.coo_matrix((np.ones(n, np.uint8), where), shape=(1, 1))
+    two = sparse.csr_matrix((np.array([100, 100], np.int8), np.zeros(2, int), np.array([0, 2])), shape=(1, 1))
+    for matrix in (many, two, two.tocsc(copy=True)):
+        assert Bits.from_dense(matrix).density == 1
+
+
+def test_a_frame_that_is_not_yet_there_is_refused():
+    polars = pytest.importorskip("polars")
+    with pytest.raises(ValueError, match="X: want a data frame, got a LazyFrame"):
+        Bits.from_dense(polars.DataFrame({"a": [1]}).lazy())

@@ -65,7 +65,7 @@ def as_matrix(X: Any, name: str) -> Any:
     matrix = as_table(X, name)
     if matrix is None:
         try:
-            matrix = np.asarray(X.astype(np.float64).filled(np.nan) if _is_masked(X) else X)
+            matrix = np.asarray(X)
         except ValueError as error:
             raise ValueError(f"{name}: want an array, with rows of one length ({error})") from error
     if matrix.dtype.kind == "c":
@@ -78,11 +78,6 @@ def as_matrix(X: Any, name: str) -> Any:
             "array.reshape(-1, 1) makes a column of one feature, array.reshape(1, -1) a row of one sample"
         )
     return matrix
-
-
-def _is_masked(X: Any) -> bool:
-    """Whether X is a NumPy masked array with a cell that is masked, which `np.asarray` would forget."""
-    return isinstance(X, np.ndarray) and hasattr(X, "mask") and bool(np.any(X.mask))
 
 
 def check_shape(shape: tuple[int, int], n_features: int | None, name: str) -> None:

@@ -72,7 +72,7 @@ class Estimator:
         rows: dict[str, Any] = {}
         if self._fitted:
             rows = {"levels": "-".join(map(str, self._state.parameters.sizes)), "epochs": self.n_iter_}
-            held_out = [entry["log_likelihood"] for entry in self.history_ if "log_likelihood" in entry]
+            held_out = [v for v in (entry.get("log_likelihood") for entry in self.history_) if isinstance(v, float)]
             rows |= {"held-out log p(x), nats": f"{held_out[-1]:.3f}"} if held_out else {}
         return html.table(type(self).__name__, rows | {k: repr(v) for k, v in self._changed().items()})
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from wakesleep import _core, likelihood
 from wakesleep.bits import Bits
+from wakesleep.notices import warn
 from wakesleep.rows import Rows, Selection, drawn_by_content, select
 from wakesleep.state import State
 
@@ -128,7 +127,7 @@ def warn_of_single(sizes: NDArray[np.float64], n_particles: int) -> None:
 
 
 def _warn_of_q(what: str, n_particles: int) -> None:
-    _warn(
+    warn(
         f"{what} on one of {n_particles:,} samples (effective sample size below {FEWEST_EFFECTIVE:g}): q is far from "
         'the posterior, and the estimate too low; method "ais" is less so',
         SampleSizeWarning,
@@ -171,7 +170,7 @@ def _least(baseline: float, n_features: int) -> float:
 
 
 def _tell_of_poor_fit(what: str, value: float, baseline: float) -> None:
-    _warn(
+    warn(
         f"{what} far below that of independent units, now {value:.5g} and {baseline:.5g} nats: learning_rate may be "
         "far too large, or batch_size too small",
         PoorFitWarning,
@@ -181,15 +180,6 @@ def _tell_of_poor_fit(what: str, value: float, baseline: float) -> None:
 def _newly(wrong: list[bool]) -> bool:
     """Whether something has been wrong for so many epochs, and not yet for one more."""
     return len(wrong) >= EPOCHS_BEFORE and all(wrong[-EPOCHS_BEFORE:]) and wrong != [True] * (EPOCHS_BEFORE + 1)
-
-
-def _warn(message: str, category: type[Warning]) -> None:
-    """Warn, and name the line outside of this package that called it."""
-    package, level = __name__.partition(".")[0], 2
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
 
 
 def heading(sizes: Sequence[int], n_rows: int, held_out: Bits | None) -> str:

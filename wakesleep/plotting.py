@@ -14,6 +14,7 @@ new figure is ``axes.figure``, which a notebook shows and `save` writes. ::
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,8 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     ImportError
         Without matplotlib; so in all functions here.
     """
+    if isinstance(history, HelmholtzMachine):
+        history._check_fitted()
     records = history.history_ if isinstance(history, HelmholtzMachine) else history
     known = [record for record in records if "reconstruction_cross_entropy" in record]
     if not known:
@@ -79,7 +82,7 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     if isinstance(history, HelmholtzMachine) and history.patience is not None:
         ax.axvline(history.best_epoch_, color="0.6", linewidth=1, linestyle=":", label=f"epoch {history.best_epoch_}")
     ax.set(xlabel="epoch", ylabel="nats per row", title="held-out rows" if held_out else "rows learned from")
-    ax.locator_params(axis="x", integer=True)
+    _whole(ax.xaxis)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="0.92")
     ax.set_axisbelow(True)
@@ -118,6 +121,8 @@ def images(
         ax = _axes((6, 4)) if ax is None else ax
         ax.imshow(rows, **({"aspect": "auto", "interpolation": "nearest"} | how))
         ax.set(xlabel="visible unit", ylabel="row")
+        _whole(ax.xaxis)
+        _whole(ax.yaxis)
         return ax
     mosaic = _mosaic(rows.reshape(-1, *found), n_columns)
     ax = _axes(_size_of(mosaic)) if ax is None else ax
@@ -252,7 +257,8 @@ def activity(machine: HelmholtzMachine, X: Any, layer: int = -1, *, ax: Axes | N
     ax = _axes((6, 4.5)) if ax is None else ax
     ax.imshow(values, aspect="auto", cmap=DENSITY, vmin=0, vmax=1, interpolation="nearest")
     ax.set(xlabel=f"unit of level {level}, by mean", ylabel="row, by code")
-    ax.locator_params(integer=True)
+    _whole(ax.xaxis)
+    _whole(ax.yaxis)
     _colour_bar(ax, "q(h = 1 | x)")
     above = ax.inset_axes((0, 1.03, 1, 0.18), sharex=ax)
     above.bar(range(len(means)), np.sort(means)[::-1], width=0.8, color=FIRST)
@@ -312,19 +318,19 @@ def _probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.exp(-np.logaddexp(0, -logits)))
 
 
-def save(axes: Axes | NDArray[Any], path: str) -> None:
+def save(axes: Axes | NDArray[Any], path: str | os.PathLike[str]) -> None:
     """Write the figure of some axes to a .png or .svg file; the same figure gives the same bytes.
 
     Parameters
     ----------
     axes : Axes, or ndarray of Axes
-    path : str
+    path : str or path-like
     """
     import matplotlib
 
     figure: Any = (axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure
     with matplotlib.rc_context({"svg.hashsalt": "wakesleep"}):
-        figure.savefig(path, metadata={"Date": None} if path.lower().endswith(".svg") else None)
+        figure.savefig(path, metadata={"Date": None} if os.fspath(path).lower().endswith(".svg") else None)
 
 
 def _mosaic(pictures: NDArray[np.float64], n_columns: int | None) -> NDArray[np.float64]:
@@ -364,7 +370,14 @@ def _axes(size: tuple[float, float]) -> Axes:
     return _new_figure(size).subplots()
 
 
+def _whole(axis: Any) -> None:
+    """Ticks at whole numbers, whatever was there."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(integer=True))
+
+
 def _colour_bar(ax: Axes, label: str, extend: str = "neither") -> None:
     """Tell, beside it, what the colours of an image stand for."""
-    bar = ax.figure.colorbar(ax.images[0], ax=ax, label=label, shrink=0.8, aspect=30, extend=extend)
+    bar = ax.figure.colorbar(ax.images[-1], ax=ax, label=label, shrink=0.8, aspect=30, extend=extend)
     bar.outline.set_visible(False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wakesleep.notices import warn
 
 FRAMES = [("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"), ("pyarrow", "RecordBatch")]
 SHOWN = 5  # names that an error message lists
@@ -48,9 +49,13 @@ def as_table(X: Any, name: str) -> Any:
             return _of_polars(X, name)
         case "pyarrow":
             return _of_pyarrow(X, name)
+    if isinstance(X, np.ma.MaskedArray):
+        return _of_masked(X)
+    if type(X).__name__ == "LazyFrame":
+        raise ValueError(f"{name}: want a data frame, got a LazyFrame; its collect() makes one")
     if not hasattr(X, "tocsr"):
         return X if isinstance(X, Table) else None
-    matrix = X.tocsr()
+    matrix = _canonical(X)
     return _of_csr(matrix) if hasattr(matrix, "has_canonical_format") else matrix
 
 
@@ -97,7 +102,7 @@ def check_feature_names(fitted: tuple[str, ...] | None, X: Any, name: str, estim
         return
     if given is None or fitted is None:
         have, without = ("does not have valid", "with") if given is None else ("has", "without")
-        warnings.warn(f"{name} {have} feature names, but {estimator} was fitted {without} feature names", stacklevel=5)
+        warn(f"{name} {have} feature names, but {estimator} was fitted {without} feature names", UserWarning)
         return
     unseen, missing = sorted(set(given) - set(fitted)), sorted(set(fitted) - set(given))
     message = "The feature names should match those that were passed during fit.\n"
@@ -121,7 +126,7 @@ def _checked(name: str, column: Any, dtype: Any, numeric: bool) -> None:
 
 
 def _of_pandas(frame: Any, name: str) -> Table:
-    """Of extension types any cell may be missing, so that they become float64; objects stay what they are."""
+    """Of extension types any cell may be missing, so that they become floats; objects stay what they are."""
     isna = sys.modules["pandas"].isna
     dtypes = set()
     for column, dtype in frame.dtypes.items():
@@ -129,7 +134,8 @@ def _of_pandas(frame: Any, name: str) -> Table:
         categories = getattr(dtype, "categories", None)
         kind = dtype.kind if categories is None else categories.dtype.kind
         _checked(name, column, dtype, kind in "biuf" or (plain and kind == "O"))
-        dtypes.add(dtype if plain else np.dtype(np.float64))
+        narrow = categories is None and getattr(dtype, "numpy_dtype", None) == np.float32
+        dtypes.add(dtype if plain else np.dtype(np.float32 if narrow else np.float64))
     dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
 
     def read(rows: slice) -> Any:
@@ -145,18 +151,20 @@ def _of_polars(frame: Any, name: str) -> Table:
         _checked(name, column, dtype, dtype.is_numeric() or dtype in (polars.Boolean, polars.Null))
     dtype = frame.clear().to_numpy().dtype
     has_nulls = frame.width and frame.null_count().sum_horizontal()[0]
+    narrow = all(kind in (polars.Float32, polars.Boolean, polars.Null) for kind in frame.dtypes)
     floats = bool(has_nulls) or dtype.kind == "O"  # objects are decimal numbers
+    wanted = polars.Float32 if narrow else polars.Float64
 
     def read(rows: slice) -> Any:
         block = frame[rows]
-        return (block.cast(polars.Float64) if floats else block).to_numpy()
+        return (block.cast(wanted) if floats else block).to_numpy()
 
-    return Table(frame.shape, np.dtype(np.float64) if floats else dtype, read)
+    return Table(frame.shape, np.dtype(np.float32 if narrow else np.float64) if floats else dtype, read)
 
 
 def _of_pyarrow(table: Any, name: str) -> Table:
     types = sys.modules["pyarrow"].types
-    whole = True
+    whole, narrow = True, True
     for column, dtype in zip(table.column_names, table.schema.types, strict=True):
         value = dtype.value_type if types.is_dictionary(dtype) else dtype
         integer = types.is_boolean(value) or types.is_integer(value)
@@ -167,22 +175,40 @@ def _of_pyarrow(table: Any, name: str) -> Table:
             integer or any(kind(value) for kind in (types.is_floating, types.is_decimal, types.is_null)),
         )
         whole &= integer and not types.is_uint64(value)
+        narrow &= types.is_float32(value) or types.is_boolean(value) or types.is_null(value)
     whole = whole and not any(column.null_count for column in table.columns)
-    dtype = "int64" if whole else "float64"
+    dtype = "int64" if whole else "float32" if narrow else "float64"
 
     def read(rows: slice) -> Any:
         block = table.slice(rows.start, rows.stop - rows.start)
-        columns = [column.cast(dtype).to_numpy(zero_copy_only=False) for column in block.columns]
+        columns = [column.cast(dtype, safe=False).to_numpy(zero_copy_only=False) for column in block.columns]
         return np.column_stack(columns)
 
     return Table(table.shape, np.dtype(dtype), read)
 
 
-def _of_csr(matrix: Any) -> Table:
-    """Cells that are stored as 0 or 1, of whatever type, are read as bytes, which is many times as fast."""
-    if not matrix.has_canonical_format:  # a cell may be stored in parts
+def _of_masked(X: Any) -> Table:
+    """Masked cells are NaN; whole numbers become floats."""
+    dtype = X.dtype if X.dtype.kind in "fO" else np.result_type(X.dtype, np.float32)
+    return Table(X.shape, dtype, lambda rows: X[rows].astype(dtype).filled(np.nan))
+
+
+def _canonical(X: Any) -> Any:
+    """CSR form, in which a cell that was stored in parts is their sum, in 64 bits if fewer would not do."""
+    matrix = X.tocsr()
+    if not hasattr(matrix, "has_canonical_format"):
+        return matrix
+    if not matrix.has_canonical_format:
         matrix = matrix.copy()
         matrix.sum_duplicates()
+    narrow = matrix.dtype.kind in "iu" and matrix.dtype.itemsize < 8 and X.format in ("coo", "csc", "csr")
+    if narrow and matrix.data.sum(dtype=np.int64) != X.data.sum(dtype=np.int64):
+        return _canonical(X.astype(np.int64))
+    return matrix
+
+
+def _of_csr(matrix: Any) -> Table:
+    """Cells that are stored as 0 or 1, of whatever type, are read as bytes, which is many times as fast."""
     values, n_features = matrix.data, matrix.shape[-1]
     binary = values.dtype.kind in "biuf" and bool(((values == 0) | (values == 1)).all())
     dtype = np.dtype(np.uint8) if binary else values.dtype

@@ -70,6 +70,7 @@ def impute(args: argparse.Namespace) -> int:
             np.savetxt(args.output, filled, fmt="%d" if args.draws else "%.6g", delimiter=",")
         else:
             np.save(args.output, filled)
+    print(f"saved to {args.output}")
     return 0
 
 
