@@ -301,3 +301,12 @@ def test_axes_that_were_drawn_on_are_drawn_on_again(machine):
 def test_curves_of_a_machine_that_has_not_learned_are_refused():
     with pytest.raises(NotFittedError):
         plotting.learning_curves(HelmholtzMachine())
+
+
+def test_missing_cells_of_rows_are_left_out():
+    X = np.array([[1.0, np.nan, 0.0, 1.0]])
+    gappy = HelmholtzMachine((2,), n_iter=1, missing="marginalise", random_state=0).fit(X)
+    drawn = np.ma.filled(plotting.reconstructions(gappy, X, shape=(2, 2)).images[0].get_array(), np.nan)
+    original, reconstructed = drawn[: len(drawn) // 3], drawn[-len(drawn) // 3 :]
+    np.testing.assert_array_equal(original[[0, 0, -1, -1], [0, -1, 0, -1]], X[0])
+    assert np.isfinite(reconstructed).all()

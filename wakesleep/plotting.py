@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, DIVERGING, DENSITY = "Greys", "RdBu_r", "viridis"  # colour maps: of bits and their probabilities, fields, activity
+GREY = "0.85"  # behind images, and where a cell is missing
 FIRST, SECOND = "#1f5fa8", "#b0541d"  # colours of curves
 KINDS_OF_FILES = (".png", ".svg")
 N_IMAGES, N_PAIRS, N_ACROSS = 100, 20, 10  # fantasies; rows with reconstructions, and how many stand side by side
@@ -119,6 +120,7 @@ def images(
     how = dict[str, Any]({"cmap": INK, "vmin": 0, "vmax": 1}) | how
     if found is None:
         ax = _axes((6, 4)) if ax is None else ax
+        ax.set_facecolor(GREY)
         ax.imshow(rows, **({"aspect": "auto", "interpolation": "nearest"} | how))
         ax.set(xlabel="visible unit", ylabel="row")
         _whole(ax.xaxis)
@@ -126,7 +128,7 @@ def images(
         return ax
     mosaic = _mosaic(rows.reshape(-1, *found), n_columns)
     ax = _axes(_size_of(mosaic)) if ax is None else ax
-    ax.set_facecolor("0.85")
+    ax.set_facecolor(GREY)
     ax.imshow(mosaic, **how)
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
@@ -205,6 +207,8 @@ def reconstructions(
     machine: HelmholtzMachine, X: Any, *, shape: Sequence[int] | None = None, ax: Axes | None = None
 ) -> Axes:
     """Rows, each above its reconstruction: the probabilities of the visible units after a pass up and down.
+
+    Missing cells are grey.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from wakesleep import Bits, datasets, plotting
+from wakesleep import datasets, plotting
 from wakesleep.cli.files import check_output, read, writing
 from wakesleep.cli.reports import USAGE, failed
 from wakesleep.machine import HelmholtzMachine
@@ -37,8 +37,7 @@ def _rows(args: argparse.Namespace, machine: HelmholtzMachine) -> Any:
     if args.kind == "all" and args.data is None and machine.n_features_in_ != datasets.load_digits().n_features:
         return None
     binarize = machine.binarize if args.binarize is None else args.binarize
-    rows = read(args.data, args.split, binarize, machine.n_features_in_, missing=machine.missing)
-    return rows.filled() if isinstance(rows, Bits) else rows
+    return read(args.data, args.split, binarize, machine.n_features_in_, missing=machine.missing)
 
 
 def _drawn(args: argparse.Namespace, machine: HelmholtzMachine, rows: Any) -> Any:
