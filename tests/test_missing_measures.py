@@ -52,6 +52,13 @@ def test_exact_is_the_sum_over_all_completions(sizes):
     assert (actual != machine.score_samples(X.filled(), method="exact"))[:-1].any()
 
 
+@pytest.mark.parametrize("method", ["importance", "ais"])
+def test_a_row_of_which_nothing_is_observed_needs_no_estimate(method):
+    machine, X = marginalising((7, 4)), incomplete(20, 7)
+    values = machine.score_samples(X, method=method, n_particles=5, n_steps=2)
+    np.testing.assert_array_equal(values == 0, ~X.observed.any(axis=1))
+
+
 @pytest.mark.parametrize("n_particles", [1, 30])
 @pytest.mark.parametrize("sizes", [(6, 4), (5, 4, 3)], ids=str)
 def test_importance_weights_have_the_mean_p_of_the_observed_cells(sizes, n_particles):

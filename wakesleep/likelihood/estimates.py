@@ -74,7 +74,7 @@ def log_likelihood(
         estimates[rows], effective[rows], elbos[rows] = _likelihood.importance(
             flat, sizes, methods, part.words, seed, n_particles, n_threads, part.observed
         )
-    return elbos if method == "elbo" else estimates, effective
+    return elbos if method == "elbo" else _certain(data, estimates), effective
 
 
 def paced(n_rows: int, n_threads: int) -> Iterator[slice]:
@@ -142,7 +142,12 @@ def annealed(
         estimates[rows], effective[rows] = _annealing.annealed(
             restricted.flat, restricted.sizes, methods, part.words, seed, n_particles, n_steps, n_threads
         )
-    return estimates, effective
+    return _certain(data, estimates), effective
+
+
+def _certain(data: Bits, estimates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The estimates, with 0 for rows of which nothing is observed: that needs none."""
+    return estimates if data.observed is None else np.where(data.observed.any(axis=1), estimates, 0.0)
 
 
 def simulated_bounds(
