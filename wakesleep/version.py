@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import cache
+
+from wakesleep.notices import warn
 
 
 class InconsistentVersionWarning(UserWarning):
@@ -21,8 +22,8 @@ def package_version() -> str:
 def warn_of_other(pickled_by: str, what: str) -> None:
     """Warn if this is another version than the one that has pickled something."""
     if pickled_by != package_version():
-        warnings.warn(
+        warn(
             f"{what}: want what version {package_version()} has pickled, got that of {pickled_by}; it may behave "
             "differently, or not at all. For keeping a machine there are save and load",
-            InconsistentVersionWarning, stacklevel=3,
-        )  # fmt: skip
+            InconsistentVersionWarning,
+        )

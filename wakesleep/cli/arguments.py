@@ -190,10 +190,7 @@ def _score(scoring: argparse.ArgumentParser) -> None:
     scoring.add_argument(
         "--method", default="auto", choices=likelihood.METHODS, help="auto: exact if that is cheap, else importance"
     )
-    scoring.add_argument(
-        "--particles", dest="n_particles", type=_whole, default=1000, metavar="K",
-        help="samples for each row of an estimate",
-    )  # fmt: skip
+    _particles_argument(scoring, 1000)
     scoring.add_argument(
         "--steps", dest="n_steps", type=_whole, default=likelihood.N_STEPS, metavar="T",
         help="of annealing, with --method ais",
@@ -206,19 +203,13 @@ def _impute(filling: argparse.ArgumentParser) -> None:
     _data_arguments(filling, needed=True)
     filling.add_argument("-o", "--output", metavar="FILE", required=True, help="write the rows to a .npy or .csv file")
     filling.add_argument("--draws", action="store_true", help="zeros and ones in place of probabilities")
-    filling.add_argument(
-        "--particles", dest="n_particles", type=_whole, default=imputer.N_PARTICLES, metavar="K",
-        help="samples for each row",
-    )  # fmt: skip
+    _particles_argument(filling, imputer.N_PARTICLES)
 
 
 def _diagnose(diagnosing: argparse.ArgumentParser) -> None:
     _model_argument(diagnosing)
     _data_arguments(diagnosing)
-    diagnosing.add_argument(
-        "--particles", dest="n_particles", type=_whole, default=likelihood.N_PARTICLES, metavar="K",
-        help="samples for each row",
-    )  # fmt: skip
+    _particles_argument(diagnosing, likelihood.N_PARTICLES)
 
 
 def _plot(picturing: argparse.ArgumentParser) -> None:
@@ -254,6 +245,12 @@ def _data_arguments(sub: argparse.ArgumentParser, needed: bool = False) -> None:
     )  # fmt: skip
     sub.add_argument(
         "--seed", dest="random_state", type=_whole, metavar="N", help="of what is drawn; the machine's own if left out"
+    )
+
+
+def _particles_argument(sub: argparse.ArgumentParser, default: int) -> None:
+    sub.add_argument(
+        "--particles", dest="n_particles", type=_whole, default=default, metavar="K", help="samples for each row"
     )
 
 
