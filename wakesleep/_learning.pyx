@@ -11,10 +11,11 @@ from wakesleep cimport _phases, _verbs
 from wakesleep._credits cimport (
     BIHM, CALLABLE, LEAVE_ONE_OUT, OVIS, REWEIGHTED, VIMCO, VIMCO_ARITHMETIC, WAKE_SLEEP,
 )
+from wakesleep._layers cimport panel_at
 from wakesleep._order cimport Order, make_order, row_at
 from wakesleep._panels cimport (
     BLOCK, C_SLEEP, C_WAKE, GATHER, MOMENTS, MOST_THREADS, N_STAGES, WEIGHTS, Batch, Kernels, Layer, Machine, Packed,
-    Source, Unfolded, fold, kernels_at, layer_at, level_of, meet, seconds, team_run, tick, unfold,
+    Source, Unfolded, fold, kernels_at, layer_at, level_of, meet, panel_of, seconds, team_run, tick, unfold,
 )
 from wakesleep._phases cimport Learning, Step
 from wakesleep._updates cimport set_optimizer
@@ -53,7 +54,7 @@ cdef struct Training:
     const double *rates     # of p and of q, for each minibatch
     int64_t position[3]
     int64_t n_updates[2]    # of p and of q before
-    Batch awake[2]          # states of the wake phase, of this step and of the next
+    Batch awake[3]          # states of the wake phase, of this step and of the two to come
     Batch asleep            # states of the sleep phase
     void *own_rule          # a callable, and a list for what it raises
     bint asleep_only        # q learns so, because the callable has no credits for it
@@ -75,17 +76,66 @@ cdef inline void copy_row(const Training *t, const uint64_t *given, Py_ssize_t e
             bits.words[state * bits.row + whole * bits.word] = row[whole] & last
 
 
-cdef void gather(const Training *t, int me, Order *order, Py_ssize_t first, Py_ssize_t count,
-                 const Batch *awake) noexcept nogil:
+cdef struct Place:  # of a minibatch among the epochs
+    int64_t epoch
+    Py_ssize_t row, count
+
+
+cdef inline Place place_of(const Training *t, int64_t epoch, Py_ssize_t row) noexcept nogil:
+    if row == t.n_rows:
+        epoch, row = epoch + 1, 0
+    return Place(epoch, row, min(t.batch_size, t.n_rows - row))
+
+
+cdef inline Place after(const Training *t, const Place *place) noexcept nogil:
+    return place_of(t, place.epoch, place.row + place.count)
+
+
+cdef struct Rows:  # that a thread gathers
+    Place place
+    Order order
+    Py_ssize_t before, share, shares    # of each minibatch so many parts, behind so many, of so many
+
+
+cdef Rows rows_from(const Training *t, int me, int64_t epoch, Py_ssize_t row) noexcept nogil:
+    """The fewer columns of q a thread has, the more rows it gathers: all of them take as long as a block of q."""
+    cdef Machine *m = t.learning.machine
+    cdef Rows rows
+    cdef Layer *layer
+    cdef Py_ssize_t panel, share, blocks, n_blocks = 0, words = (m.levels[0].n_units + 63) // 64
+    cdef int level, i, n_threads = m.barrier.n_threads
+    rows.place = place_of(t, epoch, row)
+    rows.order = make_order(m.kernels, t.seed, rows.place.epoch, t.n_rows, t.data, words, t.chosen)
+    for level in range(m.n_hidden):
+        n_blocks += m.q[level].n_blocks
+    rows.shares = 0
+    for i in range(n_threads):
+        blocks = 0
+        for level in range(m.n_hidden):
+            layer = &m.q[level]
+            for panel in range(panel_of(m, layer, i), panel_of(m, layer, i + 1)):
+                blocks += panel_at(layer, panel).blocks
+        share = max(n_blocks + 1 - n_threads * blocks, 0)
+        if i == me:
+            rows.before, rows.share = rows.shares, share
+        rows.shares += share
+    return rows
+
+
+cdef void gather(const Training *t, int me, Rows *rows, const Batch *awake) noexcept nogil:
     """Copy this thread's share of a minibatch into the states of the wake phase, each row once per particle."""
     cdef Machine *m = t.learning.machine
-    cdef Py_ssize_t i, row, n_threads = m.barrier.n_threads, words = (m.levels[0].n_units + 63) // 64
+    cdef Py_ssize_t i, row, count = rows.place.count, words = (m.levels[0].n_units + 63) // 64
+    cdef int64_t epoch = rows.place.epoch
     cdef Packed bits = level_of(m, &awake.rows, 0)
-    for i in range(count * me // n_threads, count * (me + 1) // n_threads):
-        row = row_at(order, first + i) * words
+    for i in range(count * rows.before // rows.shares, count * (rows.before + rows.share) // rows.shares):
+        row = row_at(&rows.order, rows.place.row + i) * words
         copy_row(t, t.data + row, i, &bits)
         if t.observed != NULL:
             copy_row(t, t.observed + row, i, &awake.observed)
+    rows.place = after(t, &rows.place)
+    if rows.place.epoch != epoch:
+        rows.order = make_order(m.kernels, t.seed, rows.place.epoch, t.n_rows, t.data, words, t.chosen)
     tick(m, me, 2 * m.n_hidden + 1, GATHER)
 
 
@@ -134,20 +184,21 @@ cdef void train_batches(void *training, int me) noexcept nogil:
     cdef Machine *m = job.machine
     cdef Step now
     cdef Batch asleep = t.asleep
-    cdef int64_t epoch = t.position[0], row = t.position[1], seen = t.position[2]
+    cdef int64_t seen = t.position[2]
     cdef uint64_t of_p = <uint64_t>t.n_updates[0], of_q = <uint64_t>t.n_updates[1]
-    cdef Py_ssize_t words = (m.levels[0].n_units + 63) // 64
-    cdef Order order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
-    cdef Py_ssize_t step, count = min(t.batch_size, t.n_rows - row)
+    cdef Place place = place_of(t, t.position[0], t.position[1])
+    cdef Rows rows = rows_from(t, me, place.epoch, place.row)
+    cdef Py_ssize_t step
     cdef int again, sleep_steps = t.sleep_steps if job.sleep_weight > 0 else 1
     cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
     now.asleep = &asleep
     m.workers[me].last = seconds()
     unfold_all(t, me)
-    gather(t, me, &order, row, count, &t.awake[0])
+    for step in range(min(t.n_batches, 2)):
+        gather(t, me, &rows, &t.awake[step])
     meet(m, me)
     for step in range(t.n_batches):
-        now.awake, now.count = &t.awake[step & 1], count
+        now.awake, now.count = &t.awake[step % 3], place.count
         asleep.observed = now.awake.observed  # a dream lacks what its example lacks
         asleep.observed.row *= job.n_particles
         now.rate_p, now.rate_q = t.rates[2 * step], t.rates[2 * step + 1]
@@ -164,18 +215,11 @@ cdef void train_batches(void *training, int me) noexcept nogil:
             if job.rule == CALLABLE:
                 meet(m, me)
                 if me == 0:
-                    ask_own_rule(t, count)
+                    ask_own_rule(t, now.count)
             meet(m, me)
             if t.stopped:
                 return
         _phases.teach_p_and_dream(job, me, &now, sleep)
-        row, seen = row + count, seen + count
-        if row == t.n_rows:
-            epoch, row = epoch + 1, 0
-            order = make_order(m.kernels, t.seed, epoch, t.n_rows, t.data, words, t.chosen)
-        count = min(t.batch_size, t.n_rows - row)
-        if step + 1 < t.n_batches:  # the next rows, while this step's are still in use elsewhere
-            gather(t, me, &order, row, count, &t.awake[(step + 1) & 1])
         for again in range(sleep_steps):
             if again:
                 meet(m, me)
@@ -184,9 +228,13 @@ cdef void train_batches(void *training, int me) noexcept nogil:
             of_q += 1
             now.number_q = of_q
             _phases.teach_q(job, me, &now, job.wake_q and not again and not t.asleep_only)
+        if step + 2 < t.n_batches:  # where the rows of the last step were, which nobody needs any more
+            gather(t, me, &rows, &t.awake[(step + 2) % 3])
+        seen += place.count
+        place = after(t, &place)
     fold_all(t, me)  # columns that nobody else has changed
     if me == 0:
-        t.position[0], t.position[1], t.position[2] = epoch, row, seen
+        t.position[0], t.position[1], t.position[2] = place.epoch, place.row, seen
         t.n_updates[0], t.n_updates[1] = <int64_t>of_p, <int64_t>of_q
 
 
@@ -292,12 +340,13 @@ def train(parameters, moments, sizes, methods, data, position, n_updates, uint64
     training.batch_size, training.n_batches, training.rates = batch_size, len(rates), &all_rates[0, 0]
     training.position[0], training.position[1], training.position[2] = position[0], position[1], position[2]
     training.n_updates[0], training.n_updates[1] = n_updates[0], n_updates[1]
-    training.awake[0], training.awake[1] = unfolded.batch(n, True), unfolded.batch(n, True)
     training.asleep = unfolded.batch(batch_size, True)
     if observed is not None and words:
         seen = observed
         training.observed = &seen[0, 0]
-        for i in range(2):
+    for i in range(3):
+        training.awake[i] = unfolded.batch(n, True)
+        if training.observed != NULL:
             training.awake[i].observed = unfolded.plane(n, words)
     training.sleep_steps = rule.sleep_steps
     raised = []
