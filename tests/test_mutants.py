@@ -1,6 +1,9 @@
 """Mutants of the twin, each of which a check has to see. (The core equals the twin: see test_core and mutate_core.)"""
 
+from pathlib import Path
+
 import checks
+import mutate_core
 import numpy as np
 import pytest
 import steps
@@ -147,3 +150,13 @@ def test_a_mutant_is_seen(wrong):
     module = mutant(text, replacement)
     with pytest.raises(AssertionError):
         CHECKS[name](module)
+
+
+SOURCES = Path(__file__).parents[1] / "wakesleep"
+
+
+@pytest.mark.skipif(not (SOURCES / mutate_core.LOOP).exists(), reason="no sources here")
+def test_the_core_has_what_its_mutants_change():
+    """`python tests/mutate_core.py` builds each of them."""
+    texts = {name: (SOURCES / name).read_text(encoding="utf-8") for _, name, _, _ in mutate_core.MUTANTS}
+    assert [wrong for wrong, name, text, _ in mutate_core.MUTANTS if text not in texts[name]] == []
