@@ -1,7 +1,7 @@
 """Pictures of a machine, by matplotlib (``pip install 'wakesleep[plot]'``).
 
-Every function draws on the axes that it is given, or on a new figure, and returns them. Nothing here touches pyplot: a
-new figure is ``axes.figure``, which a notebook shows and `save` writes. ::
+Every function draws on the axes that it is given, those of a subfigure too, or on a new figure, and returns them.
+Nothing here touches pyplot: a new figure is ``axes.figure``, which a notebook shows and `save` writes. ::
 
     from wakesleep import HelmholtzMachine, datasets, plotting
 
@@ -33,7 +33,8 @@ INK, DIVERGING, DENSITY = "Greys", "RdBu_r", "viridis"  # colour maps: of bits a
 GREY = "0.85"  # behind images, and where a cell is missing
 FIRST, SECOND = "#1f5fa8", "#b0541d"  # colours of curves
 KINDS_OF_FILES = (".png", ".svg")
-N_IMAGES, N_PAIRS, N_ACROSS = 100, 20, 10  # fantasies; rows with reconstructions, and how many stand side by side
+N_IMAGES, N_PAIRS = 100, 18  # fantasies; rows with reconstructions
+PANEL = 4.4, 4.0  # inches of each picture in an overview
 FEWEST_PIXELS = 32  # of an image, as drawn
 SHARE_IN_SCALE = 99.5  # percent of the weights that the colour scale tells apart
 
@@ -70,6 +71,8 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     ax = _axes((6, 3.8)) if ax is None else ax
     held_out = [record for record in known if "log_likelihood" in record]
     marker = "o" if len(known) == 1 else None
+    reconstruction = [-record["reconstruction_cross_entropy"] for record in known]
+    all_values = np.array([*reconstruction, *(record["log_likelihood"] for record in held_out)])
     if held_out:
         x = [record["epoch"] for record in held_out]
         y = np.array([record["log_likelihood"] for record in held_out])
@@ -77,7 +80,7 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
         ax.plot(x, y, color=FIRST, marker=marker, label="log p(x), ± standard error")
         ax.fill_between(x, y - error, y + error, color=FIRST, alpha=0.25, linewidth=0)
     ax.plot(
-        [record["epoch"] for record in known], [-record["reconstruction_cross_entropy"] for record in known],
+        [record["epoch"] for record in known], reconstruction,
         color=SECOND, marker=marker, label="− reconstruction cross-entropy",
     )  # fmt: skip
     if isinstance(history, HelmholtzMachine) and history.patience is not None:
@@ -87,7 +90,9 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="0.92")
     ax.set_axisbelow(True)
-    ax.legend(frameon=False, loc="lower right")
+    ax.legend(edgecolor="none", framealpha=1, loc="lower right", fontsize="small")
+    ax.update_datalim([(known[0]["epoch"], all_values.min() - 0.3 * np.ptp(all_values))])  # where the legend stands
+    ax.autoscale_view()
     return ax
 
 
@@ -104,7 +109,7 @@ def images(
     shape : (height, width), optional
         Of an image; a square if that is left out and D is a square number.
     n_columns : int, optional
-        Images side by side; about as many as below each other if left out.
+        Images side by side; if left out, so many that all of them together are about a square.
     ax : Axes, optional
     **how
         For `Axes.imshow`.
@@ -208,13 +213,12 @@ def reconstructions(
 ) -> Axes:
     """Rows, each above its reconstruction: the probabilities of the visible units after a pass up and down.
 
-    Missing cells are grey.
+    Missing cells are grey. All images together are about a square.
 
     Parameters
     ----------
     machine : HelmholtzMachine
     X : as for ``machine.reconstruct``, of shape (n, D)
-        Ten pairs stand side by side.
     shape : (height, width), optional
         Of an image; a square if that is left out and D is a square number.
     ax : Axes, optional
@@ -225,8 +229,9 @@ def reconstructions(
     """
     data = machine._bits(X).to_dense(np.float64)
     pairs = np.stack([data, machine.reconstruct(X)])
-    n_columns = 1 if image_shape(data.shape[1], shape) is None else min(len(data), N_ACROSS)
-    blank = np.zeros((2, -len(data) % n_columns, data.shape[1]))
+    found = image_shape(data.shape[1], shape)
+    n_columns = 1 if found is None else _across(len(data), 2 * found[0], found[1])
+    blank = np.full((2, -len(data) % n_columns, data.shape[1]), np.nan)
     pairs = np.concatenate([pairs, blank], axis=1).reshape(2, -1, n_columns, data.shape[1])
     ax = images(pairs.swapaxes(0, 1).reshape(-1, data.shape[1]), shape=shape, n_columns=n_columns, ax=ax)
     ax.set_title("rows, and below each its reconstruction")
@@ -259,16 +264,17 @@ def activity(machine: HelmholtzMachine, X: Any, layer: int = -1, *, ax: Axes | N
     values = values[:, np.argsort(-means, kind="stable")]
     values = values[np.lexsort((values > 0.5)[:, np.argsort(values.var(axis=0), kind="stable")].T)[::-1]]
     ax = _axes((6, 4.5)) if ax is None else ax
-    ax.imshow(values, aspect="auto", cmap=DENSITY, vmin=0, vmax=1, interpolation="nearest")
-    ax.set(xlabel=f"unit of level {level}, by mean", ylabel="row, by code")
+    edges = 0.5, values.shape[1] + 0.5, values.shape[0] + 0.5, 0.5  # ranks begin with 1
+    ax.imshow(values, aspect="auto", cmap=DENSITY, vmin=0, vmax=1, interpolation="nearest", extent=edges)
+    ax.set(xlabel="rank of the unit, by mean", ylabel="rank of the row, by code")
     _whole(ax.xaxis)
     _whole(ax.yaxis)
-    _colour_bar(ax, "q(h = 1 | x)")
     above = ax.inset_axes((0, 1.03, 1, 0.18), sharex=ax)
-    above.bar(range(len(means)), np.sort(means)[::-1], width=0.8, color=FIRST)
+    above.bar(range(1, len(means) + 1), np.sort(means)[::-1], width=0.8, color=FIRST)
     above.set(ylim=(0, 1), yticks=[1], ylabel="mean", title=f"posterior activity of level {level}")
     above.tick_params(labelbottom=False, bottom=False)
     above.spines[["top", "right"]].set_visible(False)
+    _colour_bar(ax, "q(h = 1 | x)")
     return ax
 
 
@@ -279,7 +285,7 @@ def overview(machine: HelmholtzMachine, X: Any = None, *, shape: Sequence[int] |
     ----------
     machine : HelmholtzMachine
     X : as for ``machine.transform``, of shape (n, D), optional
-        Twenty of them are drawn with their reconstructions, all of them by their activity.
+        Eighteen of them are drawn with their reconstructions, all of them by their activity.
     shape : (height, width), optional
         Of an image; a square if that is left out and D is a square number.
 
@@ -300,14 +306,16 @@ def overview(machine: HelmholtzMachine, X: Any = None, *, shape: Sequence[int] |
         some = data[:: max(1, len(data) // N_PAIRS)][:N_PAIRS]
         panels.append(lambda ax: reconstructions(machine, some, shape=shape, ax=ax))
         panels.append(lambda ax: activity(machine, X, ax=ax))
-    n_columns = min(3, len(panels))
+    n_columns = 2 if len(panels) == 4 else min(3, len(panels))
     n_rows = -(-len(panels) // n_columns)
-    grid = _new_figure((5 * n_columns, 4 * n_rows)).subplots(n_rows, n_columns, squeeze=False).ravel()
-    for ax in grid[len(panels) :]:
-        ax.remove()
-    for ax, panel in zip(grid, panels, strict=False):
-        panel(ax)
-    return np.asarray(grid[: len(panels)])
+    figure = _new_figure((PANEL[0] * n_columns, PANEL[1] * n_rows))
+    cells, axes = figure.add_gridspec(n_rows, n_columns), []
+    for i, panel in enumerate(panels):
+        row, column = divmod(i, n_columns)
+        cell = cells[row, column:] if i == len(panels) - 1 else cells[row, column]
+        axes.append(panel(figure.add_subplot(cell.subgridspec(1, 1)[0])))  # a grid of its own: no common margins
+        axes[-1].set_anchor("N")
+    return np.asarray(axes)
 
 
 def _mean_state(machine: HelmholtzMachine, level: int) -> NDArray[np.float64]:
@@ -332,27 +340,32 @@ def save(axes: Axes | NDArray[Any], path: str | os.PathLike[str]) -> None:
     """
     import matplotlib
 
-    figure: Any = (axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure
+    figure: Any = (axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure.figure  # of subfigures, the whole
     with matplotlib.rc_context({"svg.hashsalt": "wakesleep"}):
         figure.savefig(path, metadata={"Date": None} if os.fspath(path).lower().endswith(".svg") else None)
 
 
+def _across(n: int, height: int, width: int) -> int:
+    """How many of n images to put side by side for something like a square with few gaps."""
+
+    def loss(columns: int) -> tuple[float, int]:
+        rows = -(-n // columns)
+        return round(abs(math.log(columns * width / (rows * height))) + (rows * columns - n) / n, 9), -columns
+
+    return min(range(1, n + 1), key=loss)
+
+
 def _mosaic(pictures: NDArray[np.float64], n_columns: int | None) -> NDArray[np.float64]:
-    """Images (n, height, width) in one, a tenth of NaN between them, zeros where the last row has none."""
+    """Images (n, height, width) in one, with NaN round each of them, a tenth of it, and where the last row has none."""
     pictures = pictures.repeat(larger := -(-FEWEST_PIXELS // max(pictures.shape[1:])), axis=1).repeat(larger, axis=2)
     n, height, width = pictures.shape
-    if n_columns is None:  # as wide as high or wider, and with as few gaps as can be
-        square = math.sqrt(n * height / width)
-        choice = range(math.ceil(square), max(math.ceil(square), int(1.6 * square)) + 1)
-        across = min(choice, key=lambda columns: (-n % columns, columns))
-    else:
-        across = hyperparameters.count("n_columns", n_columns)
+    across = _across(*pictures.shape) if n_columns is None else hyperparameters.count("n_columns", n_columns)
     across = min(across, n)
     gap = max(1, min(height, width) // 10)
-    mosaic = np.zeros((-(-n // across), height + gap, across, width + gap))
+    mosaic = np.full((-(-n // across), height + gap, across, width + gap), np.nan)
     for i, picture in enumerate(pictures):
-        mosaic[i // across, :, i % across] = np.pad(picture, ((0, gap), (0, gap)), constant_values=np.nan)
-    return mosaic.reshape(len(mosaic) * (height + gap), -1)[:-gap, :-gap]
+        mosaic[i // across, gap:, i % across, gap:] = picture
+    return np.pad(mosaic.reshape(len(mosaic) * (height + gap), -1), ((0, gap), (0, gap)), constant_values=np.nan)
 
 
 def _size_of(mosaic: NDArray[np.float64]) -> tuple[float, float]:
@@ -367,7 +380,9 @@ def _new_figure(size: tuple[float, float]) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("pictures need matplotlib: pip install 'wakesleep[plot]'") from error
-    return Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    return figure
 
 
 def _axes(size: tuple[float, float]) -> Axes:
@@ -383,5 +398,5 @@ def _whole(axis: Any) -> None:
 
 def _colour_bar(ax: Axes, label: str, extend: str = "neither") -> None:
     """Tell, beside it, what the colours of an image stand for."""
-    bar = ax.figure.colorbar(ax.images[-1], ax=ax, label=label, shrink=0.8, aspect=30, extend=extend)
-    bar.outline.set_visible(False)
+    beside = ax.inset_axes((1.03, 0, 0.04, 1))
+    ax.figure.colorbar(ax.images[-1], cax=beside, label=label, extend=extend).outline.set_visible(False)
