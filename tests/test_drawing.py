@@ -125,9 +125,10 @@ def test_shape_of_another_size_is_refused(shape):
         image_shape(12, shape)
 
 
-def test_shape_of_fractions_is_refused():
-    with pytest.raises(TypeError, match="float"):
-        image_shape(10, (2.5, 4))
+@pytest.mark.parametrize("shape", [(2.5, 4), (2.0, 5.0), 10, "2x5", ((2, 5),)])
+def test_shape_that_is_no_whole_numbers_is_refused(shape):
+    with pytest.raises(TypeError, match=r"^shape: want \(height, width\), two whole numbers, got "):
+        image_shape(10, shape)
 
 
 def test_docstring_examples():

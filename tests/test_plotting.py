@@ -24,11 +24,14 @@ def machine():
 def tiles(ax, n_columns, size=8):
     """The images of a mosaic, each in its own size again."""
     mosaic = np.asarray(ax.images[0].get_array().filled(np.nan))
-    step = plotting.FEWEST_PIXELS + plotting.FEWEST_PIXELS // 10
+    gap = plotting.FEWEST_PIXELS // 10
+    step = plotting.FEWEST_PIXELS + gap
     scale = plotting.FEWEST_PIXELS // size
-    corners = [(y, x) for y in range(0, len(mosaic), step) for x in range(0, mosaic.shape[1], step)]
+    corners = [(y, x) for y in range(gap, len(mosaic), step) for x in range(gap, mosaic.shape[1], step)]
     assert len(corners) % n_columns == 0
-    assert mosaic.shape[1] == n_columns * step - plotting.FEWEST_PIXELS // 10
+    assert mosaic.shape[1] == n_columns * step + gap
+    for frame in (mosaic[:gap], mosaic[-gap:], mosaic[:, :gap], mosaic[:, -gap:]):
+        assert np.isnan(frame).all()
     return [mosaic[y : y + scale * size : scale, x : x + scale * size : scale] for y, x in corners]
 
 
@@ -67,7 +70,7 @@ def test_fields_of_the_lowest_level_are_the_generative_weights(machine):
     ax = plotting.fields(machine)
     found = np.reshape(tiles(ax, 3), (6, 64))  # five units, and a place that stays empty
     np.testing.assert_array_equal(found[:5], machine.generative_[0].weights)
-    assert not found[5].any()
+    assert np.isnan(found[5]).all()
 
 
 def test_fields_of_a_deeper_level_are_what_switching_on_the_unit_changes(machine):
@@ -105,10 +108,10 @@ def test_fantasies_are_those_of_the_machine(machine):
 
 
 def test_each_reconstruction_stands_below_its_row(machine):
-    found = np.reshape(tiles(plotting.reconstructions(machine, DIGITS[:13]), 10), (4, 10, 64))
-    np.testing.assert_array_equal(found[[0, 2]].reshape(20, 64)[:13], DIGITS[:13].to_dense())
-    np.testing.assert_array_equal(found[[1, 3]].reshape(20, 64)[:13], machine.reconstruct(DIGITS[:13]))
-    assert not found.reshape(2, 2, 10, 64)[1, :, 3:].any()
+    found = np.reshape(tiles(plotting.reconstructions(machine, DIGITS[:13]), 5), (6, 5, 64))
+    np.testing.assert_array_equal(found[::2].reshape(15, 64)[:13], DIGITS[:13].to_dense())
+    np.testing.assert_array_equal(found[1::2].reshape(15, 64)[:13], machine.reconstruct(DIGITS[:13]))
+    assert np.isnan(found[4:, 3:]).all()
 
 
 def test_activity_is_sorted_by_unit_and_by_row(machine):
@@ -141,7 +144,7 @@ def test_images_of_any_shape_are_whole(shape):
     ax = plotting.images(rows, shape=shape, vmax=rows.max())
     values, counts = np.unique(np.asarray(ax.images[0].get_array().compressed()), return_counts=True)
     np.testing.assert_array_equal(values, rows.ravel())
-    assert len(set(counts[1:])) == 1, "0 is also what fills up"
+    assert len(set(counts)) == 1
     ax.figure.savefig("x.png")
 
 
@@ -161,6 +164,67 @@ def test_axes_that_are_given_are_drawn_on(machine):
     assert plotting.activity(machine, DIGITS[:4], ax=axes[4]) is axes[4]
 
 
+def test_axes_of_a_subfigure_are_drawn_on_and_the_whole_figure_is_saved(machine):
+    from matplotlib.figure import Figure
+    from matplotlib.image import imread
+
+    figure = Figure((20, 4), layout="constrained")
+    for part, draw in zip(
+        figure.subfigures(1, 5),
+        (
+            lambda ax: plotting.learning_curves(machine, ax=ax),
+            lambda ax: plotting.fields(machine, ax=ax),
+            lambda ax: plotting.fantasies(machine, 4, ax=ax),
+            lambda ax: plotting.reconstructions(machine, DIGITS[:4], ax=ax),
+            lambda ax: plotting.activity(machine, DIGITS[:4], ax=ax),
+        ),
+        strict=True,
+    ):
+        last = draw(part.subplots())
+        assert last.figure is part
+    plotting.save(last, "x.png")
+    assert imread("x.png").shape[:2] == (400, 2000)
+
+
+def laid_out(figure):
+    """The same figure, drawn, so that everything in it has its place."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def test_the_legend_crosses_no_curve():
+    history = [
+        {"epoch": n, "log_likelihood": v, "standard_error": 0.1, "reconstruction_cross_entropy": 22.0}
+        for n, v in enumerate(np.linspace(-22, -10, 30), 1)
+    ]
+    ax = plotting.learning_curves(history)
+    laid_out(ax.figure)
+    box = ax.get_legend().get_window_extent()
+    for line in ax.lines[:2]:
+        assert not line.get_path().interpolated(50).transformed(line.get_transform()).intersects_bbox(box, filled=False)
+    plotting.learning_curves([entry | {"log_likelihood": -9.0} for entry in history], ax=ax)
+    assert ax.get_ylim()[1] > -9, "what is drawn later sets the limits too"
+
+
+@pytest.mark.parametrize(("sizes", "shape", "X"), [
+    ((64, 16, 8), None, DIGITS[:100]), ((40, 6, 4), None, np.eye(40)), ((32, 4, 3), (4, 8), np.eye(32)),
+    ((64, 200), None, DIGITS[:100]), ((64, 5, 4, 3), None, None),
+])  # fmt: skip
+def test_pictures_of_an_overview_stand_apart_in_equal_panels(sizes, shape, X):
+    grid = plotting.overview(random_machine(sizes), X, shape=shape)
+    whole = laid_out(grid[0].figure).bbox
+    boxes = [ax.get_tightbbox() for ax in grid]
+    for i, box in enumerate(boxes):
+        assert whole.x0 <= box.x0 <= box.x1 <= whole.x1
+        assert whole.y0 <= box.y0 <= box.y1 <= whole.y1
+        assert not any(box.overlaps(other) for other in boxes[:i])
+    in_rows = [ax.get_subplotspec().get_topmost_subplotspec().rowspan.start for ax in grid]
+    for row in set(in_rows):
+        assert np.ptp([box.y1 for box, its in zip(boxes, in_rows, strict=True) if its == row]) < 8, "pixels"
+
+
 def test_an_overview_has_what_can_be_drawn(machine):
     titles = [ax.get_title() for ax in plotting.overview(machine)]
     assert titles == ["held-out rows", *(f"generative fields of level {n}" for n in (0, 1)), "fantasies, x ~ p(x)"]
@@ -177,6 +241,7 @@ def test_an_overview_has_what_can_be_drawn(machine):
         (lambda m: plotting.fantasies(m, 0), "^n_samples: want a whole number from 1"),
         (lambda m: plotting.fields(m, 2), "^layer: want a hidden level"),
         (lambda m: plotting.fields(m, shape=(3, 3)), "^shape: want .* = 64"),
+        (lambda m: plotting.overview(m, DIGITS, shape=(8, 9)), "^shape: want .* = 64"),
         (lambda m: plotting.reconstructions(m, DIGITS[:0]), "Found array with 0 sample"),
         (lambda m: plotting.activity(HelmholtzMachine(), DIGITS), "call fit before"),
         (lambda m: plotting.fields(HelmholtzMachine()), "call fit before"),
@@ -240,6 +305,11 @@ def test_the_ending_of_the_file_decides(model, tmp_path, capsys, kind, ending, b
     assert one == two
 
 
+def test_the_ending_may_be_in_capitals(model, tmp_path, capsys):
+    assert main(["plot", model, "--kind", "fields", "-o", "x.PNG"]) == 0
+    assert (tmp_path / "x.PNG").read_bytes().startswith(b"\x89PNG")
+
+
 def test_all_in_one_is_the_default(model, tmp_path, capsys, monkeypatch):
     seen = []
     overview = plotting.overview
@@ -254,6 +324,11 @@ def test_all_in_one_is_the_default(model, tmp_path, capsys, monkeypatch):
 def test_a_machine_of_other_rows_is_drawn_without_the_digits(tmp_path, capsys):
     random_machine((12, 5)).save(tmp_path / "m.npz")
     assert main(["plot", "m.npz", "--shape", "3x4"]) == 0
+    assert capsys.readouterr().out == (
+        "left out: curves, since no epoch was measured\n"
+        "left out: reconstructions and activity, for want of DATA with 12 features\n"
+        "saved to m.png\n"
+    )
     assert main(["plot", "m.npz", "--kind", "activity"]) == 1
     assert "DATA: want a file of 12 features, since the digits in the package have 64" in capsys.readouterr().err
 
@@ -262,6 +337,11 @@ def test_a_machine_of_other_rows_is_drawn_without_the_digits(tmp_path, capsys):
     ("arguments", "fault"),
     [
         (["-o", "x.pdf"], "--output: want a .png or .svg file, got x.pdf"),
+        (["--kind", "curves", "--layer", "1"], "--layer: want --kind fields or activity with it, got curves"),
+        (["--layer", "1"], "--layer: want --kind fields or activity with it, got all"),
+        (["--kind", "fields", "-n", "3"], " -n: want --kind fantasies with it, got fields"),
+        (["--kind", "activity", "--seed", "3"], "--seed: want --kind fantasies with it, got activity"),
+        (["-o", ""], "--output: want the name of a file, got ''"),
         (["--kind", "fields", "--layer", "2"], "--layer: want a hidden level from -2 to 1, got 2"),
         (["--shape", "4x4"], "--shape: want (height, width) with height × width = 64, got (4, 4)"),
         (["missing.npy"], "missing.npy: No such file"),
@@ -307,6 +387,7 @@ def test_missing_cells_of_rows_are_left_out():
     X = np.array([[1.0, np.nan, 0.0, 1.0]])
     gappy = HelmholtzMachine((2,), n_iter=1, missing="marginalise", random_state=0).fit(X)
     drawn = np.ma.filled(plotting.reconstructions(gappy, X, shape=(2, 2)).images[0].get_array(), np.nan)
-    original, reconstructed = drawn[: len(drawn) // 3], drawn[-len(drawn) // 3 :]
+    gap, side = plotting.FEWEST_PIXELS // 10, plotting.FEWEST_PIXELS
+    original, reconstructed = (drawn[top : top + side, gap:-gap] for top in (gap, side + 2 * gap))
     np.testing.assert_array_equal(original[[0, 0, -1, -1], [0, -1, 0, -1]], X[0])
     assert np.isfinite(reconstructed).all()

@@ -86,8 +86,8 @@ def image_shape(n_features: int, shape: Sequence[int] | None = None) -> tuple[in
 
     Raises
     ------
-    ValueError
-        `shape` is not two positive numbers whose product is `n_features`.
+    ValueError, TypeError
+        `shape` is not two positive whole numbers whose product is `n_features`.
 
     Examples
     --------
@@ -97,6 +97,10 @@ def image_shape(n_features: int, shape: Sequence[int] | None = None) -> tuple[in
     if shape is None:
         side = math.isqrt(n_features)
         return (side, side) if side > 0 and side * side == n_features else None
-    if len(shape) != 2 or min(shape) < 1 or math.prod(shape) != n_features:
-        raise ValueError(f"shape: want (height, width) with height × width = {n_features}, got {tuple(shape)}")
-    return operator.index(shape[0]), operator.index(shape[1])
+    try:
+        sides = tuple(operator.index(side) for side in shape)
+    except TypeError:
+        raise TypeError(f"shape: want (height, width), two whole numbers, got {shape!r}") from None
+    if len(sides) != 2 or min(sides) < 1 or math.prod(sides) != n_features:
+        raise ValueError(f"shape: want (height, width) with height × width = {n_features}, got {sides}")
+    return sides[0], sides[1]

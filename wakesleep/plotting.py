@@ -117,6 +117,11 @@ def images(
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that is not as described; so in all functions here.
     """
     rows = np.asarray(rows, np.float64)
     if rows.ndim != 2 or not rows.size:

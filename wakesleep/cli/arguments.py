@@ -224,7 +224,7 @@ def _plot(picturing: argparse.ArgumentParser) -> None:
         help="hidden level of fields (0 if left out) or activity (-1, the top); 0 is at the bottom",
     )  # fmt: skip
     picturing.add_argument(
-        "-n", dest="n_samples", type=_whole, default=plotting.N_IMAGES, metavar="N", help="how many fantasies"
+        "-n", dest="n_samples", type=_whole, metavar="N", help=f"how many fantasies ({plotting.N_IMAGES} if left out)"
     )
     _shape_argument(picturing)
 

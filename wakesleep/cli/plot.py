@@ -12,12 +12,18 @@ from wakesleep.cli.reports import USAGE, failed
 from wakesleep.machine import HelmholtzMachine
 
 KINDS = ("all", "curves", "fields", "fantasies", "reconstructions", "activity")
+OPTIONS_OF = {"layer": ("fields", "activity"), "n_samples": ("fantasies",), "random_state": ("fantasies",)}
 
 
 def plot(args: argparse.Namespace) -> int:
     """Draw a machine, and what it makes of rows."""
     output = f"{Path(args.model).stem}.png" if args.output is None else args.output
-    check_output(output, args.data, kinds=plotting.KINDS_OF_FILES)
+    check_output(output, args.data)
+    if Path(output).suffix.lower() not in plotting.KINDS_OF_FILES:
+        raise ValueError(f"--output: want a {' or '.join(plotting.KINDS_OF_FILES)} file, got {output}")
+    for name, kinds in OPTIONS_OF.items():
+        if getattr(args, name) is not None and args.kind not in kinds:
+            raise ValueError(f"{name}: want --kind {' or '.join(kinds)} with it, got {args.kind}")
     machine = HelmholtzMachine.load(args.model)
     rows = _rows(args, machine)
     try:
@@ -26,6 +32,10 @@ def plot(args: argparse.Namespace) -> int:
         return failed(error, USAGE)
     with writing(output):
         plotting.save(axes, output)
+    if args.kind == "all" and not any("reconstruction_cross_entropy" in record for record in machine.history_):
+        print("left out: curves, since no epoch was measured")
+    if args.kind == "all" and rows is None:
+        print(f"left out: reconstructions and activity, for want of DATA with {machine.n_features_in_} features")
     print(f"saved to {output}")
     return 0
 
@@ -41,17 +51,18 @@ def _rows(args: argparse.Namespace, machine: HelmholtzMachine) -> Any:
 
 
 def _drawn(args: argparse.Namespace, machine: HelmholtzMachine, rows: Any) -> Any:
-    shape, layer = args.shape, {} if args.layer is None else {"layer": args.layer}
+    given = {name: value for name in OPTIONS_OF if (value := getattr(args, name)) is not None}
+    shape = args.shape
     match args.kind:
         case "curves":
             return plotting.learning_curves(machine)
         case "fields":
-            return plotting.fields(machine, shape=shape, **layer)
+            return plotting.fields(machine, shape=shape, **given)
         case "fantasies":
-            return plotting.fantasies(machine, args.n_samples, shape=shape, random_state=args.random_state)
+            return plotting.fantasies(machine, shape=shape, **given)
         case "reconstructions":
             return plotting.reconstructions(machine, rows[: plotting.N_PAIRS], shape=shape)
         case "activity":
-            return plotting.activity(machine, rows, **layer)
+            return plotting.activity(machine, rows, **given)
         case _:
             return plotting.overview(machine, rows, shape=shape)
