@@ -2,12 +2,13 @@
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
 from machines import ROWS, SIZES, learned, small
 
-from wakesleep import HelmholtzMachine, InconsistentVersionWarning, __version__, html
+from wakesleep import Bits, HelmholtzMachine, InconsistentVersionWarning, __version__, html
 from wakesleep.estimator import VERSION
 
 
@@ -71,16 +72,38 @@ def test_a_copy_of_a_machine_with_a_function_without_a_name_works():
 
 def test_notebooks_show_what_is_not_the_default_and_how_far_training_has_come():
     machine = small(learning_rate=(0.1, 0.2))
-    assert "<td>(0.1, 0.2)</td>" in machine._repr_html_()
-    assert "epochs" not in machine._repr_html_()
-    machine.fit(ROWS)
-    fitted = machine._repr_html_()
-    assert f"<th>levels</th><td>64-{SIZES[0]}-{SIZES[1]}</td></tr><tr><th>epochs</th><td>3</td>" in fitted
-    assert "held-out" not in fitted
-    shown = f"{machine.fit(ROWS, validation=0.2).history_[-1]['log_likelihood']:.3f}"
-    assert f"<tr><th>held-out log p(x), nats</th><td>{shown}</td></tr>" in machine._repr_html_()
-    assert "batch_size" in fitted
-    assert "optimizer" not in fitted
+    shown = bare(machine)
+    assert "<td>(0.1, 0.2)</td>" in shown
+    assert "<b>HelmholtzMachine, not fitted</b>" in shown
+    assert "<th>rule</th><td>wake-sleep</td>" in shown
+    assert "epochs" not in shown
+    shown = bare(machine.fit(ROWS))
+    begin = f"<th>levels</th><td>64-{SIZES[0]}-{SIZES[1]}</td></tr><tr><th>rule</th><td>wake-sleep</td></tr>"
+    assert f"<b>HelmholtzMachine</b></caption><tr>{begin}<tr><th>epochs</th><td>3</td>" in shown
+    assert "batch_size" in shown
+    assert not any(name in shown for name in ("held-out", "optimizer", "hidden_layer_sizes"))
+    log_p = f"{machine.fit(ROWS, validation=0.2).history_[-1]['log_likelihood']:.3f}"
+    assert f"<tr><th>held-out log p(x), nats</th><td>{log_p}</td></tr>" in bare(machine)
+
+
+def test_notebooks_show_what_bits_are():
+    gappy = Bits.from_dense([[1, 0, np.nan], [0, 0, 1]], missing="marginalise")
+    rows = {"rows": 2, "features": 3, "ones": "40.0%", "missing": "16.7%", "bytes": 32}
+    cells = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
+    assert f"<caption><b>Bits</b></caption>{cells}</table>" in bare(gappy)
+    assert "missing" not in bare(ROWS)
+
+
+def test_notebooks_show_the_figures_that_diagnostics_print():
+    found = small().fit(ROWS).diagnostics(ROWS, n_particles=5)
+    shown = re.sub(r"<[^>]*>", " ", found._repr_html_())
+    assert shown.split() == ["Diagnostics", *str(found).replace("level ", "Levels level ").split()]
+    assert found._repr_html_().count("<table") == 2
+
+
+def bare(thing):
+    """What a notebook gets, without styles."""
+    return re.sub(r' style="[^"]*"', "", thing._repr_html_())
 
 
 def test_everything_in_the_table_is_escaped():
@@ -102,5 +125,5 @@ def test_the_table_is_small_whatever_is_in_it():
     machine = HelmholtzMachine(**dict.fromkeys(names, "&" * 1000))
     shown = machine._repr_html_()
     assert len(shown.encode()) < 4096
-    assert f"<tr><th>…</th><td>{len(names) - html.MOST_ROWS + 1} more</td></tr></table>" in shown
+    assert f"<tr><th>…</th><td>{len(names) - html.MOST_ROWS + 1} more</td></tr></table>" in bare(machine)
     assert len(machine.set_params(**dict.fromkeys(names, "\N{GRINNING FACE}" * 1000))._repr_html_().encode()) < 4096

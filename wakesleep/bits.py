@@ -10,6 +10,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from wakesleep import html
 from wakesleep._bits_file import map_planes, write
 from wakesleep._packing import (
     as_matrix,
@@ -260,10 +261,20 @@ class Bits:
         return np.array_equal(self.observed, other.observed)
 
     def __repr__(self) -> str:
-        missing = ""
+        return f"<Bits: {len(self)} x {self.n_features}, {', '.join(f'{v} {k}' for k, v in self._shares().items())}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        memory = sum(plane.nbytes for plane in (self.words, self.observed) if plane is not None)
+        rows = {"rows": f"{len(self):,}", "features": f"{self.n_features:,}", **self._shares(), "bytes": f"{memory:,}"}
+        return html.table("Bits", rows)
+
+    def _shares(self) -> dict[str, str]:
+        """Of cells that are 1, and if there are any, of those that are missing."""
+        shares = {"ones": f"{self.density:.1%}"}
         if self.observed is not None:
-            missing = f", {1 - count_ones(self.observed) / max(1, len(self) * self.n_features):.1%} missing"
-        return f"<Bits: {len(self)} x {self.n_features}, {self.density:.1%} ones{missing}>"
+            shares["missing"] = f"{1 - count_ones(self.observed) / max(1, len(self) * self.n_features):.1%}"
+        return shares
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a ``.bits`` file: a header of 64 bytes, then the words of one plane or of both.

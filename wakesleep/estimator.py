@@ -68,13 +68,16 @@ class Estimator:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self._changed().items())})"
 
     def _repr_html_(self) -> str:
-        """What notebooks show: the arguments that are not the defaults, and how far training has come."""
-        rows: dict[str, Any] = {}
-        if self._fitted:
-            rows = {"levels": "-".join(map(str, self._state.parameters.sizes)), "epochs": self.n_iter_}
-            held_out = [v for v in (entry.get("log_likelihood") for entry in self.history_) if isinstance(v, float)]
-            rows |= {"held-out log p(x), nats": f"{held_out[-1]:.3f}"} if held_out else {}
-        return html.table(type(self).__name__, rows | {k: repr(v) for k, v in self._changed().items()})
+        """What notebooks show: levels, rule, how far training has come, and the arguments that are not the defaults."""
+        name, rows = type(self).__name__, {"rule": self.rule} | self._changed()
+        rows = {k: v if isinstance(v, str) else repr(v) for k, v in rows.items()}
+        if not self._fitted:
+            return html.table(f"{name}, not fitted", rows)
+        levels = "-".join(map(str, self._state.parameters.sizes))
+        told = {"levels": levels, "rule": rows["rule"], "epochs": self.n_iter_}
+        held_out = [v for v in (entry.get("log_likelihood") for entry in self.history_) if isinstance(v, float)]
+        told |= {"held-out log p(x), nats": f"{held_out[-1]:.3f}"} if held_out else {}
+        return html.table(name, told | {k: v for k, v in rows.items() if k not in ("rule", "hidden_layer_sizes")})
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags  # only scikit-learn asks

@@ -6,20 +6,29 @@ from collections.abc import Mapping
 from typing import Any
 
 MOST_ROWS, WIDTH = 14, 40  # of the table, and characters of a value
+LEFT = ' style="text-align:left"'  # of every cell, because notebooks would have it otherwise
 
 
 def table(title: str, rows: Mapping[str, Any]) -> str:
-    """A title over a table of names and values. Everything is escaped, and what is long is cut.
+    """A title over a table of names and values; a tuple takes several cells. All is escaped, and what is long is cut.
+
+    Colours are those of the page, be it light or dark.
 
     Examples
     --------
-    >>> table("T", {"rule": "<b>"})
-    '<table><caption>T</caption><tr><th>rule</th><td>&lt;b&gt;</td></tr></table>'
+    >>> table("T", {"rule": "<b>"}).replace(LEFT, "")
+    '<table style="white-space:nowrap"><caption><b>T</b></caption><tr><th>rule</th><td>&lt;b&gt;</td></tr></table>'
     """
-    cells = [f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in rows.items()]
-    if len(cells) > MOST_ROWS:
-        cells[MOST_ROWS - 1 :] = [f"<tr><th>…</th><td>{len(cells) - MOST_ROWS + 1} more</td></tr>"]
-    return f"<table><caption>{_text(title)}</caption>{''.join(cells)}</table>"
+    lines = [_line(name, *(value if isinstance(value, tuple) else (value,))) for name, value in rows.items()]
+    if len(lines) > MOST_ROWS:
+        lines[MOST_ROWS - 1 :] = [_line("…", f"{len(lines) - MOST_ROWS + 1} more")]
+    caption = f"<caption{LEFT}><b>{_text(title)}</b></caption>"
+    return f'<table style="white-space:nowrap">{caption}{"".join(lines)}</table>'
+
+
+def _line(name: str, *values: Any) -> str:
+    cells = "".join(f"<td{LEFT}>{_text(value)}</td>" for value in values)
+    return f"<tr><th{LEFT}>{_text(name)}</th>{cells}</tr>"
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wakesleep import _core, _likelihood
+from wakesleep import _core, _likelihood, html
 from wakesleep._packing import words_of
 from wakesleep.bits import Bits
 from wakesleep.likelihood.arguments import check
@@ -20,6 +20,9 @@ RARE = 0.01  # the probability of a value of a unit that is next to constant
 SURE = float(np.log(1 / RARE - 1))  # |z| where σ(z) is so near to 0 or 1
 ACTIVE = 0.01  # least variance over rows of the mean of a unit that tells something
 FEW = 1.1  # an effective sample size below this is next to one
+_COLUMNS = {  # of the table of levels, and how wide they are
+    "level": 5, "units": 7, "log q - log p": 15, "H[q]": 8, "H[p]": 8, "inactive": 10, "dead": 8, "saturated": 11,
+}  # fmt: skip
 _STATES = 4096  # unpacked at a time
 
 Floats = NDArray[np.floating[Any]]
@@ -101,26 +104,37 @@ class Diagnostics:
     levels: tuple[LevelDiagnostics, ...]
 
     def __str__(self) -> str:
-        lines = [
-            f"rows, particles for each     {self.n_rows:9,} {self.n_particles:7,}",
-            f"log p(x), nats               {self.log_likelihood:9.3f}",
-            f"ELBO                         {self.elbo:9.3f}",
-            f"reconstruction               {self.reconstruction:9.3f}",
-            f"effective sample size        {self.effective_sample_size:9.3f}",
-            f"  median                     {self.median_effective_sample_size:9.3f}",
-            f"  below {FEW:g}                  {100 * self.few_effective:9.1f} %",
-            f"norm of the wake gradient    {self.wake_gradient_norm:9.3g}",
-            f"norm of the sleep gradient   {self.sleep_gradient_norm:9.3g}",
-            "",
-            "level  units  log q - log p    H[q]    H[p]  inactive    dead  saturated",
-        ]
-        for number, level in reversed(list(enumerate(self.levels))):
-            lines.append(
-                f"{number:5d} {level.n_units:6,} {level.divergence:14.3f} {level.entropy_q:7.3f} {level.entropy_p:7.3f}"
-                f" {100 * level.inactive:7.1f} % {100 * level.dead:5.1f} % {100 * level.saturated:8.1f} %"
-            )
-        lines.append(f"    x {'':6} {'':14} {'':7} {self.entropy_p:7.3f}")
+        lines = [f"{name:28} {value}" for name, value in self._measures().items()]
+        lines += ["", *("".join(map(str.rjust, row, _COLUMNS.values())).rstrip() for row in self._levels())]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        levels = {number: tuple(cells) for number, *cells in self._levels()}
+        return html.table("Diagnostics", self._measures()) + html.table("Levels", levels)
+
+    def _measures(self) -> dict[str, str]:
+        """What is known of all levels together."""
+        return {
+            "rows, particles for each": f"{self.n_rows:9,} {self.n_particles:7,}",
+            "log p(x), nats": f"{self.log_likelihood:9.3f}",
+            "ELBO": f"{self.elbo:9.3f}",
+            "reconstruction": f"{self.reconstruction:9.3f}",
+            "effective sample size": f"{self.effective_sample_size:9.3f}",
+            "  median": f"{self.median_effective_sample_size:9.3f}",
+            f"  below {FEW:g}": f"{100 * self.few_effective:9.1f} %",
+            "norm of the wake gradient": f"{self.wake_gradient_norm:9.3g}",
+            "norm of the sleep gradient": f"{self.sleep_gradient_norm:9.3g}",
+        }
+
+    def _levels(self) -> list[tuple[str, ...]]:
+        """Cells of the table of levels, under their names: the top one first, the visible units last."""
+        found = [
+            (str(number), f"{of.n_units:,}", *(f"{x:.3f}" for x in (of.divergence, of.entropy_q, of.entropy_p)),
+             *(f"{100 * x:.1f} %" for x in (of.inactive, of.dead, of.saturated)))
+            for number, of in reversed(list(enumerate(self.levels)))
+        ]  # fmt: skip
+        return [tuple(_COLUMNS), *found, ("x", "", "", "", f"{self.entropy_p:.3f}", "", "", "")]
 
 
 def diagnostics(
