@@ -7,7 +7,9 @@ from machines import learned
 from wakesleep import Bits, datasets
 
 pytest.importorskip("sklearn")
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.naive_bayes import GaussianNB
@@ -60,6 +62,31 @@ def test_codes_feed_a_classifier_in_a_pipeline(kind):
     np.testing.assert_array_equal(pipeline.predict(X), GaussianNB().fit(codes, y).predict(codes))
     assert pipeline[:-1].get_feature_names_out().tolist() == ["helmholtzmachine0"]
     assert pipeline.set_params(helmholtzmachine__n_iter=1)[0].n_iter == 1
+
+
+def test_routing_asks_a_pipeline_for_another_level():
+    X = BARS.to_dense()
+    y = X[:, :4].sum(axis=1) > 1
+    codes = machine(Derived).fit(X).transform(X, layer=0)
+    alone = GaussianNB().fit(codes, y)
+    with config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(machine(Derived).set_transform_request(layer=True), GaussianNB()).fit(X, y, layer=0)
+        np.testing.assert_array_equal(pipeline.predict_proba(X, layer=0), alone.predict_proba(codes))
+        search = GridSearchCV(pipeline, {"helmholtzmachine__n_iter": [1, 4]}, cv=KFold(2)).fit(X, y, layer=0)
+        assert search.best_estimator_[-1].n_features_in_ == 8
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_other_methods_than_transform_give_arrays_as_those_of_scikit_learn_do(container):
+    pytest.importorskip(container)
+    X = BARS.to_dense()
+    for estimator in (machine(Derived), PCA(1)):
+        fitted = estimator.set_output(transform=container).fit(X)
+        codes = fitted.transform(X)
+        assert type(codes).__module__.startswith(container)
+        assert type(fitted.inverse_transform(np.abs(codes.to_numpy()) / 10)) is np.ndarray
+    machine_of_frames = machine(Derived).set_output(transform=container).fit(X)
+    assert type(machine_of_frames.reconstruct(X)) is type(machine_of_frames.impute(X)) is np.ndarray
 
 
 @CLASSES

@@ -205,9 +205,9 @@ class HelmholtzMachine(Measures, Imputer):
         values = likelihood.encode(self._state.parameters, data, self._level(layer))
         return Bits.from_dense(values) if bits else values.astype(float_of(X), copy=False)
 
-    def fit_transform(self, X: Any, y: None = None) -> Floats:
+    def fit_transform(self, X: Any, y: None = None, layer: int = -1) -> Floats:
         """`fit`, then `transform` of the same rows."""
-        return self.fit(X).transform(X)
+        return self.fit(X).transform(X, layer)
 
     def inverse_transform(self, H: ArrayLike, layer: int = -1) -> Floats:
         """Probabilities of the visible units, given values in [0, 1] of hidden level `layer` (mean field).

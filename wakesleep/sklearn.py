@@ -25,7 +25,8 @@ class HelmholtzMachine(TransformerMixin, DensityMixin, machine.HelmholtzMachine,
 
     Arguments, attributes, methods and every bit of what is learned are the same. That one works in pipelines and
     searches too; this one also has ``set_output`` and obeys ``sklearn.set_config(transform_output=...)``, with columns
-    as `get_feature_names_out` names them, and its `NotFittedError` is scikit-learn's too.
+    as `get_feature_names_out` names them, and its `NotFittedError` is scikit-learn's too. Frames come from `transform`
+    and `fit_transform` alone, as with scikit-learn's own; `inverse_transform`, `reconstruct` and `impute` give arrays.
 
     Attributes
     ----------
@@ -44,6 +45,17 @@ class HelmholtzMachine(TransformerMixin, DensityMixin, machine.HelmholtzMachine,
     >>> search = GridSearchCV(machine, {"n_iter": [1, 30]}, cv=3).fit(X)  # by log p(x)
     >>> search.best_params_
     {'n_iter': 30}
+
+    A pipeline takes the top level. It takes another one, in searches too, where it is asked by metadata routing:
+
+    >>> import sklearn
+    >>> from sklearn.naive_bayes import BernoulliNB
+    >>> from sklearn.pipeline import make_pipeline
+    >>> with sklearn.config_context(enable_metadata_routing=True):
+    ...     pipeline = make_pipeline(machine.set_transform_request(layer=True), BernoulliNB())
+    ...     shape = pipeline.fit(X, X[:, 0], layer=0).predict_proba(X, layer=0).shape
+    >>> shape, pipeline[-1].n_features_in_
+    ((500, 2), 8)
     """
 
     _not_fitted = NotFittedError
@@ -63,9 +75,9 @@ class HelmholtzMachine(TransformerMixin, DensityMixin, machine.HelmholtzMachine,
             raise ValueError(f"bits: want False for a frame of {container}, got {bits!r}")
         return machine.HelmholtzMachine.transform(self, X, layer, bits=bits)
 
-    def fit_transform(self, X: Any, y: None = None) -> Any:
+    def fit_transform(self, X: Any, y: None = None, layer: int = -1) -> Any:
         """`fit`, then `transform` of the same rows."""
-        return machine.HelmholtzMachine.fit_transform(self, X, y)
+        return machine.HelmholtzMachine.fit_transform(self, X, y, layer)
 
     def score(self, X: Any, y: None = None, **how: Any) -> float:
         """Mean log p(x), nats; keywords as in `score_samples`."""
