@@ -122,7 +122,10 @@ def test_activity_is_sorted_by_unit_and_by_row(machine):
     np.testing.assert_allclose(np.sort(shown.sum(axis=1)), np.sort(values.sum(axis=1)))
     means = shown.mean(axis=0)
     assert (np.diff(means) <= 0).all()
-    np.testing.assert_allclose([bar.get_height() for bar in ax.child_axes[0].patches], means)
+    bars = ax.child_axes[0].patches
+    np.testing.assert_allclose([bar.get_height() for bar in bars], means)
+    np.testing.assert_allclose([bar.get_x() + bar.get_width() / 2 for bar in bars], [1, 2, 3, 4, 5])
+    assert list(ax.images[0].get_extent()) == [0.5, 5.5, 300.5, 0.5], "ranks begin with 1"
     first = shown[:, np.argmax(shown.var(axis=0))] > 0.5
     assert np.abs(np.diff(first.astype(int))).sum() == 1, "rows are not together where the first unit is on"
 
