@@ -179,10 +179,14 @@ def fields(
         rows, unit = np.asarray(on - off, np.float64), "change of probability"
     largest = np.abs(rows).max()
     most = float(np.percentile(np.abs(rows), SHARE_IN_SCALE)) or largest or 1.0
+    new = ax is None
     ax = images(rows, shape=shape, ax=ax, cmap=DIVERGING, vmin=-most, vmax=most)
     ax.set_title(f"generative fields of level {level}")
     if ax.get_ylabel():
         ax.set_ylabel("hidden unit")
+    elif new:
+        figure: Any = ax.figure
+        figure.set_figwidth(figure.get_figwidth() + 0.9)  # inches for the colour bar
     _colour_bar(ax, unit, "both" if largest > most else "neither")
     return ax
 
