@@ -1,13 +1,14 @@
 """Machines, what they are timed on, and what a little training must teach them, whoever does it."""
 
 import os
+import warnings
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from wakesleep import HelmholtzMachine, datasets
+from wakesleep import HelmholtzMachine, SampleSizeWarning, datasets
 from wakesleep.bits import Bits
 from wakesleep.state import start
 
@@ -124,9 +125,11 @@ def rows_for(implementation, case):
 
 
 def score(machine, case):
-    """Mean log p(x) of the held-out rows, nats: one measure for all implementations."""
+    """Mean log p(x) of the held-out rows, nats: one measure for all, if too low so early."""
     fitted = HelmholtzMachine.from_parameters(*machine.parameters())
-    return fitted.score(case.held_out, n_particles=N_PARTICLES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SampleSizeWarning)
+        return fitted.score(case.held_out, n_particles=N_PARTICLES)
 
 
 def train(implementation, case, n_rows):
