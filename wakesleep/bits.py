@@ -32,7 +32,7 @@ class Bits:
     """A binary matrix of N rows and D features that takes N·⌈D/64⌉ words of memory, twice that with missing cells.
 
     Feature i of a row is bit ``i % 64`` of its word ``i // 64``. The attributes are `words`, `n_features` and
-    `observed`, as given.
+    `observed`, as given, and `feature_names`: those of a ``.csv`` file that begins with a line of names, else None.
 
     Parameters
     ----------
@@ -64,6 +64,7 @@ class Bits:
     """
 
     __hash__ = None  # type: ignore[assignment]  # equality is that of the cells, and cells may change
+    feature_names: tuple[str, ...] | None = None
 
     def __init__(self, words: NDArray[np.uint64], n_features: int, observed: NDArray[np.uint64] | None = None) -> None:
         n_features = operator.index(n_features)
@@ -247,6 +248,7 @@ class Bits:
     def _part(self, rows: Any) -> Bits:
         """Several rows, with a second plane if the whole has one: it has been checked."""
         part = Bits(np.ascontiguousarray(self.words[rows]), self.n_features)
+        part.feature_names = self.feature_names
         if self.observed is not None:
             part.observed = np.ascontiguousarray(self.observed[rows])
         return part

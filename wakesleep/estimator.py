@@ -132,9 +132,9 @@ class Estimator:
 
     @property
     def feature_names_in_(self) -> NDArray[np.object_]:
-        """Names of the visible units, where the machine was fitted to a data frame whose columns have names."""
+        """Names of the visible units, where the machine was fitted to a frame or a ``.csv`` file that has names."""
         if self._feature_names is None:
-            raise AttributeError("feature_names_in_: want a machine that was fitted to a data frame with named columns")
+            raise AttributeError("feature_names_in_: want a machine that was fitted to data with names of columns")
         return np.array(self._feature_names, object)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:

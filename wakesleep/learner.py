@@ -18,7 +18,7 @@ from wakesleep.progress import Progress
 from wakesleep.rows import Given, Rows, Selection, as_rows, drawn, drawn_by_content, given
 
 Callback = Callable[[dict[str, Any]], object]
-NAMELESS = (Bits, Probabilities, Selection)  # what has no names of features, and needs none
+NAMELESS = (Bits, Probabilities, Selection)  # what needs no names of features, and has those of a file at most
 FITTED = ("_state", "_aside", "_given", "_feature_names", "history_")
 
 
@@ -148,8 +148,7 @@ class Learner(Estimator):
         if isinstance(validation, numbers.Real):
             n_held_out = monitor.n_held_out("validation", validation, len(data))
         elif validation is not None:
-            if not isinstance(validation, NAMELESS):
-                tables.check_feature_names(names, validation, "validation", type(self).__name__)
+            self._check_names(names, validation, "validation")
             rows = as_rows(
                 validation, binarize=self.binarize, n_features=data.n_features, name="validation", missing=self.missing
             )
@@ -351,10 +350,14 @@ class Learner(Estimator):
         return self._state.epoch - self._aside.epoch >= settings.patience
 
     def _rows(self, X: Any, *, fitted: bool, missing: str | None = None) -> Rows:
-        if fitted and not isinstance(X, NAMELESS):
-            tables.check_feature_names(self._feature_names, X, "X", type(self).__name__)
+        if fitted:
+            self._check_names(self._feature_names, X, "X")
         n_features = self.n_features_in_ if fitted else None
         return as_rows(X, binarize=self.binarize, n_features=n_features, missing=missing or self.missing)
+
+    def _check_names(self, fitted: tuple[str, ...] | None, X: Any, name: str) -> None:
+        if not isinstance(X, NAMELESS) or (fitted is not None and X.feature_names is not None):
+            tables.check_feature_names(fitted, X, name, type(self).__name__)
 
     def _seed(self, random_state: Any) -> int:
         return self._state.seed if random_state is None else hyperparameters.seed(random_state)

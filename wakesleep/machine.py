@@ -103,7 +103,8 @@ class HelmholtzMachine(Measures, Imputer):
         Bottom level first, with ``.weights`` (n_source, n_target) and ``.biases`` (n_target,): float32.
     prior_logits_ : ndarray of shape (n_top_units,)
     feature_names_in_ : ndarray of shape (n_features,), object
-        Only after `fit` to a data frame whose columns all have names; other frames must have the same afterwards.
+        Only after `fit` to a data frame whose columns all have names, or to a ``.csv`` file with such a line (by
+        `datasets.read` or on the command line); other frames and files must have the same afterwards.
     n_features_in_, n_iter_, step_ : int
         Visible units; epochs and minibatches done, with `patience` also those after the best epoch.
     best_epoch_ : int

@@ -42,6 +42,8 @@ class Probabilities:
     (array([[0, 0, 1]], dtype=uint8), array([[0, 1, 1]], dtype=uint8))
     """
 
+    feature_names: tuple[str, ...] | None = None  # of a .csv file that has them
+
     def __init__(self, values: Any, one: int = 1, name: str = "values") -> None:
         matrix = as_matrix(values, name)
         whole = isinstance(matrix, np.ndarray) and matrix.dtype == np.uint8
@@ -71,7 +73,9 @@ class Probabilities:
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Probabilities:
         """The probabilities of several rows."""
-        return Probabilities(self.values[rows], self.one)
+        part = Probabilities(self.values[rows], self.one)
+        part.feature_names = self.feature_names
+        return part
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return (self.values / np.float32(self.one)).astype(np.float32 if dtype is None else dtype, copy=False)

@@ -40,6 +40,11 @@ class Selection(Generic[Matrix]):
         """D."""
         return self.rows.n_features
 
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """Names of the features, where the rows come from a file that has them."""
+        return self.rows.feature_names
+
     def __len__(self) -> int:
         return len(self.chosen)
 

@@ -31,7 +31,7 @@ class HelmholtzMachine(TransformerMixin, DensityMixin, machine.HelmholtzMachine,
     Attributes
     ----------
     feature_names_in_ : ndarray of shape (n_features,), object
-        Only after `fit` to a data frame whose columns all have names.
+        Only after `fit` to a data frame whose columns all have names, or to a ``.csv`` file that has them.
     n_features_in_, n_iter_ : int
         Visible units, and epochs done. The others are those of `wakesleep.HelmholtzMachine`.
 

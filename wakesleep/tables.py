@@ -68,7 +68,7 @@ def library_of(X: Any) -> str | None:
 
 
 def feature_names(X: Any, name: str) -> tuple[str, ...] | None:
-    """The names of a frame's columns, if all of them are strings.
+    """The names of a frame's columns, if all of them are strings, or those of the file that packed rows come from.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def feature_names(X: Any, name: str) -> tuple[str, ...] | None:
     """
     library = library_of(X)
     if library is None:
-        return None
+        return getattr(X, "feature_names", None)
     columns = list(X.column_names if library == "pyarrow" else X.columns)
     texts = [isinstance(column, str) for column in columns]
     if any(texts) and not all(texts):
@@ -112,6 +112,8 @@ def check_feature_names(fitted: tuple[str, ...] | None, X: Any, name: str, estim
         message += f"Feature names seen at fit time, yet now missing:\n{_listed(missing)}"
     if not unseen and not missing:
         message += "Feature names must be in the same order as they were in fit.\n"
+        differ = next((pair for pair in zip(given, fitted, strict=False) if pair[0] != pair[1]), None)
+        message += "" if differ is None else f"The first that differs is {differ[0]!r}, where {differ[1]!r} was.\n"
     raise ValueError(message if name == "X" else f"{name}: {message}")
 
 

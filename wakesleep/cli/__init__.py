@@ -12,7 +12,6 @@ from wakesleep import hyperparameters
 from wakesleep.cli.arguments import parser
 from wakesleep.cli.reports import USAGE, as_typed, failed
 from wakesleep.cli.train import INTERRUPTED
-from wakesleep.monitor import PoorFitWarning, SampleSizeWarning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,8 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return failed(error, USAGE)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("always", SampleSizeWarning)
-            warnings.simplefilter("always", PoorFitWarning)
+            warnings.simplefilter("always", UserWarning)
             warnings.showwarning = _warned
             status = command(args)
         print(end="", flush=True)

@@ -176,7 +176,7 @@ def _train(fit: argparse.ArgumentParser) -> None:
 def _sample(sampling: argparse.ArgumentParser) -> None:
     _model_argument(sampling)
     sampling.add_argument("-n", dest="n_samples", type=_whole, default=N_DRAWN, metavar="N", help="how many")
-    sampling.add_argument("-o", "--output", metavar="FILE", help="write them to a .npy or .bits file")
+    sampling.add_argument("-o", "--output", metavar="FILE", help="write them to a .npy, .csv or .bits file")
     sampling.add_argument(
         "--seed", dest="random_state", type=_whole, metavar="N",
         help="the machine's own if left out: the same fantasies every time",
@@ -195,7 +195,7 @@ def _score(scoring: argparse.ArgumentParser) -> None:
         "--steps", dest="n_steps", type=_whole, default=likelihood.N_STEPS, metavar="T",
         help="of annealing, with --method ais",
     )  # fmt: skip
-    scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy file")
+    scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy or .csv file")
 
 
 def _impute(filling: argparse.ArgumentParser) -> None:

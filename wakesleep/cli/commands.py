@@ -6,11 +6,9 @@ import argparse
 import shutil
 from typing import Any
 
-import numpy as np
-
 import wakesleep
 from wakesleep import drawing, hyperparameters, likelihood
-from wakesleep.cli.files import check_output, read_both, writing
+from wakesleep.cli.files import check_output, read_both, write_rows, writing
 from wakesleep.cli.reports import draw, how, mean
 from wakesleep.machine import HelmholtzMachine
 
@@ -18,16 +16,15 @@ from wakesleep.machine import HelmholtzMachine
 def sample(args: argparse.Namespace) -> int:
     """Draw fantasies: onto the terminal, or into a file."""
     if args.output is not None:
-        check_output(args.output, kinds=(".npy", ".bits"))
+        check_output(args.output, kinds=(".npy", ".csv", ".bits"))
     machine = HelmholtzMachine.load(args.model)
     fantasies = machine.sample(args.n_samples, random_state=args.random_state, bits=True)
     shape = drawing.image_shape(fantasies.n_features, args.shape)
-    if args.output is not None:
+    if args.output is not None and args.output.endswith(".bits"):
         with writing(args.output):
-            if args.output.endswith(".bits"):
-                fantasies.save(args.output)
-            else:
-                np.save(args.output, fantasies.to_dense())
+            fantasies.save(args.output)
+    elif args.output is not None:
+        write_rows(args.output, fantasies.to_dense(), machine._feature_names)
     elif shape is None:
         for row in fantasies.to_dense():
             print("".join(map(str, row)))
@@ -41,15 +38,14 @@ def sample(args: argparse.Namespace) -> int:
 def score(args: argparse.Namespace) -> int:
     """Tell how probable rows are."""
     if args.output is not None:
-        check_output(args.output, args.data, kinds=(".npy",))
+        check_output(args.output, args.data, kinds=(".npy", ".csv"))
     machine, data = read_both(args)
     values, sizes = machine._estimates(data, args.method, args.n_particles, args.random_state, args.n_steps)
     estimate = how(machine, args.method, args.n_particles)
     if args.method == "ais":
         estimate += f", T = {args.n_steps:,}"
     if args.output is not None:
-        with writing(args.output):
-            np.save(args.output, values)
+        write_rows(args.output, values, ["elbo" if args.method == "elbo" else "log_likelihood"], "%.12g")
     print(f"rows                         {len(data):9,}")
     measure = "ELBO" if args.method == "elbo" else "log p(x)"
     print(f"{measure + ', nats':28} {mean(values)}  ({estimate})")
@@ -65,11 +61,7 @@ def impute(args: argparse.Namespace) -> int:
     check_output(args.output, args.data, kinds=(".npy", ".csv"))
     machine, data = read_both(args, missing="marginalise")
     filled = machine.impute(data, n_particles=args.n_particles, draws=args.draws, random_state=args.random_state)
-    with writing(args.output):
-        if args.output.endswith(".csv"):
-            np.savetxt(args.output, filled, fmt="%d" if args.draws else "%.6g", delimiter=",")
-        else:
-            np.save(args.output, filled)
+    write_rows(args.output, filled, data.feature_names or machine._feature_names, "%d" if args.draws else "%.6g")
     print(f"saved to {args.output}")
     return 0
 

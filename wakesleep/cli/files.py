@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import errno
+import io
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from wakesleep import datasets
+import numpy as np
+from numpy.typing import NDArray
+
+from wakesleep import datasets, tables
 from wakesleep.datasets.readers import SplitError
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.rows import Rows, as_rows
@@ -71,8 +77,30 @@ def read(
     return as_rows(data, binarize=binarize, n_features=n_features, name=path or "DATA", missing=missing)
 
 
+def write_rows(path: str, rows: NDArray[Any], names: Sequence[str] | None, digits: str = "%d") -> None:
+    """Write a matrix to a .npy file, or to a .csv file, with its names of columns, if any, above it."""
+    header = io.StringIO()
+    csv.writer(header, lineterminator="").writerow(names or ())
+    with writing(path):
+        if path.endswith(".csv"):
+            np.savetxt(path, rows, digits, ",", header=header.getvalue(), comments="", encoding="utf-8")
+        else:
+            np.save(path, rows)
+
+
 def read_both(args: argparse.Namespace, missing: str | None = None) -> tuple[HelmholtzMachine, Rows]:
-    """A machine and rows to use it on; what counts as a 1, or as missing, is the machine's own if not given."""
+    """A machine and rows to use it on."""
     machine = HelmholtzMachine.load(args.model)
+    return machine, read_for(machine, args, missing)
+
+
+def read_for(machine: HelmholtzMachine, args: argparse.Namespace, missing: str | None = None) -> Rows:
+    """Rows to use a machine on, whose columns have its names, if any have.
+
+    What counts as a 1, or as missing, is the machine's own if not given.
+    """
     binarize = machine.binarize if args.binarize is None else args.binarize
-    return machine, read(args.data, args.split, binarize, machine.n_features_in_, missing=missing or machine.missing)
+    rows = read(args.data, args.split, binarize, machine.n_features_in_, missing=missing or machine.missing)
+    if args.data is not None and not args.data.lower().endswith(".bits"):
+        tables.check_feature_names(machine._feature_names, rows, args.data, type(machine).__name__)
+    return rows

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wakesleep import datasets, plotting
-from wakesleep.cli.files import check_output, read, writing
+from wakesleep.cli.files import check_output, read_for, writing
 from wakesleep.cli.reports import USAGE, failed
 from wakesleep.machine import HelmholtzMachine
 
@@ -46,8 +46,7 @@ def _rows(args: argparse.Namespace, machine: HelmholtzMachine) -> Any:
         return None
     if args.kind == "all" and args.data is None and machine.n_features_in_ != datasets.load_digits().n_features:
         return None
-    binarize = machine.binarize if args.binarize is None else args.binarize
-    return read(args.data, args.split, binarize, machine.n_features_in_, missing=machine.missing)
+    return read_for(machine, args)
 
 
 def _drawn(args: argparse.Namespace, machine: HelmholtzMachine, rows: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 from wakesleep import drawing, hyperparameters, likelihood, monitor, schedules
 from wakesleep._panels import check_precision
 from wakesleep.bits import Bits
-from wakesleep.cli.files import check_output, read, writing
+from wakesleep.cli.files import check_output, read, read_for, writing
 from wakesleep.cli.log import line, open_log
 from wakesleep.cli.reports import N_DRAWN, OPTIONS, PARAMS, draw, failed, how, mean
 from wakesleep.machine import HelmholtzMachine
@@ -46,7 +46,7 @@ def train(args: argparse.Namespace) -> int:
     if args.resume:
         machine = _resumed(output, machine)
     machine.set_params(verbose=0 if args.quiet else 2)
-    rows, held_out = _split(args, machine.n_features_in_ if args.resume else None)
+    rows, held_out = _split(args, machine)
     shape = drawing.image_shape(rows.n_features, args.shape)
     if os.path.exists(output) and not (args.resume or args.overwrite):
         raise ValueError(f"{output}: is there already; --resume goes on with it, --overwrite begins anew")
@@ -128,10 +128,10 @@ def _save(machine: HelmholtzMachine, path: str) -> None:
         copy.copy(machine).set_params(n_threads=None, verbose=0).save(path)  # which are of this run, not of the machine
 
 
-def _split(args: argparse.Namespace, n_features: int | None) -> tuple[Rows, Bits]:
+def _split(args: argparse.Namespace, machine: HelmholtzMachine) -> tuple[Rows, Bits]:
     """Rows to learn from, and rows held out, those of probabilities drawn once for all."""
     seed = hyperparameters.seed(args.random_state)
-    data = read(args.data, args.split, args.binarize, n_features, missing=args.missing)
+    data = read_for(machine, args) if args.resume else read(args.data, args.split, args.binarize, missing=args.missing)
     if args.held_out_split is not None:
         option = "--held-out-split"
         held_out = read(args.data, args.held_out_split, args.binarize, data.n_features, option, args.missing)

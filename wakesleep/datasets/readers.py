@@ -81,7 +81,8 @@ def read(
     ``.npy``                       an array; packed in blocks, without a dense copy in memory
     ``.npz``                       arrays, of which `split` names one. An array ``NAME`` beside an
                                    array ``NAME_shape`` = (N, D) holds ``np.packbits(rows, axis=1)``
-    ``.csv``                       numbers, separated by commas; a first line of names is skipped
+    ``.csv``                       numbers, separated by commas, below a line of names or none; they
+                                   become ``feature_names``, which a machine keeps, as it does a frame's
     ``.idx``, ``-ubyte``, ``.gz``  IDX, compressed or not, as MNIST has it
     =============================  ================================================================
 
@@ -252,7 +253,7 @@ def _read_csv(path: Path, binarize: float | str | None, missing: str | None) -> 
         if first is None:
             raise ValueError("want lines of numbers, got none")
         cells = _cells(first[1])
-        has_names = not any(_is_number(cell) for cell in cells)
+        has_names = not any(_is_number(cell) for cell in cells) and any(cell.strip() not in EMPTY for cell in cells)
         rows = lines if has_names else chain([first], lines)
         blocks = []
         while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
@@ -260,9 +261,10 @@ def _read_csv(path: Path, binarize: float | str | None, missing: str | None) -> 
     if not blocks:
         raise ValueError("want lines of numbers below the names, got none")
     packed = [block for block in blocks if isinstance(block, Bits)]
-    if packed:
-        return joined(packed)
-    return Probabilities(np.concatenate([block.values for block in blocks if isinstance(block, Probabilities)]))
+    values = [block.values for block in blocks if isinstance(block, Probabilities)]
+    data: Bits | Probabilities = joined(packed) if packed else Probabilities(np.concatenate(values))
+    data.feature_names = tuple(cells) if has_names else None
+    return data
 
 
 def _csv_block(
