@@ -82,10 +82,13 @@ def test_the_command_line_refuses_missing_cells_that_it_was_not_told_of(capsys):
 @pytest.mark.parametrize("output", ["filled.npy", "filled.csv"])
 def test_impute_writes_what_the_machine_fills_in(draws, output, capsys):
     assert main(["train", written(X, "NA"), "--hidden", "6,4", "--missing", "marginalise", "--epochs", "1", "-q"]) == 0
-    more = ["--draws"] if draws else []
-    assert main(["impute", "x-model.npz", "x.csv", "-o", output, "--particles", "20", "--seed", "3", *more]) == 0
+    how = {"method": "importance", "n_particles": 20}
+    more = ["--method", "importance", "--particles", "20", *(["--draws"] if draws else [])]
+    assert main(["impute", "x-model.npz", "x.csv", "-o", output, "--seed", "3", *more]) == 0
     filled = np.load(output) if output.endswith(".npy") else np.loadtxt(output, delimiter=",")
-    expected = HelmholtzMachine.load("x-model.npz").impute(BITS, n_particles=20, draws=draws, random_state=3)
+    expected = HelmholtzMachine.load("x-model.npz").impute(BITS, **how, draws=draws, random_state=3)
     np.testing.assert_allclose(filled, expected, atol=1e-6)
+    if not draws:
+        assert np.abs(filled - HelmholtzMachine.load("x-model.npz").impute(BITS)).max() > 1e-4
     assert main(["impute", "x-model.npz", "x.csv", "-o", "filled.txt"]) == 1
     assert "--output: want a .npy or .csv file, got filled.txt" in capsys.readouterr().err

@@ -14,7 +14,7 @@ def imputed_means(
     seed: int,
     n_particles: int,
     n_threads: int = 1,
-) -> NDArray[np.float32]: ...
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]: ...
 def imputed_draws(
     parameters: NDArray[np.float32],
     sizes: Sequence[int],
@@ -24,4 +24,4 @@ def imputed_draws(
     seed: int,
     n_particles: int,
     n_threads: int = 1,
-) -> NDArray[np.uint64]: ...
+) -> tuple[NDArray[np.uint64], NDArray[np.float64]]: ...

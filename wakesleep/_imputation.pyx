@@ -61,13 +61,13 @@ cdef void average_rows(void *job, int me) noexcept nogil:
     cdef const uint64_t *x
     cdef const uint64_t *seen
     cdef uint64_t key
-    cdef double top, before, total, ratio
+    cdef double top, before, total, squares, ratio
     machine.workers = &s.machine.workers[me]
     for row in range(s.n_rows * me // n_threads, s.n_rows * (me + 1) // n_threads):
         key = begin_row(s, batch, row)
         share_logits(&machine, batch, s.shared + me * s.n_shared)
         memset(sums, 0, n_units * sizeof(double))
-        top, total, done = -INFINITY, 0, 0
+        top, total, squares, done = -INFINITY, 0, 0, 0
         while done < s.n_particles:
             if interrupted(&s.watch, me):
                 return
@@ -79,13 +79,16 @@ cdef void average_rows(void *job, int me) noexcept nogil:
                 top = max(top, w[k])
             ratio = exp(before - top) if before > -INFINITY else 0
             total *= ratio
+            squares *= ratio * ratio
             for unit in range(n_units):
                 sums[unit] *= ratio
             for k in range(n):
                 w[k] = exp(w[k] - top)
                 total += w[k]
+                squares += w[k] * w[k]
             add_means(&machine, batch, n, w, sums)
             done += n
+        s.sizes[row] = total * total / squares
         x, seen = s.rows + row * s.words, s.observed + row * s.words
         for unit in range(n_units):
             if is_on(seen, unit):
@@ -109,13 +112,13 @@ cdef void complete_rows(void *job, int me) noexcept nogil:
     cdef const uint32_t *seen
     cdef uint32_t random
     cdef uint64_t key
-    cdef double top, total
+    cdef double top, total, squares
     cdef Source source
     machine.workers = &s.machine.workers[me]
     for row in range(s.n_rows * me // n_threads, s.n_rows * (me + 1) // n_threads):
         key = begin_row(s, batch, row)
         share_logits(&machine, batch, s.shared + me * s.n_shared)
-        top, total, done = -INFINITY, 0, 0
+        top, total, squares, done = -INFINITY, 0, 0, 0
         while done < s.n_particles:
             if interrupted(&s.watch, me):
                 return
@@ -128,6 +131,8 @@ cdef void complete_rows(void *job, int me) noexcept nogil:
         for k in range(s.n_particles):
             log_w[k] = exp(log_w[k] - top)
             total += log_w[k]
+            squares += log_w[k] * log_w[k]
+        s.sizes[row] = total * total / squares
         source = Source(key, C_IMPORTANCE + <uint32_t>machine.n_hidden + 1, 0)
         machine.kernels.random_words(&source, 1, 1, &random)
         total *= (random + 0.5) / 4294967296.0
@@ -155,13 +160,16 @@ cdef impute(parameters, sizes, methods, data, observed, uint64_t seed, Py_ssize_
     check_counts(n_particles, n_threads)
     cdef Py_ssize_t n_units = sizes[0], most = min(n_particles, <Py_ssize_t>PARTICLES)
     result = np.zeros(data.shape, np.uint64) if draws else np.zeros((len(data), n_units), np.float32)
+    effective = np.empty(len(data))
     if not result.size:
-        return result
+        return result, effective
     n_threads = min(n_threads, len(data), MOST_THREADS)
     cdef Unfolded unfolded = Unfolded(parameters, sizes, methods, most, None, <int>n_threads, 1)
     cdef Sampling sampling = sampling_of(unfolded, data, observed, seed, n_particles, most, n_threads)
     cdef uint64_t[:, ::1] words
     cdef float[:, ::1] means
+    cdef double[::1] effective_sizes = effective
+    sampling.sizes = &effective_sizes[0]
     if draws:
         words = result
         sampling.drawn = &words[0, 0]
@@ -174,14 +182,15 @@ cdef impute(parameters, sizes, methods, data, observed, uint64_t seed, Py_ssize_
     with nogil:
         team_run(<int>n_threads, &sampling.barrier, complete_rows if draws else average_rows, &sampling)
     raise_interruption(&sampling.watch)
-    return result
+    return result, effective
 
 
 def imputed_means(parameters, sizes, methods, data, observed, uint64_t seed, Py_ssize_t n_particles,
                   Py_ssize_t n_threads=1):
     """E[x | observed cells of the row], with the particles of `importance` and their weights      (eq. 19)
 
-    data, observed : (B, words).  Returns (B, D) of float32, which does not depend on the number of threads.
+    data, observed : (B, words).  Returns (B, D) of float32, and the effective sample sizes (B,), which do not depend on
+    the number of threads; NaN where no particle has a weight.
     """
     return impute(parameters, sizes, methods, data, observed, seed, n_particles, n_threads, False)
 
@@ -190,6 +199,6 @@ def imputed_draws(parameters, sizes, methods, data, observed, uint64_t seed, Py_
                   Py_ssize_t n_threads=1):
     """x ~ p(x | observed cells of the row), as far as K particles tell: one by its weight, then x given it   (eq. 19)
 
-    data, observed : (B, words).  Returns (B, words), which does not depend on the number of threads.
+    data, observed : (B, words).  Returns (B, words), and sizes like `imputed_means`.
     """
     return impute(parameters, sizes, methods, data, observed, seed, n_particles, n_threads, True)

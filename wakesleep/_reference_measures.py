@@ -91,19 +91,20 @@ def _weighed(
 def imputed_means(
     parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words, observed: Words, seed: int,
     n_particles: int,
-) -> NDArray[np.float32]:  # fmt: skip
-    """E[x | observed cells of the row], with the particles of `importance` and their weights      (eq. 19)"""
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:  # fmt: skip
+    """E[x | observed cells of the row], by the particles of `importance`; effective sample sizes      (eq. 19)"""
     states, log_w = _weighed(parameters, sizes, methods, data, seed, n_particles, observed)
     w = np.exp(log_w - log_w.max(axis=1, keepdims=True))
     p = sigmoid(_logits(Parameters(sizes, parameters).generative[0], levels(states, sizes)[1], methods[1]))
     means = np.einsum("bk,bku->bu", w, p.reshape(*w.shape, sizes[0]).astype(np.float64)) / w.sum(axis=1)[:, None]
-    return np.where(unpack(observed, sizes[0]), unpack(data, sizes[0]), means).astype(np.float32)
+    means = np.where(unpack(observed, sizes[0]), unpack(data, sizes[0]), means)
+    return means.astype(np.float32), estimates(log_w)[1]
 
 
 def imputed_draws(
     parameters: Floats, sizes: Sequence[int], methods: NDArray[np.uint8], data: Words, observed: Words, seed: int,
     n_particles: int,
-) -> Words:  # fmt: skip
+) -> tuple[Words, NDArray[np.float64]]:  # fmt: skip
     """x ~ p(x | observed cells of the row), as far as K particles tell: one by its weight, then x given it  (eq. 19)"""
     states, log_w = _weighed(parameters, sizes, methods, data, seed, n_particles, observed)
     shares = np.exp(log_w - log_w.max(axis=1, keepdims=True)).cumsum(axis=1)
@@ -113,7 +114,7 @@ def imputed_draws(
         k = int(np.searchsorted(shares[n], shares[n, -1] * (random + 0.5) / 2.0**32, side="right"))
         h = levels(states[n * n_particles + k][None], sizes)[1]
         drawn[n] |= pack(_draw(_logits(layer, h, methods[1]), key, IMPORTANCE, k))[0] & ~observed[n]
-    return drawn
+    return drawn, estimates(log_w)[1]
 
 
 def estimates(log_w: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

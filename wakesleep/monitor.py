@@ -22,6 +22,7 @@ FEWEST_EFFECTIVE = likelihood.FEW  # samples that an estimate rests on
 # six epochs with 5,000 rows 17 % (36 %); a machine of the digits had 30 % (43 %) with all parameters of q at 0, and
 # 46 % (52 %) with their signs changed.
 MOST_ALONE = {1000: 0.22, 100: 0.38}
+TOO_LOW = 'the estimate too low; method "ais" is less so'
 EPOCHS_BEFORE = 5  # of what is wrong, before it is told
 UNMEASURED_ROWS, UNMEASURED_PARTICLES = 100, 10  # for a look at the end, where no log p(x) is measured on the way
 HEADER = "epoch  seconds      rows/s  cross-entropy"
@@ -118,20 +119,19 @@ def _rests_on_one(entry: dict[str, Any]) -> bool:
     return size is not None and share is not None and (size < FEWEST_EFFECTIVE or share >= MOST_ALONE[PARTICLES])
 
 
-def warn_of_single(sizes: NDArray[np.float64], n_particles: int) -> None:
+def warn_of_single(
+    sizes: NDArray[np.float64], n_particles: int, what: str = "log p(x)", fault: str = TOO_LOW
+) -> None:
     """Warn of importance sampling where it rests on a single one of many samples, for many rows."""
     share = float((sizes < FEWEST_EFFECTIVE).mean())
     limit = next((most for least, most in MOST_ALONE.items() if n_particles >= least), None)
     if limit is not None and share >= limit:
-        _warn_of_q(f"log p(x) of {100 * share:.0f} % of the rows rests", n_particles)
+        _warn_of_q(f"{what} of {100 * share:.0f} % of the rows rests", n_particles, fault)
 
 
-def _warn_of_q(what: str, n_particles: int) -> None:
-    warn(
-        f"{what} on one of {n_particles:,} samples (effective sample size below {FEWEST_EFFECTIVE:g}): q is far from "
-        'the posterior, and the estimate too low; method "ais" is less so',
-        SampleSizeWarning,
-    )
+def _warn_of_q(what: str, n_particles: int, fault: str = TOO_LOW) -> None:
+    few = f"one of {n_particles:,} samples (effective sample size below {FEWEST_EFFECTIVE:g})"
+    warn(f"{what} on {few}: q is far from the posterior, and {fault}", SampleSizeWarning)
 
 
 def warn_of_poor_fit(history: list[dict[str, Any]], baseline: Callable[[], float], n_features: int) -> None:

@@ -202,6 +202,9 @@ def _impute(filling: argparse.ArgumentParser) -> None:
     _model_argument(filling)
     _data_arguments(filling, needed=True)
     filling.add_argument("-o", "--output", metavar="FILE", required=True, help="write the rows to a .npy or .csv file")
+    filling.add_argument(
+        "--method", default="auto", choices=likelihood.WAYS, help="auto: exact if that is cheap, else importance"
+    )
     filling.add_argument("--draws", action="store_true", help="zeros and ones in place of probabilities")
     _particles_argument(filling, imputer.N_PARTICLES)
 

@@ -60,7 +60,9 @@ def impute(args: argparse.Namespace) -> int:
     """Fill missing cells in, and write the rows to a file."""
     check_output(args.output, args.data, kinds=(".npy", ".csv"))
     machine, data = read_both(args, missing="marginalise")
-    filled = machine.impute(data, n_particles=args.n_particles, draws=args.draws, random_state=args.random_state)
+    filled = machine.impute(
+        data, method=args.method, n_particles=args.n_particles, draws=args.draws, random_state=args.random_state
+    )
     write_rows(args.output, filled, data.feature_names or machine._feature_names, "%d" if args.draws else "%.6g")
     print(f"saved to {args.output}")
     return 0

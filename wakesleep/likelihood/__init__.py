@@ -3,7 +3,7 @@
 from wakesleep.likelihood.diagnosis import FEW, N_PARTICLES, Diagnostics, LevelDiagnostics, diagnostics
 from wakesleep.likelihood.enumeration import Distribution, exact_distribution, exact_kl, exact_posterior
 from wakesleep.likelihood.estimates import METHODS, N_STEPS, annealed, chosen, log_likelihood, simulated_bounds
-from wakesleep.likelihood.imputation import impute
+from wakesleep.likelihood.imputation import WAYS, impute
 from wakesleep.likelihood.mean_field import (
     decode,
     encode,
@@ -17,6 +17,7 @@ __all__ = [
     "METHODS",
     "N_PARTICLES",
     "N_STEPS",
+    "WAYS",
     "Diagnostics",
     "Distribution",
     "LevelDiagnostics",

@@ -7,10 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wakesleep import _imputation
+from wakesleep import _core, _imputation, _likelihood
+from wakesleep._packing import words_of
 from wakesleep.bits import Bits
+from wakesleep.likelihood.arguments import check
+from wakesleep.likelihood.enumeration import MOST_ENUMERATED, MOST_IN_POSTERIOR
 from wakesleep.likelihood.estimates import paced
 from wakesleep.parameters import Parameters
+
+WAYS = ("auto", "exact", "importance")
+FEW_CELLS = 1 << 18  # of all states of the lowest hidden level: half a millisecond for each row
+LITTLE = 16  # observed cells of a row, for which fantasies may be better than particles of q
+ENOUGH = 16  # of so many fantasies one has to count
+MOST_FANTASIES = 1 << 12
 
 
 def impute(
@@ -18,29 +27,117 @@ def impute(
     methods: NDArray[np.uint8],
     data: Bits,
     *,
+    method: str = "auto",
     n_particles: int,
     draws: bool = False,
     seed: int = 0,
     n_threads: int = 1,
-) -> NDArray[Any]:
-    """The rows with their missing cells filled in: by E[x | observed cells], or by draws from p(x | observed cells).
+) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """The rows with missing cells filled in, and the effective sample sizes of the rows, None where none is sampled.
 
-    Particles h ~ q(h | x), for which q sees a 0 in a missing cell, stand for the posterior by their weights
-    (eq. 19). What is filled in depends on the seed and on the row's content only.
+    They are filled in by E[x | observed cells], or by draws from p(x | observed cells). ``"exact"`` adds up all states
+    of the lowest hidden level (eq. 20). ``"importance"`` lets particles h ~ q(h | x), for which q sees a 0 in a missing
+    cell, stand for the posterior by their weights (eq. 19); or as many fantasies, 4,096 at most, where so little of a
+    row is observed, 16 cells at most, that their effective sample size is a sixteenth of them. ``"auto"`` is exact
+    where these states are no more than `n_particles`, or than 2¹⁸/D. What is filled in depends on the seed and on the
+    row's content only.
 
     Returns
     -------
-    ndarray of shape (N, D)
+    filled : ndarray of shape (N, D)
         float32 of means, or uint8 of draws; observed cells are as they were.
+    sizes : ndarray of shape (N,), float64, or None
+        (Σ w)² / Σ w² of the weights of a row's particles.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that is not what it should be; if "exact" is asked for with more than 16 units in the lowest
+        hidden level, or 24 in all; if weights are so large that no particle has a probability.
     """
+    check(parameters, data, seed=seed, n_particles=n_particles, n_threads=n_threads)
+    exact = _is_exact(method, parameters.sizes, n_particles)
     if data.observed is None:
-        return data.to_dense(np.uint8 if draws else np.float32)
-    filled = np.empty(data.shape, np.uint8 if draws else np.float32)
+        return data.to_dense(np.uint8 if draws else np.float32), None
+    if exact:
+        return _enumerated(parameters, data, draws, seed, n_threads), None
+    filled, sizes = np.empty(data.shape, np.uint8 if draws else np.float32), np.empty(len(data))
     for rows in paced(len(data), n_threads):
         words, seen = data.words[rows], data.observed[rows]
         how = (parameters.flat, parameters.sizes, methods, words, seen, seed, n_particles, n_threads)
         if draws:
-            filled[rows] = Bits(_imputation.imputed_draws(*how), data.n_features).to_dense()
+            drawn, sizes[rows] = _imputation.imputed_draws(*how)
+            filled[rows] = Bits(drawn, data.n_features).to_dense()
         else:
-            filled[rows] = _imputation.imputed_means(*how)
-    return filled
+            filled[rows], sizes[rows] = _imputation.imputed_means(*how)
+    little = np.flatnonzero(np.bitwise_count(data.observed).sum(axis=1) <= LITTLE)
+    if little.size:
+        n_fantasies = min(n_particles, MOST_FANTASIES)
+        better, effective = _by_fantasies(parameters, methods, data[little], draws, seed, n_fantasies)
+        enough = effective >= n_fantasies / ENOUGH
+        filled[little[enough]], sizes[little[enough]] = better[enough], effective[enough]
+    if np.isnan(sizes).any():
+        row, most = int(np.argmax(np.isnan(sizes))), np.abs(parameters.flat).max()
+        raise ValueError(f"parameters: want such as give row {row} a probability, got some of up to {most:.2g}")
+    return filled, sizes
+
+
+def _is_exact(method: str, sizes: tuple[int, ...], n_particles: int) -> bool:
+    n_visible, *hidden = sizes
+    if method not in WAYS:
+        raise ValueError(f"method: want one of {', '.join(WAYS)}, got {method!r}")
+    possible = hidden[0] <= MOST_IN_POSTERIOR and sum(hidden) <= MOST_ENUMERATED
+    if method == "exact" and not possible:
+        raise ValueError(
+            f'method: "exact" wants at most {MOST_IN_POSTERIOR} units in the lowest hidden level and '
+            f'{MOST_ENUMERATED} in all, this machine has {"-".join(map(str, hidden))}; use "importance"'
+        )
+    few = possible and 2 ** hidden[0] <= max(n_particles, FEW_CELLS // n_visible)
+    return few if method == "auto" else method == "exact"
+
+
+def _enumerated(parameters: Parameters, data: Bits, draws: bool, seed: int, n_threads: int) -> NDArray[Any]:
+    """E[x | observed cells], or draws, by adding up all states of the lowest hidden level      (eqs. 12, 20)"""
+    sizes = parameters.sizes
+    states = np.arange(1 << sizes[1], dtype=np.uint64)[:, None]
+    upper, p_above = Parameters(sizes[1:]), [*parameters.generative[1:], parameters.prior]
+    for mine, given in zip([*upper.generative, upper.prior], p_above, strict=True):
+        mine.weights[:], mine.biases[:] = given
+    log_prior = _likelihood.exact(upper.flat, upper.sizes, states, n_threads)
+    return _by_states(parameters, states, log_prior, data, draws, seed)[0]
+
+
+def _by_fantasies(
+    parameters: Parameters, methods: NDArray[np.uint8], data: Bits, draws: bool, seed: int, n_fantasies: int
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """The same by so many fantasies, which stand for the prior; and effective sample sizes      (eq. 20)"""
+    first, last = np.cumsum([*map(words_of, parameters.sizes)])[:2]
+    states = np.zeros((n_fantasies, sum(map(words_of, parameters.sizes))), np.uint64)
+    _core.dream(parameters.flat, parameters.sizes, methods, states, seed, _core.FANTASY)
+    h = np.ascontiguousarray(states[:, first:last])
+    return _by_states(parameters, h, np.zeros(n_fantasies), data, draws, seed)
+
+
+def _by_states(
+    parameters: Parameters, states: NDArray[np.uint64], log_prior: NDArray[np.float64], data: Bits, draws: bool,
+    seed: int,
+) -> tuple[NDArray[Any], NDArray[np.float64]]:  # fmt: skip
+    """Rows filled in by these states of the lowest hidden level, and (Σ w)² / Σ w² of their weights      (eq. 20)"""
+    weights, biases = parameters.generative[0]
+    z = Bits(states, len(weights)).to_dense(np.float64) @ weights.astype(np.float64) + biases
+    log_on, log_off = -np.logaddexp(0, -z), -np.logaddexp(0, z)
+    p, filled, sizes = np.exp(log_on), np.empty(data.shape, np.uint8 if draws else np.float32), np.empty(len(data))
+    observed = np.asarray(data.observed)
+    for row, key in enumerate(_likelihood.hash_rows(np.hstack([data.words, observed]), seed).tolist()):
+        cells = data.filled()[row].astype(np.float64)
+        seen = Bits(observed, data.n_features)[row].astype(np.float64)
+        joint = log_prior + log_on @ cells + log_off @ (seen - cells)
+        w = np.exp(joint - joint.max())
+        if draws:
+            u = (_core.random_words(key, _core.IMPORTANCE, 1, 1 + data.n_features)[0] + 0.5) / 2.0**32
+            shares = w.cumsum()
+            values = u[1:] < p[np.searchsorted(shares, shares[-1] * u[0], side="right")]
+        else:
+            values = w @ p / w.sum()
+        filled[row], sizes[row] = np.where(seen, cells, values), w.sum() ** 2 / (w @ w)
+    return filled, sizes
