@@ -221,6 +221,7 @@ def test_every_kind_of_input_gives_the_same_bits(fitted, kind, tmp_path):
     small().partial_fit(X)
 
 
+@pytest.mark.filterwarnings("ignore:X. has values from")
 @pytest.mark.parametrize("threshold", [-1.5, 0, 0.25, 3])
 def test_a_cell_is_one_where_it_is_greater_than_binarize(threshold):
     X = np.random.default_rng(0).choice([threshold - 1, threshold, threshold + 1e-3], (40, 6))

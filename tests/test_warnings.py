@@ -1,6 +1,7 @@
 """What is warned of: estimates that rest on one sample, and machines that are far worse than independent units."""
 
 import math
+import re
 import warnings
 
 import numpy as np
@@ -107,7 +108,39 @@ def test_a_rate_that_is_far_too_large_is_told(how, rate, capsys):
     with pytest.warns(PoorFitWarning, match="learning_rate may be far too large") as caught:
         machine.fit(ROWS, validation=validation)
     assert [w.filename for w in caught] == [__file__]
-    machine.set_params(learning_rate=0.1).fit(ROWS, validation=validation)
+    machine.set_params(learning_rate=0.3, n_iter=40).fit(ROWS, validation=validation)
+
+
+def columns(n_rows, seed, noise=0.15):
+    """Rows of 40 cells, of which each follows one of two causes, save for this share of noise."""
+    rng = np.random.default_rng(seed)
+    causes = rng.random((n_rows, 2)) < 0.5
+    return np.where(rng.random((n_rows, 40)) < noise, rng.random((n_rows, 40)) < 0.5, np.tile(causes, 20))
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_a_machine_that_has_not_learned_more_than_means_is_told(held_out):
+    machine, X = HelmholtzMachine(random_state=0), columns(500, 0)
+    validation = columns(500, 1) if held_out else None
+    what = "held-out rows" if held_out else "rows that have been learned"
+    message = rf"log p\(x\) of {what} is not clearly above .* nats: a larger n_iter, a smaller batch_size or"
+    with pytest.warns(PoorFitWarning, match=message) as caught:
+        machine.set_params(n_iter=5, learning_rate=1e-4).fit(X, validation=validation)
+    assert [w.filename for w in caught] == [__file__]
+    machine.set_params(n_iter=4).fit(X, validation=validation)
+    machine.set_params(n_iter=40, learning_rate=0.3, batch_size=20).fit(X, validation=validation)
+
+
+def test_a_machine_that_has_learned_too_long_is_told_when_it_was_better():
+    X, held_out = columns(150, 0, noise=0.6), columns(500, 1, noise=0.6)
+    machine = HelmholtzMachine((10,), learning_rate=0.3, batch_size=4, n_iter=150, random_state=0)
+    message = r"it was, best after epoch (\d+), so that patience or a smaller n_iter may help"
+    with pytest.warns(PoorFitWarning, match=message) as caught:
+        machine.fit(X, validation=held_out)
+    epoch = int(re.search(message, str(caught[-1].message))[1])
+    values = [entry["log_likelihood"] for entry in machine.history_]
+    assert values[epoch - 1] == max(values)
+    machine.set_params(patience=5).fit(X, validation=held_out)
 
 
 def test_the_warning_names_the_line_that_called_fit(monkeypatch):

@@ -94,21 +94,27 @@ def check_shape(shape: tuple[int, int], n_features: int | None, name: str) -> No
 
 def pack(
     matrix: Any, threshold: float | None, name: str, missing: str | None = None
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64] | None]:
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64] | None, tuple[float, float] | None]:
     """The bits of what `as_matrix` returns, as words of shape (N, ⌈D/64⌉); the padding is zero.
 
-    With ``missing="marginalise"`` also which cells are observed, in the same shape; None where all of them are.
+    With ``missing="marginalise"`` also which cells are observed, in the same shape; None where all of them are. Last,
+    the least and the greatest value, where a threshold between 0 and 1 cuts values beyond these.
     """
     n_rows, n_features = matrix.shape
     words = np.zeros((n_rows, words_of(n_features)), WORD)
     observed: NDArray[np.uint64] | None = None
+    least, greatest = math.inf, -math.inf
+    watched = threshold is not None and 0 < threshold < 1 and matrix.dtype.kind != "b"
     for rows in row_blocks(n_rows, n_features * matrix.dtype.itemsize):
         block, absent = _without_missing(dense(matrix, rows), name, missing)
         _store(_ones(block, absent, threshold, name, rows.start), words[rows])
         if absent is not None:
             observed = every_cell(n_rows, n_features) if observed is None else observed
             _store(~absent, observed[rows])
-    return words, observed
+        if watched and block.size:  # fmin and fmax pass over NaN
+            least = min(least, float(np.fmin.reduce(block, None)))
+            greatest = max(greatest, float(np.fmax.reduce(block, None)))
+    return words, observed, (least, greatest) if least < 0 or greatest > 1 else None
 
 
 def every_cell(n_rows: int, n_features: int) -> NDArray[np.uint64]:

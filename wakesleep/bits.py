@@ -65,6 +65,7 @@ class Bits:
 
     __hash__ = None  # type: ignore[assignment]  # equality is that of the cells, and cells may change
     feature_names: tuple[str, ...] | None = None
+    beyond: tuple[float, float] | None = None  # least and greatest value of what was cut between 0 and 1 and lay beyond
 
     def __init__(self, words: NDArray[np.uint64], n_features: int, observed: NDArray[np.uint64] | None = None) -> None:
         n_features = operator.index(n_features)
@@ -116,8 +117,10 @@ class Bits:
         """
         check_missing(missing)
         matrix = as_matrix(X, "X")
-        words, observed = pack(matrix, as_threshold(binarize), "X", missing)
-        return cls(words, matrix.shape[1], observed)
+        words, observed, beyond = pack(matrix, as_threshold(binarize), "X", missing)
+        bits = cls(words, matrix.shape[1], observed)
+        bits.beyond = beyond
+        return bits
 
     @classmethod
     def from_packed(cls, packed: ArrayLike, n_features: int, *, bitorder: Literal["little", "big"]) -> Bits:
@@ -248,7 +251,7 @@ class Bits:
     def _part(self, rows: Any) -> Bits:
         """Several rows, with a second plane if the whole has one: it has been checked."""
         part = Bits(np.ascontiguousarray(self.words[rows]), self.n_features)
-        part.feature_names = self.feature_names
+        part.feature_names, part.beyond = self.feature_names, self.beyond
         if self.observed is not None:
             part.observed = np.ascontiguousarray(self.observed[rows])
         return part
@@ -378,8 +381,10 @@ def as_bits(
     if isinstance(matrix, Bits):
         check_complete(matrix, missing, name)
         return matrix
-    words, observed = pack(matrix, threshold, name, missing)
-    return Bits(words, matrix.shape[1], observed)
+    words, observed, beyond = pack(matrix, threshold, name, missing)
+    bits = Bits(words, matrix.shape[1], observed)
+    bits.beyond = beyond
+    return bits
 
 
 def joined(parts: list[Bits]) -> Bits:
@@ -388,7 +393,10 @@ def joined(parts: list[Bits]) -> Bits:
     if any(part.observed is not None for part in parts):
         planes = [every_cell(len(part), n_features) if part.observed is None else part.observed for part in parts]
         observed = np.concatenate(planes)
-    return Bits(words, n_features, observed)
+    whole, ranges = Bits(words, n_features, observed), [part.beyond for part in parts if part.beyond is not None]
+    if ranges:
+        whole.beyond = min(low for low, _ in ranges), max(high for _, high in ranges)
+    return whole
 
 
 def check_complete(rows: Bits, missing: str | None, name: str) -> None:

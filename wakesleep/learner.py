@@ -133,8 +133,11 @@ class Learner(Estimator):
         SampleSizeWarning
             If the estimates of log p(x), or those of many rows, have rested on a single sample for several epochs.
         PoorFitWarning
-            If log p(x) of held-out rows has been far below that of independent units for five epochs; without any, if
-            that of some rows is so in the end, after five epochs or more. Most often, the learning rate is too large.
+            If log p(x) of held-out rows, without any that of rows of X, is not above that of independent units in the
+            end, after five epochs or more; or if that of held-out rows has been far below it for five epochs. In the
+            latter case, most often, the learning rate is too large.
+        UserWarning
+            If X has values below 0 or above 1, and `binarize` is between: most often, another is meant.
         """
         settings, n_threads = self._settings_here()
         resume = hyperparameters.flag("resume", resume)
@@ -168,8 +171,10 @@ class Learner(Estimator):
         else:
             self._begin(data, settings, seed, now, names)
         self._train(run, settings.n_iter)
-        if held_out is None and len(self.history_) >= monitor.EPOCHS_BEFORE:
-            monitor.warn_of_poor_fit_unmeasured(self._state, drawn(data, seed, 0), n_threads)
+        if len(self.history_) >= monitor.EPOCHS_BEFORE:
+            monitor.warn_of_poor_fit_in_the_end(
+                self._state, drawn(data, seed, 0), held_out, self.history_, n_threads
+            )
         return self
 
     @_as_a_whole
@@ -353,7 +358,10 @@ class Learner(Estimator):
         if fitted:
             self._check_names(self._feature_names, X, "X")
         n_features = self.n_features_in_ if fitted else None
-        return as_rows(X, binarize=self.binarize, n_features=n_features, missing=missing or self.missing)
+        rows = as_rows(X, binarize=self.binarize, n_features=n_features, missing=missing or self.missing)
+        if not fitted:
+            monitor.warn_of_values(rows, self.binarize)
+        return rows
 
     def _check_names(self, fitted: tuple[str, ...] | None, X: Any, name: str) -> None:
         if not isinstance(X, NAMELESS) or (fitted is not None and X.feature_names is not None):

@@ -24,7 +24,7 @@ FEWEST_EFFECTIVE = likelihood.FEW  # samples that an estimate rests on
 MOST_ALONE = {1000: 0.22, 100: 0.38}
 TOO_LOW = 'the estimate too low; method "ais" is less so'
 EPOCHS_BEFORE = 5  # of what is wrong, before it is told
-UNMEASURED_ROWS, UNMEASURED_PARTICLES = 100, 10  # for a look at the end, where no log p(x) is measured on the way
+UNMEASURED_ROWS, UNMEASURED_PARTICLES = 500, 10  # for a look at the end, where no log p(x) is measured on the way
 HEADER = "epoch  seconds      rows/s  cross-entropy"
 HELD_OUT_HEADER = HEADER + "  held-out log p(x)  std.error      K"
 
@@ -34,7 +34,17 @@ class SampleSizeWarning(UserWarning):
 
 
 class PoorFitWarning(UserWarning):
-    """The machine explains rows far worse than independent units do: most often, the learning rate is too large."""
+    """The machine explains rows no better than independent units do, or far worse; the message tells what may help."""
+
+
+def warn_of_values(rows: Rows, binarize: Any) -> None:
+    """Warn where values beyond 0 to 1 were cut at a threshold between these, as the default is."""
+    matrix = rows.rows if isinstance(rows, Selection) else rows
+    if not isinstance(matrix, Bits) or matrix.beyond is None:
+        return
+    low, high = matrix.beyond
+    ones = "those above it, another threshold may suit" if matrix.density < 1 else "all, want another threshold"
+    warn(f"X: has values from {low:g} to {high:g}; binarize={binarize} makes ones of {ones}", UserWarning)
 
 
 def n_held_out(name: str, share: Any, n_rows: int) -> int:
@@ -148,21 +158,36 @@ def warn_of_poor_fit(history: list[dict[str, Any]], baseline: Callable[[], float
         _tell_of_poor_fit(what, recent[-1]["log_likelihood"], baseline())
 
 
-def warn_of_poor_fit_unmeasured(state: State, train: Bits | Selection[Bits], n_threads: int) -> None:
-    """The same at the end of a training without held-out rows: by a few rows and particles.
+def warn_of_poor_fit_in_the_end(
+    state: State, train: Bits | Selection[Bits], held_out: Bits | None, history: list[dict[str, Any]], n_threads: int
+) -> None:
+    """Warn where held-out rows, or without any some that were learned, are not clearly better than independent units.
 
     (Not by reconstructions: through few units at the top, those of a machine that fits may be bad.)
     """
-    rows = _some(train, state.seed, UNMEASURED_ROWS)
+    few = UNMEASURED_ROWS, "importance", UNMEASURED_PARTICLES
+    rows_are, (most, method, n_particles) = "rows that have been learned", few
+    if held_out is not None:
+        rows_are, (most, method, n_particles) = "held-out rows", (MOST_ROWS, "auto", PARTICLES)
+    rows = _some(train if held_out is None else held_out, state.seed, most)
     values, _ = likelihood.log_likelihood(
-        state.parameters, state.methods, rows, method="importance", n_particles=UNMEASURED_PARTICLES,
-        seed=state.seed, n_threads=n_threads,
+        state.parameters, state.methods, rows, method=method, n_particles=n_particles, seed=state.seed,
+        n_threads=n_threads,
     )  # fmt: skip
+    independent = likelihood.independent_log_likelihood(train, rows)
     with np.errstate(invalid="ignore"):
-        value = float(values.mean())
-    baseline = float(likelihood.independent_log_likelihood(train, rows).mean())
+        value, baseline, better = float(values.mean()), float(independent.mean()), values - independent
+        error = likelihood.standard_error(better)
     if not value >= _least(baseline, rows.n_features):
-        _tell_of_poor_fit("log p(x) of rows that have been learned is", value, baseline)
+        if held_out is None:
+            _tell_of_poor_fit(f"log p(x) of {rows_are} is", value, baseline)
+    elif better.mean() <= error:
+        best = max(history, key=lambda entry: entry.get("log_likelihood", -np.inf))
+        advice = "a larger n_iter, a smaller batch_size or another learning_rate may help"
+        if better.mean() < -error and best.get("log_likelihood", -np.inf) > baseline + error:
+            advice = f"it was, best after epoch {best['epoch']}, so that patience or a smaller n_iter may help"
+        what = f"log p(x) of {rows_are} is not clearly above that of independent units"
+        warn(f"{what}, {value:.5g} and {baseline:.5g} nats: {advice}", PoorFitWarning)
 
 
 def _least(baseline: float, n_features: int) -> float:

@@ -160,5 +160,5 @@ def as_rows(
         return Probabilities(matrix, name=name)
     for rows in row_blocks(matrix.shape[0], matrix.shape[1] * matrix.dtype.itemsize):
         checked(dense(matrix, rows), 1, name, rows.start)
-    words, _ = pack(matrix, 0.5, name)
+    words, *_ = pack(matrix, 0.5, name)
     return Bits(words, matrix.shape[1])

@@ -38,7 +38,7 @@ def failed(error: BaseException, status: int = 1, more: str = "") -> int:
 
 def as_typed(message: str) -> str:
     """A message with options in place of arguments of Python."""
-    message = message.replace('missing="marginalise"', "--missing marginalise")
+    message = message.replace('missing="marginalise"', "--missing marginalise").replace("binarize=", "--binarize ")
     return re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
 
 

@@ -156,8 +156,6 @@ def _report(machine: HelmholtzMachine, rows: Rows, held_out: Bits, shape: tuple[
     print(f"independent units        {mean(independent)}")
     better = values - independent
     print(f"better by                {mean(better)}")
-    if better.mean() < 0:
-        print("worse than independent units: try a smaller --learning-rate, a larger --batch-size or more --epochs")
     if shape is not None:
         draw("fantasies", machine.sample(N_DRAWN), shape)
         draw("held-out rows", held_out[:N_DRAWN].filled().to_dense(), shape)
