@@ -22,6 +22,8 @@ SCHEDULES = ["linear", "cosine:warm_up=1", "decay:factor=0.5", "constant:warm_up
 OVERFITS = {"learning_rate": 1.0, "batch_size": 5, "n_iter": 40, "hidden_layer_sizes": (16,), "patience": 3}
 X, HELD_OUT = DIGITS[:60], DIGITS[1000:1100]
 
+pytestmark = pytest.mark.filterwarnings("ignore::wakesleep.PoorFitWarning")  # which such machines deserve
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -216,7 +218,7 @@ def test_patience_without_held_out_rows_is_refused(overfitted, path, resume):
     assert everything(machine) == before
 
 
-@pytest.mark.filterwarnings("ignore::wakesleep.SampleSizeWarning", "ignore::wakesleep.PoorFitWarning")
+@pytest.mark.filterwarnings("ignore::wakesleep.SampleSizeWarning")
 def test_diverging_with_patience_keeps_the_last_finite_parameters():
     params = {"learning_rate": 4e38, "batch_size": 20, "random_state": 3, "hidden_layer_sizes": (4, 3)}
     rows = np.random.default_rng(0).random((60, 7)) < 0.4

@@ -38,6 +38,7 @@ def test_synthetic_prints_the_curve_the_entropy_and_five_fantasies(capsys, monke
     assert all(len(fantasy) == 16 and set(fantasy) <= {"0", "1"} for fantasy in fantasies)
 
 
+@pytest.mark.filterwarnings("ignore::wakesleep.PoorFitWarning")  # so little is there to learn
 def test_synthetic_training_ends_below_independent_units():
     example = runpy.run_path(str(EXAMPLES / "synthetic.py"))
     X, _ = datasets.make_synthetic(2000, random_state=0)

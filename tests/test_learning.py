@@ -249,6 +249,7 @@ def test_a_function_cannot_be_saved_but_the_machine_can(tmp_path):
 # ---- what optimizers keep ----
 
 
+@pytest.mark.filterwarnings("ignore::wakesleep.PoorFitWarning")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_saved_machine_goes_on_as_if_it_had_never_stopped(tmp_path, optimizer):
     params = {"optimizer": optimizer, "learning_rate": 0.01, "rule": "reweighted"}

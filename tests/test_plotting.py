@@ -55,6 +55,7 @@ def test_without_held_out_rows_there_is_one_curve(capsys):
     assert ax.get_title() == "rows learned from"
 
 
+@pytest.mark.filterwarnings("ignore::wakesleep.PoorFitWarning")
 def test_early_stopping_is_marked():
     machine = small(patience=2, learning_rate=3.0, n_iter=30).fit(DIGITS[:60], validation=DIGITS[100:160])
     assert plotting.learning_curves(machine).lines[-1].get_xdata() == [machine.best_epoch_] * 2

@@ -91,6 +91,7 @@ def test_partial_fit_takes_as_many_other_rows_as_there_are():
     assert machine.n_iter_ == 4
 
 
+@pytest.mark.filterwarnings("ignore::wakesleep.PoorFitWarning")
 def test_fit_begins_anew_and_resume_goes_on():
     machine = small().fit(DIGITS[500:600])
     assert learned(machine.fit(ROWS)) == learned(small().fit(ROWS))
