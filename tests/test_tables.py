@@ -319,3 +319,30 @@ def test_a_frame_that_is_not_yet_there_is_refused():
     polars = pytest.importorskip("polars")
     with pytest.raises(ValueError, match="X: want a data frame, got a LazyFrame"):
         Bits.from_dense(polars.DataFrame({"a": [1]}).lazy())
+
+
+@pytest.mark.parametrize("index", [130, -1, 10**6])
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo", "lil"])
+def test_indices_outside_of_a_sparse_matrix_are_refused(form, index):
+    X = getattr(pytest.importorskip("scipy.sparse"), f"{form}_array")(random_dense(130, 130))
+    indices = {"coo": lambda: X.coords[1], "lil": lambda: X.rows[3]}.get(form, lambda: X.indices)()
+    indices[0] = index
+    with pytest.raises(ValueError, match=r"^X: want a sparse matrix whose indices fit its shape, got another"):
+        as_bits(X)
+
+
+@pytest.mark.parametrize("start", [10**6, -1, 0])
+def test_rows_that_begin_outside_of_a_sparse_matrix_are_refused(start):
+    X = pytest.importorskip("scipy.sparse").csr_array(random_dense(20, 30))
+    X.indptr[7] = start
+    with pytest.raises(ValueError, match=r"^X: want a sparse matrix whose indices fit its shape, got another"):
+        as_bits(X)
+
+
+def test_integers_of_128_bits_are_numbers():
+    polars = pytest.importorskip("polars")
+    for dtype in ("Int128", "UInt128"):
+        if hasattr(polars, dtype):
+            frame = polars_frame(CELLS, dtype)
+            assert as_bits(frame) == as_bits(frame, binarize=None) == Bits.from_dense(CELLS)
+            assert np.isnan(every_cell(frame.with_columns(tea=polars.lit(None, getattr(polars, dtype))))[:, 0]).all()

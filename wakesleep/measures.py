@@ -27,7 +27,8 @@ class Measures(Learner):
         X : array-like, data frame, SciPy sparse matrix, Bits or Probabilities of shape (n, D)
         y : ignored
         method : {"auto", "exact", "importance", "elbo", "ais"}, default="auto"
-            "exact" adds up all hidden states, of at most 24 units; "importance" estimates with
+            "exact" adds up all hidden states, of at most 24 units, and if cells are missing, anew for each pattern of
+            missing cells among the rows: where all patterns differ, for each row; "importance" estimates with
             `n_particles` samples from q, on average too low: its expectation is the bound IWAE_K with
             K = `n_particles`, which therefore is no method of its own. "elbo" is the mean of log w over
             the same samples: an unbiased estimate of the ELBO. "ais" anneals `n_particles` chains from q

@@ -55,7 +55,7 @@ def as_table(X: Any, name: str) -> Any:
         raise ValueError(f"{name}: want a data frame, got a LazyFrame; its collect() makes one")
     if not hasattr(X, "tocsr"):
         return X if isinstance(X, Table) else None
-    matrix = _canonical(X)
+    matrix = _canonical(X, name)
     return _of_csr(matrix) if hasattr(matrix, "has_canonical_format") else matrix
 
 
@@ -151,10 +151,11 @@ def _of_polars(frame: Any, name: str) -> Table:
     polars = sys.modules["polars"]
     for column, dtype in frame.schema.items():
         _checked(name, column, dtype, dtype.is_numeric() or dtype in (polars.Boolean, polars.Null))
-    dtype = frame.clear().to_numpy().dtype
+    wide = any(str(kind).endswith("128") for kind in frame.dtypes)  # of integers, for which NumPy has no type
+    dtype = np.dtype(np.float64) if wide else frame.clear().to_numpy().dtype
     has_nulls = frame.width and frame.null_count().sum_horizontal()[0]
     narrow = all(kind in (polars.Float32, polars.Boolean, polars.Null) for kind in frame.dtypes)
-    floats = bool(has_nulls) or dtype.kind == "O"  # objects are decimal numbers
+    floats = bool(has_nulls) or wide or dtype.kind == "O"  # objects are decimal numbers
     wanted = polars.Float32 if narrow else polars.Float64
 
     def read(rows: slice) -> Any:
@@ -195,9 +196,25 @@ def _of_masked(X: Any) -> Table:
     return Table(X.shape, dtype, lambda rows: X[rows].astype(dtype).filled(np.nan))
 
 
-def _canonical(X: Any) -> Any:
+def _check_indices(X: Any, name: str) -> None:
+    """Refuse a sparse matrix with indices outside of it: SciPy itself reads and writes where they point."""
+    try:
+        if hasattr(X, "check_format"):
+            X.check_format()
+        elif getattr(X, "format", None) == "coo":
+            for index, size in zip(X.coords, X.shape, strict=True):
+                if index.size and (index.min() < 0 or index.max() >= size):
+                    raise ValueError(f"indices go from {index.min()} to {index.max()}, where there are {size}")
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{name}: want a sparse matrix whose indices fit its shape, got another ({error})") from error
+
+
+def _canonical(X: Any, name: str) -> Any:
     """CSR form, in which a cell that was stored in parts is their sum, in 64 bits if fewer would not do."""
+    _check_indices(X, name)
     matrix = X.tocsr()
+    if matrix is not X:
+        _check_indices(matrix, name)
     if not hasattr(matrix, "has_canonical_format"):
         return matrix
     if not matrix.has_canonical_format:
@@ -205,7 +222,7 @@ def _canonical(X: Any) -> Any:
         matrix.sum_duplicates()
     narrow = matrix.dtype.kind in "iu" and matrix.dtype.itemsize < 8 and X.format in ("coo", "csc", "csr")
     if narrow and matrix.data.sum(dtype=np.int64) != X.data.sum(dtype=np.int64):
-        return _canonical(X.astype(np.int64))
+        return _canonical(X.astype(np.int64), name)
     return matrix
 
 
