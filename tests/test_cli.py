@@ -152,7 +152,7 @@ def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(number):
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert re.search(rb"interrupted; \d+ epochs and \d+ steps are in cut.npz", errors)
+    assert re.search(rb"interrupted; \d+ epochs? and [\d,]+ steps? are in cut.npz", errors)
     assert b"Traceback" not in errors
     epochs = str(HelmholtzMachine.load("cut.npz").n_iter_ + 3)
     assert main(["train", "-q", "-o", "cut.npz", "--epochs", epochs, "--resume"]) == 0
@@ -217,8 +217,8 @@ def test_score_tells_how_many_samples_counted(model, capsys):
     found = HelmholtzMachine.load(model).diagnostics(datasets.load_digits(), n_particles=50)
     assert float(size) == pytest.approx(found.effective_sample_size, rel=0.1)
     assert float(share) == pytest.approx(100 * found.few_effective, abs=0.1)
-    for method in ("elbo", "ais"):
-        assert main(["score", model, "--particles", "2", "--steps", "2", "--method", method]) == 0
+    for method in (["elbo"], ["ais", "--steps", "2"]):
+        assert main(["score", model, "--particles", "2", "--method", *method]) == 0
         assert "effective" not in capsys.readouterr().out
 
 
@@ -251,7 +251,20 @@ def test_diagnose_prints_the_diagnostics_of_the_machine(model, capsys):
     capsys.readouterr()
     assert main(["diagnose", model, "few.npy", "--particles", "7", "--seed", "3"]) == 0
     found = HelmholtzMachine.load(model).diagnostics(datasets.load_digits()[:9], n_particles=7, random_state=3)
-    assert capsys.readouterr().out == f"{found}\n"
+    assert capsys.readouterr().out == f"9 rows, 7 samples for each; levels 64-32-16\n{found}\n"
+
+
+@pytest.mark.parametrize("command", ["score", "diagnose", "impute"])
+def test_what_may_take_long_tells_first_what_it_measures(command, model, monkeypatch, capsys):
+    def interrupted(*arguments, **how):
+        raise KeyboardInterrupt
+
+    for work in ("_estimates", "diagnostics", "impute"):
+        monkeypatch.setattr(HelmholtzMachine, work, interrupted)
+    np.save("few.npy", datasets.load_digits()[:9].to_dense())
+    assert main([command, model, "few.npy", *(["-o", "filled.npy"] if command == "impute" else [])]) == 130
+    n_samples = "1,000" if command == "score" else "100"
+    assert capsys.readouterr().out == f"9 rows, {n_samples} samples for each; levels 64-32-16\n"
 
 
 def test_score_by_annealing(model, capsys):
@@ -364,3 +377,12 @@ def test_help_shows_examples_and_defaults(capsys):
     assert "reconstructions, by q upwards and p downwards without" in " ".join(out.split())
     assert "--seed N the same seed and rows give the same machine (default: 0)" in " ".join(out.split())
     assert "None" not in out
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "score", "impute", "diagnose", "plot", "info"])
+def test_help_ends_with_examples_of_the_command(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    examples = capsys.readouterr().out.split("\nexamples:\n")[1].splitlines()
+    assert examples
+    assert all(line.startswith(f"  wakesleep {command} ") for line in examples)

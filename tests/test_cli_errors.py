@@ -55,7 +55,7 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
 
     monkeypatch.setattr(monitor, "line", refuse)
     assert main(["train", "-o", "cut.npz", *QUICK]) == 1
-    assert capsys.readouterr().err == f"wakesleep: error: {told}; 1 epochs and 72 steps are in cut.npz\n"
+    assert capsys.readouterr().err == f"wakesleep: error: {told}; 1 epoch and 72 steps are in cut.npz\n"
     assert HelmholtzMachine.load("cut.npz").n_iter_ == 1
 
 
@@ -74,7 +74,7 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
         ([*RESUME, "--held-out", "0.3"], "--held-out, --held-out-split: want the 359 rows that .* got 539 others"),
         (["train", "-o", "model.npz"], "model.npz: is there already; --resume goes on with it, --overwrite begins"),
         (["train", "-o", "model.npz", "two.npz"], "--split: want one of one, other, which two.npz has, got none"),
-        (["train", "-o", "model.npz", "broken.npz"], "broken.npz: "),
+        (["train", "-o", "model.npz", "broken.npz"], "broken.npz: want an .npz archive, got something else"),
         (["train", "-o", ""], "error: --output: want the name of a file, got ''"),
         (["train", "--log", ""], "error: --log: want the name of a file, got ''"),
         (["plot", "model.npz", "-o", ""], "error: --output: want the name of a file, got ''"),
@@ -88,7 +88,18 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
         (["train", "folder.npy"], "folder.npy: Is a directory"), (["info", "folder.npy"], "folder.npy: Is a directory"),
         (["info", "one.csv"], "one.csv: not a wakesleep checkpoint"), (["info", "cut.npz"], "cut.npz: truncated"),
         (["sample", "newer.npz"], "newer.npz: format version 2 is newer than 1, please upgrade wakesleep"),
-        (["train", "-o", "missing.npz", "--resume"], "missing.npz: No such file"),
+        (["train", "-o", "missing.npz", "--resume"], "--resume: want a machine to go on with, but missing.npz is not"),
+        (["train", "-o", "m.txt"], "--output: want a .npz file, got m.txt"),
+        (["train", "-o", "model.npz", "--log", "one.csv"], "--log: want a new file, or one of JSON lines"),
+        (["train", "-o", "model.npz", "--schedule", "cosine:warm_up=40"], "--schedule: want warm_up below --epochs"),
+        (["train", "-o", "model.npz", "--hidden", "70000,70000"], "--hidden: want at most 2147483647 parameters"),
+        (["train", "--gamma", "0.5"], "--gamma: want it with --rule ovis only, got --rule wake-sleep"),
+        (["train", "--rule", "ovis", "--baseline", "arithmetic"], "--baseline: want it with --rule vimco only"),
+        (["train", "--missing", "marginalise", "--binarize", "sample"], "want none with --binarize sample, got 'marg"),
+        (["score", "model.npz", "--steps", "5"], "--steps: want it with --method ais only, got --method auto"),
+        (["train", "model.npz"], "model.npz: want rows, got a machine that was saved"),
+        (["train", "empty.npy"], "empty.npy: want rows, got an empty file"),
+        (["score", "model.npz", "hole.npy"], "row 0, column 0 (with train --missing marginalise it is a missing cell"),
         (["train", "--held-out", "1.5"], "--held-out: want a share"),
         (["train", "--split", "train"], "error: --split: want DATA"),
         (["train", "--held-out-split", "test"], "error: --held-out-split: want DATA"),
@@ -110,6 +121,8 @@ def test_errors_are_one_line_and_status_1(arguments, message, model, capsys, mon
     Path("broken.npz").write_bytes(b"PK\x03\x04 no archive")
     Path("wrong.csv").write_text("1,0,1\n0,0,1\n")
     Path("one.csv").write_text("1,0,1\n")
+    Path("empty.npy").write_bytes(b"")
+    np.save("hole.npy", np.full((1, 64), np.nan))
     Path("folder.npy").mkdir()
     Path("cut.npz").write_bytes(Path(model).read_bytes()[:3000])
     np.savez("two.npz", one=np.eye(3), other=np.eye(4))
@@ -128,15 +141,15 @@ def test_errors_are_one_line_and_status_1(arguments, message, model, capsys, mon
     [
         ("--hidden", "0"), ("--particles", "0"), ("--epochs", "-1"), ("--threads", "0"), ("--seed", "-1"),
         ("--learning-rate", "0"), ("--learning-rate", "1,2,3"), ("--sleep-weight", "2"), ("--sleep-steps", "0"),
-        ("--gamma", "2"), ("--weight-decay", "-1"), ("--clip-norm", "0"), ("--batch-size", "0"), ("--patience", "0"),
-        ("--schedule", "sometimes"), ("--binarize", "nan"),
+        ("--rule ovis --gamma", "2"), ("--weight-decay", "-1"), ("--clip-norm", "0"), ("--batch-size", "0"),
+        ("--patience", "0"), ("--schedule", "sometimes"), ("--binarize", "nan"),
     ],
 )
 def test_an_error_names_the_option_and_comes_before_the_work(option, value, capsys):
-    assert main(["train", option, value]) == 1
+    assert main(["train", *option.split(), value]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"wakesleep: error: {option}: want ")
+    assert err.startswith(f"wakesleep: error: {option.split()[-1]}: want ")
 
 
 def test_a_model_is_replaced_only_where_that_is_asked_for(model):
@@ -147,20 +160,26 @@ def test_a_model_is_replaced_only_where_that_is_asked_for(model):
     assert HelmholtzMachine.load(model).n_iter_ == 1
 
 
-@pytest.mark.parametrize("command", ["train rows.npy", "score model.npz rows.npy", "sample model.npz"])
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [("train rows.npy", ".npz"), ("score model.npz rows.npy", ".npy"), ("sample model.npz", ".npy")],
+)
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("no/such/folder/m.npy", "want a file in a folder that exists"),
-        ("folder.npy", "want a regular file"),
-        ("closed/m.npy", "want a file in a folder that can be written to"),
+        ("no/such/folder/m", "want a file in a folder that exists"),
+        ("folder", "want a regular file"),
+        ("closed/m", "want a file in a folder that can be written to"),
     ],
 )
-def test_output_that_cannot_be_written_is_refused_before_the_work(command, output, message, model, capsys, monkeypatch):
+def test_output_that_cannot_be_written_is_refused_before_the_work(
+    command, kind, output, message, model, capsys, monkeypatch
+):
+    output += kind
     for work in ("fit", "score_samples", "sample"):
         monkeypatch.setattr(HelmholtzMachine, work, None)
     monkeypatch.setattr(os, "access", lambda path, mode: not path.endswith("closed"))  # root may write anywhere
-    Path("folder.npy").mkdir()
+    Path(f"folder{kind}").mkdir()
     Path("closed").mkdir()
     np.save("rows.npy", np.eye(64))
     assert main([*command.split(), "-o", output]) == 1
@@ -188,8 +207,24 @@ def test_wrong_usage_is_told_in_two_lines(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--no-such"])
     usage, error = capsys.readouterr().err.splitlines()
-    assert usage.startswith("usage: wakesleep ")
-    assert ": error: " in error
+    assert usage.startswith(f"usage: wakesleep {command} ")
+    assert error.startswith(f"wakesleep {command}: error: ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("--hidden 16 4", "4; several numbers for one option are joined by commas, as in --hidden 32,16"),
+        ("rows.npy --hidden 16 4", "4; several numbers for one option are joined by commas, as in --hidden 32,16"),
+        ("--n-particles 5", "--n-particles; is --particles meant?"), ("--n_iter=5", "--n_iter=5; is --epochs meant?"),
+        ("--lerning-rate 1", "--lerning-rate; is --learning-rate meant?"), ("--no-such x.npy", "--no-such"),
+    ],
+)  # fmt: skip
+def test_what_is_unknown_is_told_with_what_may_be_meant(typed, hint, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", *typed.split()])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.endswith(f"\nwakesleep train: error: unrecognized arguments: {hint}\n")
 
 
 @pytest.mark.parametrize(
@@ -219,13 +254,13 @@ def test_what_cannot_be_read_is_told_with_what_is_wanted(option, wanted, capsys)
     assert last == f"wakesleep train: error: argument {option.split()[0]}: {wanted}"
 
 
-@pytest.mark.parametrize("command", ["train", "score model.npz"])
-def test_the_data_are_never_overwritten(command, model, capsys):
-    np.save("mine.npy", np.eye(64))
-    before = Path("mine.npy").read_bytes()
-    assert main([*command.split(), "mine.npy", "-o", "mine.npy"]) == 1
-    assert "mine.npy: want another file" in capsys.readouterr().err
-    assert Path("mine.npy").read_bytes() == before
+@pytest.mark.parametrize(("command", "data"), [("train", "mine.npz"), ("score model.npz", "mine.npy")])
+def test_the_data_are_never_overwritten(command, data, model, capsys):
+    (np.save if data == "mine.npy" else np.savez)(data, np.eye(64))
+    before = Path(data).read_bytes()
+    assert main([*command.split(), data, "-o", data]) == 1
+    assert f"{data}: want another file" in capsys.readouterr().err
+    assert Path(data).read_bytes() == before
 
 
 @pytest.mark.parametrize("file", ["f.npy", "f.bits", "s.npy", "m.npz"])
@@ -240,3 +275,16 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(file, model):
     )  # fmt: skip
     assert result.returncode == 1
     assert re.fullmatch(rf"wakesleep: error: {file}: (File too large|not written to its end: .*)\n", result.stderr)
+
+
+def test_a_log_that_finds_no_room_is_named_and_training_saved():
+    Path("log.json").write_text("{}\n" * 10_900)
+    result = subprocess.run(
+        f"ulimit -f 64; exec '{sys.executable}' -m wakesleep train -q -o m.npz --hidden 2 --log log.json",
+        shell=True, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert re.fullmatch(
+        r"wakesleep: error: log.json: File too large; \d epochs? and \d+ steps are in m.npz\n", result.stderr
+    )
+    assert HelmholtzMachine.load("m.npz").n_iter_ > 0

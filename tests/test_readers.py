@@ -197,7 +197,7 @@ def test_a_long_csv_is_read_in_blocks(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "want lines of numbers, got none"),
+        ("", "want rows, got an empty file"),
         ("\n\n", "want lines of numbers, got none"),
         ("a,b\n", "want lines of numbers below the names, got none"),
         ("1,0\n1,0,1\n", "line 2: want 2 numbers like the first line, got 3"),
@@ -262,7 +262,7 @@ DENSE = random_dense(5, 8)
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [
-        ("x.npy", b"", "want a .npy array, got something else"),
+        ("x.npy", b"", "want rows, got an empty file"),
         ("x.npy", b"PK\3\4", "want a .npy array, got something else"),
         ("x.npy", npy(DENSE)[:30], "want a .npy array, got something else"),
         ("x.npy", npy_header("{'descr': " + "(" * 500), "want a .npy array, got something else"),
@@ -281,9 +281,9 @@ DENSE = random_dense(5, 8)
         ("x.npy", npy(np.zeros((1, 2), "U1")) + b"1\0\0\0000\0\0\0", "want numbers, got dtype <U1"),
         ("x.npy", npy(np.zeros(3, "u1")) + b"\0\0\0", "Expected 2D array, got 1D array instead"),
         ("x.npy", npy(np.zeros((0, 3), "u1")), "Found array with 0 sample(s) (shape=(0, 3))"),
-        ("x.npz", b"", "File is not a zip file"),
-        ("x.npz", b"not a zip file at all", "File is not a zip file"),
-        ("x.idx", b"", "want an IDX file, got one that begins with b''"),
+        ("x.npz", b"", "want rows, got an empty file"),
+        ("x.npz", b"not a zip file at all", "want an .npz archive, got something else"),
+        ("x.idx", b"", "want rows, got an empty file"),
         ("x.idx", b"\x93NUMPY", "want an IDX file, got one that begins with b'\\x93NUM'"),
         ("x.idx", b"\0\0\x0a\2" + bytes(8), "want an IDX file, got one that begins with b'\\x00\\x00\\n\\x02'"),
         ("x.idx", idx(DENSE)[:9], "want 2 sizes of dimensions, got 5 bytes"),
@@ -299,7 +299,7 @@ DENSE = random_dense(5, 8)
         ("x.gz", gzip.compress(b"\0\0\x0e\4" + b"\xff" * 16), "of >f8, more than the file can hold"),
         ("x.gz", gzip.compress(b"a,b\n1,0\n"), "want an IDX file, got one that begins with b'a,b\\n'"),
         ("x.gz", b"\x1f\x8b\x08", "Compressed file ended before the end-of-stream marker"),
-        ("x.bits", b"", "want a .bits file, got something else"),
+        ("x.bits", b"", "want rows, got an empty file"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -47,9 +47,9 @@ class HelmholtzMachine(Measures, Imputer):
     sleep_steps : int, default=1
         Dreams, and updates of q by them, for each minibatch; all but the first without the rule's part.
     gamma : float, default=1.0
-        Of "ovis", from 0 to 1. Only with 0 is the gradient of q unbiased.
+        Of "ovis", from 0 to 1; no other rule takes it. Only with 0 is the gradient of q unbiased.
     baseline : {"geometric", "arithmetic"}, default="geometric"
-        Of "vimco": the mean of the other particles that stands for one of them.
+        Of "vimco", and no other rule: the mean of the other particles that stands for one of them.
     optimizer : {"sgd", "momentum", "rmsprop", "adam"}, default="sgd"
         What follows the gradient; averages of gradients are saved with the machine. After a change by `set_params`,
         those of the new one begin with zero.

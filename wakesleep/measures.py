@@ -81,7 +81,10 @@ class Measures(Learner):
         return float(self.score_samples(X, **how).mean())
 
     def reconstruction_cross_entropy(self, X: Any) -> float:
-        """Mean cross-entropy of the rows and their `reconstruct`, nats (probabilities clipped by 1e-7)."""
+        """Mean cross-entropy of the rows and their `reconstruct`, nats (probabilities clipped by 1e-7).
+
+        That is a mean-field pass; the `reconstruction` of `diagnostics` is E log p(x | h) with h drawn from q.
+        """
         data = self._bits(X)
         return likelihood.reconstruction_cross_entropy(self._state.parameters, data)
 

@@ -9,14 +9,14 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from wakesleep import hyperparameters
-from wakesleep.cli.arguments import parser
+from wakesleep.cli.arguments import parse
 from wakesleep.cli.reports import USAGE, as_typed, failed
 from wakesleep.cli.train import INTERRUPTED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.  Returns the exit status: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
-    args = parser().parse_args(arguments)
+    args = parse(arguments)
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         hyperparameters.threads(None)

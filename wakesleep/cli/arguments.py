@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import difflib
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import wakesleep
@@ -11,7 +13,7 @@ from wakesleep import imputer, likelihood, plotting
 from wakesleep._panels import PRECISIONS
 from wakesleep.cli.commands import diagnose, impute, info, sample, score
 from wakesleep.cli.plot import KINDS, plot
-from wakesleep.cli.reports import N_DRAWN
+from wakesleep.cli.reports import N_DRAWN, OPTIONS
 from wakesleep.cli.train import train
 from wakesleep.optimizers import OPTIMIZERS
 from wakesleep.rules import BASELINES, RULES
@@ -20,25 +22,32 @@ EPILOG = """\
 examples:
   wakesleep train                                   the 8x8 digits that come with the package
   wakesleep train data.csv -o data-model.npz        rows of 0 and 1, or numbers (see --binarize)
+  wakesleep train --epochs 80 --resume              go on with digits-model.npz
   wakesleep train mnist.npz --split train --held-out-split test --hidden 200 --batch-size 100
-  wakesleep sample digits-model.npz -n 8
-  wakesleep score digits-model.npz data.npy --particles 10000
+  wakesleep sample digits-model.npz -n 8            fantasies, drawn on the terminal
+  wakesleep score digits-model.npz --particles 10000
   wakesleep impute data-model.npz data.csv -o filled.csv    after train --missing marginalise
   wakesleep diagnose digits-model.npz               how well q follows p, level by level
   wakesleep plot digits-model.npz                   curves, fields, fantasies, codes: digits-model.png
-  wakesleep info digits-model.npz
+  wakesleep info digits-model.npz                   its levels, arguments and last epoch
 """
 
 TRAIN_EPILOG = """\
-The defaults are for data of a few thousand rows; in Python, those of HelmholtzMachine are a rate of 0.1 (0.003 with
-rmsprop and adam), batches of 100 and 20 epochs. In the table, cross-entropy is that of rows and their mean-field
-reconstructions, by q upwards and p downwards without sampling, in nats; log p(x) is estimated by K samples from q.
+The defaults are for data of a few thousand rows; in Python, those of HelmholtzMachine are a
+rate of 0.1 (0.003 with rmsprop and adam), batches of 100 and 20 epochs. In the table,
+cross-entropy is that of rows and their mean-field reconstructions, by q upwards and p downwards
+without sampling, in nats; log p(x) is estimated by K samples from q.
+
 """
 
-DATA_HELP = "rows: .npy, .npz, .csv, .bits or IDX (also .gz); the digits in the package if left out"
+DATA_HELP = (
+    "rows: .npy, .npz, .csv, .bits or IDX (also .gz), of an array of images one row for each; "
+    "the digits in the package if left out"
+)
+NUMBER = re.compile(r"-?[\d.]+")
 
 
-class _Help(argparse.HelpFormatter):
+class _Help(argparse.RawDescriptionHelpFormatter):
     """Help that tells the defaults, where there are any."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
@@ -47,7 +56,25 @@ class _Help(argparse.HelpFormatter):
         return text if untold else f"{text} (default: %(default)s)"
 
 
-def parser() -> argparse.ArgumentParser:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What was typed; anything unknown ends the program, with the usage of the command that it was typed for."""
+    args, unknown = _parser().parse_known_args(arguments)
+    if unknown or (unknown := [text for text in [getattr(args, "data", None)] if text and NUMBER.fullmatch(text)]):
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_hint(args.parser, unknown[0])}")
+    return args
+
+
+def _hint(command: argparse.ArgumentParser, unknown: str) -> str:
+    """What may have been meant: the option for an argument of Python, one of a name that is near, or commas."""
+    typed, known = unknown.partition("=")[0], command._option_string_actions
+    if NUMBER.fullmatch(unknown) and "--hidden" in known:
+        return "; several numbers for one option are joined by commas, as in --hidden 32,16"
+    option = OPTIONS.get(typed[2:].replace("-", "_"))
+    near = [option] if option in known else difflib.get_close_matches(typed, known, n=1, cutoff=0.8)
+    return f"; is {near[0]} meant?" if near else ""
+
+
+def _parser() -> argparse.ArgumentParser:
     """The arguments of all commands."""
     top = argparse.ArgumentParser(
         prog="wakesleep",
@@ -64,8 +91,9 @@ def parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name, help=text, description=text[0].upper() + text[1:] + ".", usage=f"wakesleep {name} [options] {files}",
             formatter_class=_Help,
+            epilog="\n".join(["examples:", *(line for line in EPILOG.splitlines() if f" wakesleep {name} " in line)]),
         )  # fmt: skip
-        sub.set_defaults(command=command)
+        sub.set_defaults(command=command, parser=sub)
         return sub
 
     _train(add("train", train, "learn from data, measure on held-out rows, and save the machine", "[DATA]"))
@@ -81,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _train(fit: argparse.ArgumentParser) -> None:
-    fit.epilog = TRAIN_EPILOG
+    fit.epilog = f"{TRAIN_EPILOG}{fit.epilog}"
     fit.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
     data = fit.add_argument_group("data")
     data.add_argument("--split", metavar="NAME", help="the array of an .npz to learn from")
@@ -127,11 +155,13 @@ def _train(fit: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     rule.add_argument("--sleep-steps", type=_whole, default=1, metavar="N", help="sleep phases for each wake phase")
     rule.add_argument(
-        "--gamma", type=_number, default=1.0, metavar="G", help="with --rule ovis, 0 to 1; 0 is unbiased"
-    )
+        "--gamma", type=_number, default=argparse.SUPPRESS, metavar="G",
+        help="with --rule ovis: 0 to 1, where only 0 is unbiased; 1 if left out",
+    )  # fmt: skip
     rule.add_argument(
-        "--baseline", default="geometric", choices=BASELINES, help="with --rule vimco: the mean of other samples"
-    )
+        "--baseline", default=argparse.SUPPRESS, choices=BASELINES,
+        help="with --rule vimco: the mean of the other samples that stands for one; geometric if left out",
+    )  # fmt: skip
 
     steps = fit.add_argument_group("steps")
     steps.add_argument("--epochs", dest="n_iter", type=_whole, default=40, metavar="N", help="passes over the rows")
@@ -139,7 +169,7 @@ def _train(fit: argparse.ArgumentParser) -> None:
     steps.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="what follows the gradient")
     steps.add_argument(
         "--learning-rate", type=_one_or_pair, metavar="R[,R]",
-        help="of p and q, or of p,q; if left out, 0.01 with rmsprop and adam, else 0.3",
+        help="that of p and q, or that of p and that of q; if left out, 0.01 with rmsprop and adam, else 0.3",
     )  # fmt: skip
     steps.add_argument(
         "--schedule", default="constant", metavar="S",
@@ -156,8 +186,9 @@ def _train(fit: argparse.ArgumentParser) -> None:
         "--precision", default="float32", choices=PRECISIONS, help="of sums; bf16x2: faster with AMX, less exact"
     )
     steps.add_argument(
-        "--threads", dest="n_threads", type=_whole, metavar="N", help="all processors if left out; results are the same"
-    )
+        "--threads", dest="n_threads", type=_whole, metavar="N",
+        help="how many; all processors if left out; results are the same",
+    )  # fmt: skip
 
     written = fit.add_argument_group("what is written")
     written.add_argument(
@@ -169,17 +200,17 @@ def _train(fit: argparse.ArgumentParser) -> None:
         help="go on with MODEL; only --epochs, --patience, --threads, --log and what is printed may change",
     )  # fmt: skip
     there.add_argument("--overwrite", action="store_true", help="begin anew where there is a MODEL, which is replaced")
-    written.add_argument("--log", metavar="FILE", help="append a line of JSON per epoch")
+    written.add_argument("--log", metavar="FILE", help="a file to append a line of JSON per epoch to; none if left out")
     written.add_argument("-q", "--quiet", action="store_true", help="print nothing but warnings and errors")
 
 
 def _sample(sampling: argparse.ArgumentParser) -> None:
     _model_argument(sampling)
-    sampling.add_argument("-n", dest="n_samples", type=_whole, default=N_DRAWN, metavar="N", help="how many")
+    sampling.add_argument("-n", dest="n_samples", type=_whole, default=N_DRAWN, metavar="N", help="how many fantasies")
     sampling.add_argument("-o", "--output", metavar="FILE", help="write them to a .npy, .csv or .bits file")
     sampling.add_argument(
         "--seed", dest="random_state", type=_whole, metavar="N",
-        help="the machine's own if left out: the same fantasies every time",
+        help="of the fantasies; the machine's own if left out: the same every time",
     )  # fmt: skip
     _shape_argument(sampling)
 
@@ -192,8 +223,8 @@ def _score(scoring: argparse.ArgumentParser) -> None:
     )
     _particles_argument(scoring, 1000)
     scoring.add_argument(
-        "--steps", dest="n_steps", type=_whole, default=likelihood.N_STEPS, metavar="T",
-        help="of annealing, with --method ais",
+        "--steps", dest="n_steps", type=_whole, metavar="T",
+        help=f"with --method ais: steps of annealing; {likelihood.N_STEPS} if left out",
     )  # fmt: skip
     scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy or .csv file")
 
@@ -241,7 +272,7 @@ def _data_arguments(sub: argparse.ArgumentParser, needed: bool = False) -> None:
         sub.add_argument("data", metavar="DATA", help=DATA_HELP.partition(";")[0])
     else:
         sub.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
-    sub.add_argument("--split", metavar="NAME", help="the array of an .npz")
+    sub.add_argument("--split", metavar="NAME", help="the array of an .npz to read")
     sub.add_argument(
         "--binarize", type=_threshold, metavar="T",
         help="cells are 1 above this value, or sample; the machine's own if left out",
@@ -276,13 +307,13 @@ def _one_or_pair_of(text: str) -> float | tuple[float, ...]:
 def _typed(wanted: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
     """What turns a text into a value, or tells what is wanted instead."""
 
-    def parse(text: str) -> Any:
+    def typed(text: str) -> Any:
         try:
             return convert(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"want {wanted}, got {text!r}") from None
 
-    return parse
+    return typed
 
 
 _whole = _typed("a whole number", int)

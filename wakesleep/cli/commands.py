@@ -9,7 +9,8 @@ from typing import Any
 import wakesleep
 from wakesleep import drawing, hyperparameters, likelihood
 from wakesleep.cli.files import check_output, read_both, write_rows, writing
-from wakesleep.cli.reports import draw, how, mean
+from wakesleep.cli.reports import begin, draw, how, mean
+from wakesleep.likelihood.imputation import is_exact
 from wakesleep.machine import HelmholtzMachine
 
 
@@ -39,20 +40,23 @@ def score(args: argparse.Namespace) -> int:
     """Tell how probable rows are."""
     if args.output is not None:
         check_output(args.output, args.data, kinds=(".npy", ".csv"))
+    if args.n_steps is not None and args.method != "ais":
+        raise ValueError(f"--steps: want it with --method ais only, got --method {args.method}")
+    n_steps = likelihood.N_STEPS if args.n_steps is None else hyperparameters.count("n_steps", args.n_steps)
     machine, data = read_both(args)
-    values, sizes = machine._estimates(data, args.method, args.n_particles, args.random_state, args.n_steps)
     estimate = how(machine, args.method, args.n_particles)
+    begin(machine, len(data), None if estimate == "exact" else args.n_particles)
+    values, sizes = machine._estimates(data, args.method, args.n_particles, args.random_state, n_steps)
     if args.method == "ais":
-        estimate += f", T = {args.n_steps:,}"
+        estimate += f", T = {n_steps:,}"
     if args.output is not None:
         write_rows(args.output, values, ["elbo" if args.method == "elbo" else "log_likelihood"], "%.12g")
-    print(f"rows                         {len(data):9,}")
     measure = "ELBO" if args.method == "elbo" else "log p(x)"
     print(f"{measure + ', nats':28} {mean(values)}  ({estimate})")
     if sizes is not None and args.method not in ("elbo", "ais"):
         print(f"effective sample size        {sizes.mean():9.3f}")
         print(f"  below {likelihood.FEW:g}                  {100 * (sizes < likelihood.FEW).mean():9.1f} %")
-    print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}")
+    print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}  (mean field)")
     return 0
 
 
@@ -60,6 +64,8 @@ def impute(args: argparse.Namespace) -> int:
     """Fill missing cells in, and write the rows to a file."""
     check_output(args.output, args.data, kinds=(".npy", ".csv"))
     machine, data = read_both(args, missing="marginalise")
+    exact = is_exact(args.method, (machine.n_features_in_, *machine.hidden_layer_sizes), args.n_particles)
+    begin(machine, len(data), None if exact else args.n_particles)
     filled = machine.impute(
         data, method=args.method, n_particles=args.n_particles, draws=args.draws, random_state=args.random_state
     )
@@ -71,6 +77,7 @@ def impute(args: argparse.Namespace) -> int:
 def diagnose(args: argparse.Namespace) -> int:
     """Tell at which level likelihood is lost, and which units do nothing."""
     machine, data = read_both(args)
+    begin(machine, len(data), args.n_particles)
     print(machine.diagnostics(data, n_particles=args.n_particles, random_state=args.random_state))
     return 0
 

@@ -18,15 +18,9 @@ def open_log(path: str, history: list[dict[str, Any]] | None) -> RawIOBase:
     Raises
     ------
     ValueError
-        If the file holds anything but lines of JSON objects.
+        As `read_log`.
     """
-    lines = Path(path).read_bytes().splitlines(keepends=True) if os.path.exists(path) else []
-    if lines and not lines[-1].endswith(b"\n") and lines[-1].startswith(b"{"):
-        torn = lines.pop()
-        lines += [] if _entry(torn) is None else [torn + b"\n"]
-    entries = [_entry(line) for line in lines]
-    if None in entries:
-        raise ValueError(f"--log: want a new file, or one of JSON lines to append to, got {path}")
+    lines, entries = read_log(path)
     logged = 0
     if history:
         known = {_identity(json.loads(line(entry))): entry["epoch"] for entry in history}
@@ -41,6 +35,24 @@ def open_log(path: str, history: list[dict[str, Any]] | None) -> RawIOBase:
     log.truncate(min(kept, os.path.getsize(path)))
     log.write(b"\n" * (kept - os.path.getsize(path)) + b"".join(missing))
     return log
+
+
+def read_log(path: str) -> tuple[list[bytes], list[Any]]:
+    """The lines of a log, without half a line at its end, and the records that they hold.
+
+    Raises
+    ------
+    ValueError
+        If the file holds anything but lines of JSON objects.
+    """
+    lines = Path(path).read_bytes().splitlines(keepends=True) if os.path.exists(path) else []
+    if lines and not lines[-1].endswith(b"\n") and lines[-1].startswith(b"{"):
+        torn = lines.pop()
+        lines += [] if _entry(torn) is None else [torn + b"\n"]
+    entries = [_entry(line) for line in lines]
+    if None in entries:
+        raise ValueError(f"--log: want a new file, or one of JSON lines to append to, got {path}")
+    return lines, entries
 
 
 def line(entry: dict[str, Any]) -> bytes:

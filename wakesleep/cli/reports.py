@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import CheckpointError, drawing, likelihood
+from wakesleep.hyperparameters import count
 from wakesleep.machine import HelmholtzMachine
 
 USAGE = 2  # exit status after wrong usage, as argparse has it
@@ -21,6 +22,11 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "layer", "m
     "random_state": "--seed", "n_steps": "--steps", "n_samples": "-n", "X": "DATA",
     "validation": "--held-out, --held-out-split",
 }  # fmt: skip  # what one types here for an argument of Python
+
+WORDS = {
+    'missing="marginalise"': "train --missing marginalise", "want None with": "want none with",
+    'binarize="sample"': "--binarize sample", "binarize=": "--binarize ",
+}  # fmt: skip
 
 
 def failed(error: BaseException, status: int = 1, more: str = "") -> int:
@@ -38,8 +44,21 @@ def failed(error: BaseException, status: int = 1, more: str = "") -> int:
 
 def as_typed(message: str) -> str:
     """A message with options in place of arguments of Python."""
-    message = message.replace('missing="marginalise"', "--missing marginalise").replace("binarize=", "--binarize ")
+    for python, typed in WORDS.items():
+        message = message.replace(python, typed)
     return re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
+
+
+def n_of(number: int, unit: str) -> str:
+    """A number of things, in words."""
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"
+
+
+def begin(machine: HelmholtzMachine, n_rows: int, n_particles: int | None) -> None:
+    """Tell what is now measured, because that may take minutes."""
+    samples = "" if n_particles is None else f", {n_of(count('n_particles', n_particles), 'sample')} for each"
+    levels = "-".join(map(str, (machine.n_features_in_, *machine.hidden_layer_sizes)))
+    print(f"{n_of(n_rows, 'row')}{samples}; levels {levels}", flush=True)
 
 
 def how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:

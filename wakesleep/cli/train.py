@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from wakesleep import drawing, hyperparameters, likelihood, monitor, schedules
-from wakesleep._panels import check_precision
 from wakesleep.bits import Bits
 from wakesleep.cli.files import check_output, read, read_for, writing
-from wakesleep.cli.log import line, open_log
-from wakesleep.cli.reports import N_DRAWN, OPTIONS, PARAMS, draw, failed, how, mean
+from wakesleep.cli.log import line, open_log, read_log
+from wakesleep.cli.reports import N_DRAWN, OPTIONS, PARAMS, draw, failed, how, mean, n_of
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.rows import Rows, drawn
 from wakesleep.training import DivergenceError
 
+RULE_OF = {"gamma": "ovis", "baseline": "vimco"}
 RATES = {"sgd": 0.3, "momentum": 0.3, "rmsprop": 0.01, "adam": 0.01}  # where none is given: for small batches
 FINAL_ROWS, FINAL_PARTICLES = 10_000, 1000  # what the report after training takes: half a minute, not hours
 SECONDS_BETWEEN_SAVES = 30.0
@@ -33,20 +33,26 @@ def train(args: argparse.Namespace) -> int:
     """Learn from data, measure on held-out rows, and save the machine, whatever stops it."""
     by_default = f"{Path(args.data).name.split('.')[0] if args.data else 'digits'}-model.npz"
     output = by_default if args.output is None else args.output
-    check_output(output, args.data)
+    check_output(output, args.data, kinds=(".npz",))
     if args.log is not None:
         check_output(args.log, args.data, option="--log")
         if os.path.realpath(args.log) == os.path.realpath(output):
             raise ValueError(f"--log: want another file than the machine's, got {args.log}")
+        read_log(args.log)
+    for option, rule in RULE_OF.items():
+        if option in args and args.rule != rule:
+            raise ValueError(f"--{option}: want it with --rule {rule} only, got --rule {args.rule}")
+    if args.resume and not os.path.exists(output):
+        raise ValueError(f"--resume: want a machine to go on with, but {output} is not there; begin without --resume")
     machine = HelmholtzMachine(**{name: value for name, value in vars(args).items() if name in PARAMS})
     if machine.learning_rate is None:
         machine.set_params(learning_rate=RATES[machine.optimizer])
-    machine._settings()
-    check_precision(args.precision)
+    machine._settings_here()
     if args.resume:
         machine = _resumed(output, machine)
     machine.set_params(verbose=0 if args.quiet else 2)
     rows, held_out = _split(args, machine)
+    hyperparameters.check_total((rows.n_features, *machine.hidden_layer_sizes))
     shape = drawing.image_shape(rows.n_features, args.shape)
     if os.path.exists(output) and not (args.resume or args.overwrite):
         raise ValueError(f"{output}: is there already; --resume goes on with it, --overwrite begins anew")
@@ -56,7 +62,8 @@ def train(args: argparse.Namespace) -> int:
     def keep(entry: dict[str, Any]) -> None:
         nonlocal saved
         if log is not None:
-            log.write(line(entry))
+            with writing(args.log):
+                log.write(line(entry))
         if time.monotonic() > saved + SECONDS_BETWEEN_SAVES:
             _save(machine, output)
             saved = time.monotonic()
@@ -72,7 +79,7 @@ def train(args: argparse.Namespace) -> int:
         if getattr(machine, "step_", 0) == begun:
             raise
         _save(machine, output)
-        done = f"{machine.n_iter_} epochs and {machine.step_} steps are in {output}"
+        done = f"{n_of(machine.n_iter_, 'epoch')} and {n_of(machine.step_, 'step')} are in {output}"
         if not isinstance(stopped, KeyboardInterrupt | BrokenPipeError):
             return failed(stopped, more=f"; {done}")
         how = "--resume instead of --overwrite" if args.overwrite else "--resume"
@@ -106,7 +113,7 @@ def _resumed(path: str, wanted: HelmholtzMachine) -> HelmholtzMachine:
             was, now = (",".join(map(str, v)) or "none" if isinstance(v, tuple) else v for v in (found[name], value))
             raise ValueError(f"--resume: want the {OPTIONS[name]} of {path}, which is {was}, got {now}")
     if machine.n_iter_ >= wanted.n_iter:
-        raise ValueError(f"--resume: {path} has {machine.n_iter_} epochs already, want more --epochs than that")
+        raise ValueError(f"--resume: {path} has {n_of(machine.n_iter_, 'epoch')} already, want more --epochs than that")
     _tell_of_jumps(machine, wanted)
     return machine.set_params(n_iter=wanted.n_iter, patience=wanted.patience, n_threads=wanted.n_threads)
 

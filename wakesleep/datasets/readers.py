@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep._packing import BLOCK_BYTES, TAKEN, as_threshold
 from wakesleep.bits import Bits, as_bits, joined
+from wakesleep.parameters import PRIOR
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
 
@@ -132,6 +133,8 @@ def read(
         raise ValueError(f"{path}: want a file whose name ends in {', '.join(SUFFIXES)}")
     if split is not None and suffix != ".npz":
         raise SplitError(f"split: want none for {path}, because only .npz files have splits; got {split!r}")
+    if path.is_file() and not path.stat().st_size:
+        raise ValueError(f"{path}: want rows, got an empty file")
     if suffix == ".bits":
         return as_bits(Bits.open(path), name=str(path), missing=missing)
     array: NDArray[Any] | Bits | Probabilities
@@ -180,10 +183,12 @@ def _read_npy(path: Path) -> NDArray[Any]:
 
 
 def _read_npz(path: Path, split: str | None) -> NDArray[Any] | Bits:
-    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+    with open(path, "rb") as file, _archive(file) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         shapes = {name for name in members if name.endswith("_shape") and name.removesuffix("_shape") in members}
         splits = [name for name in members if name not in shapes]
+        if {"manifest", PRIOR} < set(splits):
+            raise ValueError("want rows, got a machine that was saved")
         if not splits:
             raise ValueError("want an array, got none")
         if split is None and len(splits) == 1:
@@ -198,6 +203,12 @@ def _read_npz(path: Path, split: str | None) -> NDArray[Any] | Bits:
         if shape.shape != (2,) or shape.dtype.kind not in "iu" or shape[0] != len(array):
             raise ValueError(f"want {split}_shape to be (rows, columns) of {split}, got {shape} for {array.shape}")
         return Bits.from_packed(array, int(shape[1]), bitorder="big")
+
+
+def _archive(file: IO[bytes]) -> zipfile.ZipFile:
+    if not zipfile.is_zipfile(file):
+        raise ValueError("want an .npz archive, got something else, or a part of one")
+    return zipfile.ZipFile(file)
 
 
 def _npz_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> NDArray[Any]:

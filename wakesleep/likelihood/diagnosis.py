@@ -73,7 +73,8 @@ class Diagnostics:
     elbo : float
         E log p(x, h) − log q(h | x): `reconstruction` less the `divergence` of every level      (eq. 17)
     reconstruction : float
-        E log p(x | h¹), of the observed cells of x.
+        E log p(x | h¹), of the observed cells of x. (Less the `reconstruction_cross_entropy` of a machine, which is
+        that of a mean-field pass.)
     entropy_p : float
         E H[p(x | h¹)], over dreams.
     effective_sample_size, median_effective_sample_size : float
@@ -119,7 +120,7 @@ class Diagnostics:
             "rows, particles for each": f"{self.n_rows:9,} {self.n_particles:7,}",
             "log p(x), nats": f"{self.log_likelihood:9.3f}",
             "ELBO": f"{self.elbo:9.3f}",
-            "reconstruction": f"{self.reconstruction:9.3f}",
+            "reconstruction log p(x | h)": f"{self.reconstruction:9.3f}",
             "effective sample size": f"{self.effective_sample_size:9.3f}",
             "  median": f"{self.median_effective_sample_size:9.3f}",
             f"  below {FEW:g}": f"{100 * self.few_effective:9.1f} %",

@@ -56,7 +56,7 @@ def impute(
         hidden level, or 24 in all; if weights are so large that no particle has a probability.
     """
     check(parameters, data, seed=seed, n_particles=n_particles, n_threads=n_threads)
-    exact = _is_exact(method, parameters.sizes, n_particles)
+    exact = is_exact(method, parameters.sizes, n_particles)
     if data.observed is None:
         return data.to_dense(np.uint8 if draws else np.float32), None
     if exact:
@@ -82,7 +82,8 @@ def impute(
     return filled, sizes
 
 
-def _is_exact(method: str, sizes: tuple[int, ...], n_particles: int) -> bool:
+def is_exact(method: str, sizes: tuple[int, ...], n_particles: int) -> bool:
+    """Whether all states are added up, or a ValueError."""
     n_visible, *hidden = sizes
     if method not in WAYS:
         raise ValueError(f"method: want one of {', '.join(WAYS)}, got {method!r}")
