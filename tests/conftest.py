@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from wakesleep import _panels
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode does not, and the tests import `checks`
 import checks
+
+# Shells make what they start in the background, and all that it starts, deaf to Ctrl-C, which tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The CPU level is the only fixture that examples share, and it is the same for all of them.
 settings.register_profile(

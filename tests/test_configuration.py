@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import wakesleep
-from wakesleep import _panels
+from wakesleep import _panels, processors
 
 SCRIPT = "import sys\nfrom wakesleep.cli import main\nsys.exit(main())\n"  # as pip writes it
 
@@ -44,7 +44,7 @@ def test_what_is_printed_is_what_is_returned(capsys, monkeypatch):
     printed = dict(lines)
     for name in ("wakesleep", "python", "numpy", "platform"):
         assert printed[name] == found[name]
-    assert found["threads"]["default"] == len(os.sched_getaffinity(0))
+    assert found["threads"]["default"] == processors.count()
     assert printed["threads"] == f"{found['threads']['default']} (the processors that this process may use)"
 
 

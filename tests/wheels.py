@@ -5,9 +5,9 @@ python tests/wheels.py [quick] [abi3] [PYTHON ...]     (minutes; needs build, au
 For each PYTHON (those of tests/determinism.py where none is given), pip builds a wheel twice, in two folders. Both
 have to be the same in every byte, below 1 MB, and without sources; auditwheel has to find them fit for manylinux, and
 nothing to put inside. Then all tests and doctests run in a fresh environment with the wheel and every optional package,
-from another folder. `quick` builds once from the second Python on, and runs the tests of determinism alone. `abi3`
-builds one wheel with the first Python, for the stable ABI, has it audited (needs abi3audit), and tests it with all of
-them. The exit status is 1 where anything is not so. Linux only.
+from another folder. `quick` builds once from the second Python on, and runs the doctests, the tests of determinism, and
+those that want optional packages. `abi3` builds one wheel with the first Python, for the stable ABI, has it audited
+(needs abi3audit), and tests it with all of them. The exit status is 1 where anything is not so. Linux only.
 """
 
 from __future__ import annotations
@@ -78,12 +78,20 @@ def audit(wheel: Path, folder: Path) -> Path:
     return repaired
 
 
-def check(python: Path, wheel: Path, elsewhere: Path, folder: Path, tests: tuple[str, ...], doctests: bool) -> None:
+def few(tests: Path) -> list[str]:
+    """The tests of determinism, and those that skip without some package."""
+    files = sorted(tests.glob("test_*.py"))
+    wanted = re.compile("importorskip|find_spec")
+    optional = [f"tests/{file.name}" for file in files if wanted.search(file.read_text(encoding="utf-8"))]
+    return ["tests/test_determinism.py", "tests/test_golden.py", *optional]
+
+
+def check(python: Path, wheel: Path, elsewhere: Path, folder: Path, tests: list[str]) -> None:
     """Run tests of an installed wheel in an environment of its own, in a folder without the package's sources."""
     own = environment(python, folder)
     run(own, "-m", "pip", "install", "-q", f"{wheel}{OPTIONAL[0]}", *OPTIONAL[1:])
     find = "import pathlib, wakesleep; print(pathlib.Path(wakesleep.__file__).parent)"
-    for what in [tests, ("--doctest-modules", run(own, "-P", "-c", find))][: 1 + doctests]:
+    for what in (tests, ["--doctest-modules", run(own, "-P", "-c", find)]):
         done = subprocess.run([own, *PYTEST, *what], cwd=elsewhere, env=OURS, text=True, stdout=subprocess.PIPE)
         demand(not done.returncode, f"{done.stdout}\n{wheel.name}: tests fail")
         print(f"  {run(own, '--version')}: {done.stdout.strip().splitlines()[-1]}", flush=True)
@@ -95,7 +103,6 @@ def main() -> int:
     named = [Path(name).absolute() for name in arguments if name not in ("quick", "abi3")]
     pythons = named or [python for version in PYTHONS if (python := interpreter(version))]
     demand(pythons, "no Python found to build with")
-    tests = ("tests/test_determinism.py", "tests/test_golden.py") if quick else ("tests",)
     if abi3:
         OURS["WAKESLEEP_ABI3"] = "1"
     OURS.setdefault("MPLBACKEND", "agg")
@@ -104,6 +111,7 @@ def main() -> int:
         archive = source_distribution(Path(temporary))
         elsewhere = unpack(archive, Path(temporary, "elsewhere"))
         os.rename(elsewhere / "wakesleep", Path(temporary, "sources"))  # what is installed is to be tested
+        tests = few(elsewhere / "tests") if quick else ["tests"]
         wheel = None
         for number, python in enumerate(pythons):
             folder = Path(temporary, str(number))
@@ -115,7 +123,7 @@ def main() -> int:
                 wheel = audit(built, folder / "repaired")
                 if abi3:
                     print(run(sys.executable, "-m", "abi3audit", "--strict", "--summary", wheel), flush=True)
-            check(python, wheel, elsewhere, folder / "environment", tests, doctests=not quick)
+            check(python, wheel, elsewhere, folder / "environment", tests)
     return 0
 
 
