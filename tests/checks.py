@@ -132,6 +132,9 @@ def taught(module: Any, parameters: NDArray[Any], states: NDArray[np.uint64], cr
     return gradient - 1
 
 
+posix = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has other signals, and another shell")
+
+
 class StopError(Exception):
     """What a handler of signals raises."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checks import posix
 from machines import DIGITS, ROWS, learned, measured, small, stopped, through_a_file
 
 from wakesleep import HelmholtzMachine, monitor, training
@@ -200,6 +201,7 @@ def test_patience_may_change_when_training_is_resumed():
     assert learned(HelmholtzMachine.load("m.npz")) == learned(HelmholtzMachine.load("whole.npz"))
 
 
+@posix
 @pytest.mark.usefixtures("_folder")
 def test_ctrl_c_loses_neither_the_best_machine_nor_a_line_of_the_log():
     command = ["train", "-o", "m.npz", "--log", "log.jsonl", "--epochs", "80", "--patience", "80"]

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from checks import posix
 
 from wakesleep import Bits, HelmholtzMachine, datasets
 from wakesleep.cli import main, train
@@ -140,8 +141,9 @@ def test_held_out_rows_are_not_trained_on(monkeypatch, capsys):
     assert not rows[0] & rows[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(number):
+@posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(name):
     process = subprocess.Popen(
         [sys.executable, "-m", "wakesleep", "train", "-o", "cut.npz", "--epochs", "100000"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -149,7 +151,7 @@ def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(number):
     for _ in range(5):
         process.stdout.readline()
     time.sleep(0.2)
-    process.send_signal(number)
+    process.send_signal(getattr(signal, name))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert re.search(rb"interrupted; \d+ epochs? and [\d,]+ steps? are in cut.npz", errors)
@@ -163,6 +165,7 @@ def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(number):
         assert (one.biases == other.biases).all()
 
 
+@posix
 def test_nohup_is_obeyed():
     process = subprocess.Popen(
         ["nohup", sys.executable, "-m", "wakesleep", "train", "-o", "cut.npz", "--epochs", "100000"],
@@ -178,6 +181,7 @@ def test_nohup_is_obeyed():
     assert process.returncode == 130
 
 
+@posix
 def test_no_output_at_all_is_no_error(model):
     for command in ("train -o other.npz --epochs 2 >&-", f"info {model} >&-", f"score {model} --particles 2 >&- 2>&-"):
         result = subprocess.run(
@@ -337,6 +341,7 @@ def test_ctrl_c_while_the_machine_is_saved_loses_nothing(monkeypatch, capsys):
     assert HelmholtzMachine.load("digits-model.npz").n_iter_ == 2
 
 
+@posix
 def test_a_reader_that_stops_loses_no_training():
     command = f"'{sys.executable}' -m wakesleep train -o cut.npz --epochs 100000 | head -n 4"
     result = subprocess.run(command, shell=True, capture_output=True, timeout=60, check=True)
@@ -358,6 +363,7 @@ def test_a_machine_worse_than_independent_units_is_called_so(capsys):
     assert err.endswith(": a larger --epochs, a smaller --batch-size or another --learning-rate may help\n")
 
 
+@posix
 def test_a_reader_that_stops_is_no_error(model):
     command = f"'{sys.executable}' -m wakesleep sample {model} -n 100000 | head -n 1"
     result = subprocess.run(command, shell=True, capture_output=True, timeout=60, check=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checks import posix
 from machines import learned
 
 from wakesleep import HelmholtzMachine, checkpoint, monitor
@@ -263,6 +264,7 @@ def test_the_data_are_never_overwritten(command, data, model, capsys):
     assert Path(data).read_bytes() == before
 
 
+@posix
 @pytest.mark.parametrize("file", ["f.npy", "f.bits", "s.npy", "m.npz"])
 def test_a_full_disk_is_told_with_the_name_of_the_file(file, model):
     command = {
@@ -277,6 +279,7 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(file, model):
     assert re.fullmatch(rf"wakesleep: error: {file}: (File too large|not written to its end: .*)\n", result.stderr)
 
 
+@posix
 def test_a_log_that_finds_no_room_is_named_and_training_saved():
     Path("log.json").write_text("{}\n" * 10_900)
     result = subprocess.run(

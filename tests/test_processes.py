@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
+from checks import posix
 from machines import learned
 from trainings import CASES, Case, golden, sha256
 from trainings import learned as parameters
@@ -85,6 +86,7 @@ except KeyboardInterrupt:
 """
 
 
+@posix
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_ctrl_c_stops_a_fit_that_goes_on_as_if_it_had_not(tmp_path, n_threads):
     path = tmp_path / "machine.npz"
