@@ -189,7 +189,7 @@ def test_bits_pass_through_without_a_copy():
         (np.zeros((1, 1), "F"), "features: want real numbers, got complex64. Complex data not supported"),
         (1.0, "features: Expected 2D array, got 0D array instead. Reshape your data"),
         ([1, 0], "features: Expected 2D array, got 1D array instead. Reshape your data"),
-        (np.zeros((2, 2, 2)), "features: Expected 2D array, got 3D array instead. Reshape your data"),
+        (np.zeros((2, 2, 2)), "got 3D array instead. Reshape your data: array.reshape(len(array), -1) makes"),
         (Sparse(np.zeros(3)), "features: Expected 2D array, got 1D array instead"),
         (
             np.zeros((0, 3)),

@@ -73,9 +73,11 @@ def as_matrix(X: Any, name: str) -> Any:
     if matrix.dtype.kind not in "biufO":
         raise ValueError(f"{name}: want numbers, got dtype {matrix.dtype}")
     if len(matrix.shape) != 2:
+        how = "array.reshape(-1, 1) makes a column of one feature, array.reshape(1, -1) a row of one sample"
+        if len(matrix.shape) > 2:
+            how = "array.reshape(len(array), -1) makes a row of each image"
         raise ValueError(
-            f"{name}: Expected 2D array, got {len(matrix.shape)}D array instead. Reshape your data: "
-            "array.reshape(-1, 1) makes a column of one feature, array.reshape(1, -1) a row of one sample"
+            f"{name}: Expected 2D array, got {len(matrix.shape)}D array instead. Reshape your data: {how}"
         )
     return matrix
 
