@@ -267,7 +267,7 @@ def test_what_may_take_long_tells_first_what_it_measures(command, model, monkeyp
         monkeypatch.setattr(HelmholtzMachine, work, interrupted)
     np.save("few.npy", datasets.load_digits()[:9].to_dense())
     assert main([command, model, "few.npy", *(["-o", "filled.npy"] if command == "impute" else [])]) == 130
-    n_samples = "1,000" if command == "score" else "100"
+    n_samples = "100" if command == "diagnose" else "1,000"
     assert capsys.readouterr().out == f"9 rows, {n_samples} samples for each; levels 64-32-16\n"
 
 
