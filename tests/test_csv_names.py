@@ -1,6 +1,7 @@
 """The names of the columns of a .csv file: kept with the machine, compared ever after, and written again."""
 
 import csv
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,45 @@ def test_a_line_of_empty_cells_is_no_line_of_names():
     assert rows.feature_names is None
     with pytest.raises(ValueError, match="line 1, column 1: want a number, got an empty cell"):
         datasets.read("gaps.csv")
+
+
+@pytest.mark.parametrize(
+    ("first", "names"),
+    [
+        ("0,1,2,3", ("0", "1", "2", "3")),  # as a frame without names writes them
+        ("a,b,2,c", ("a", "b", "2", "c")),
+        ("0,1,0,1", None),
+        ("1,1,2,3", None),
+    ],
+)
+def test_a_line_of_words_or_of_the_columns_numbers_is_one_of_names(first, names):
+    Path("rows.csv").write_text(f"{first}\n1,0,1,1\n")
+    rows = datasets.read("rows.csv")
+    assert (rows.feature_names, len(rows)) == (names, 1 if names else 2)
+
+
+def test_a_word_among_numbers_is_no_name():
+    Path("rows.csv").write_text("1,0,x,1\n1,0,1,1\n")
+    with pytest.raises(ValueError, match="line 1, column 3: want a number, got 'x'"):
+        datasets.read("rows.csv")
+
+
+def test_a_column_too_many_is_named(model, capsys):
+    write("more.csv", np.hstack([CELLS, CELLS[:, :1]]), [*NAMES, "id"])
+    assert main(["score", model, "more.csv"]) == 1
+    told = capsys.readouterr().err
+    assert "more.csv: The feature names should match" in told
+    assert "unseen at fit time: - id" in told
+
+
+def test_compressed_files_and_what_spreadsheets_write_for_nothing():
+    cells = "tea,rum\n1,NULL\nN/A,0\n<NA>,1\nnone,?\n"
+    with gzip.open("gaps.csv.gz", "wt") as file:
+        file.write(cells)
+    rows = datasets.read("gaps.csv.gz", missing="marginalise")
+    nothing = np.nan
+    np.testing.assert_array_equal(rows.to_dense(), [[1, nothing], [nothing, 0], [nothing, 1], [nothing] * 2])
+    assert rows.feature_names == ("tea", "rum")
 
 
 @pytest.mark.parametrize(

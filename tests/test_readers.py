@@ -240,7 +240,8 @@ def test_a_missing_file_is_a_file_not_found_error(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["x.txt", "x", "x.npy.bak", "npz"])
 def test_an_unknown_kind_is_refused_with_the_known_ones(tmp_path, name):
-    assert_refused(tmp_path / name, "want a file whose name ends in .bits, .npy, .npz, .csv, .idx, -ubyte, .gz")
+    known = ".bits, .npy, .npz, .csv, .csv.gz, .idx, -ubyte, .gz"
+    assert_refused(tmp_path / name, f"want a file whose name ends in {known}")
 
 
 @pytest.mark.parametrize("name", ["x.bits", "x.npy", "x.csv", "x.idx", "x-ubyte.gz"])

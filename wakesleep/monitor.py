@@ -24,7 +24,7 @@ FEWEST_EFFECTIVE = likelihood.FEW  # samples that an estimate rests on
 MOST_ALONE = {1000: 0.22, 100: 0.38}
 TOO_LOW = 'the estimate too low; method "ais" is less so'
 EPOCHS_BEFORE = 5  # of what is wrong, before it is told
-UNMEASURED_ROWS, UNMEASURED_PARTICLES = 500, 10  # for a look at the end, where no log p(x) is measured on the way
+UNMEASURED_ROWS, UNMEASURED_PARTICLES = 500, 100  # for a look at the end, where no log p(x) is measured on the way
 HEADER = "epoch  seconds      rows/s  cross-entropy"
 HELD_OUT_HEADER = HEADER + "  held-out log p(x)  std.error      K"
 
@@ -165,7 +165,7 @@ def warn_of_poor_fit_in_the_end(
 
     (Not by reconstructions: through few units at the top, those of a machine that fits may be bad.)
     """
-    few = UNMEASURED_ROWS, "importance", UNMEASURED_PARTICLES
+    few = UNMEASURED_ROWS, "auto", UNMEASURED_PARTICLES
     rows_are, (most, method, n_particles) = "rows that have been learned", few
     if held_out is not None:
         rows_are, (most, method, n_particles) = "held-out rows", (MOST_ROWS, "auto", PARTICLES)

@@ -41,7 +41,7 @@ without sampling, in nats; log p(x) is estimated by K samples from q.
 """
 
 DATA_HELP = (
-    "rows: .npy, .npz, .csv, .bits or IDX (also .gz), of an array of images one row for each; "
+    "rows: .npy, .npz, .csv or IDX (also .gz) or .bits, of an array of images one row for each; "
     "the digits in the package if left out"
 )
 NUMBER = re.compile(r"-?[\d.]+")

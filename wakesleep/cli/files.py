@@ -100,7 +100,8 @@ def read_for(machine: HelmholtzMachine, args: argparse.Namespace, missing: str |
     What counts as a 1, or as missing, is the machine's own if not given.
     """
     binarize = machine.binarize if args.binarize is None else args.binarize
-    rows = read(args.data, args.split, binarize, machine.n_features_in_, missing=missing or machine.missing)
+    expected, missing = machine.n_features_in_, missing or machine.missing
+    rows = read(args.data, args.split, binarize, None if args.data else expected, missing=missing)
     if args.data is not None and not args.data.lower().endswith(".bits"):
         tables.check_feature_names(machine._feature_names, rows, args.data, type(machine).__name__)
-    return rows
+    return as_rows(rows, binarize=binarize, n_features=expected, name=args.data or "DATA", missing=missing)

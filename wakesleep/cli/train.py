@@ -162,7 +162,8 @@ def _report(machine: HelmholtzMachine, rows: Rows, held_out: Bits, shape: tuple[
     print(f"\nheld-out log p(x), nats  {mean(values)}  ({samples}, {len(held_out):,} rows)")
     print(f"independent units        {mean(independent)}")
     better = values - independent
-    print(f"better by                {mean(better)}")
+    words, better = ("worse by", -better) if better.mean() < 0 else ("better by", better)
+    print(f"{words:24} {mean(better)}")
     if shape is not None:
         draw("fantasies", machine.sample(N_DRAWN), shape)
         draw("held-out rows", held_out[:N_DRAWN].filled().to_dense(), shape)

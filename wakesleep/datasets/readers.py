@@ -27,10 +27,10 @@ from wakesleep.parameters import PRIOR
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
 
-SUFFIXES = (".bits", ".npy", ".npz", ".csv", ".idx", "-ubyte", ".gz")
+SUFFIXES = (".bits", ".npy", ".npz", ".csv", ".csv.gz", ".idx", "-ubyte", ".gz")
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 NPY_HEADER_BYTES = 1 << 14  # more than any header of a plain array
-EMPTY = "", "NA"  # cells of a .csv that hold nothing
+EMPTY = "", "na", "n/a", "<na>", "null", "none", "?"  # cells of a .csv that hold nothing, in small letters
 CELL = re.compile(r"at row 0, column (\d+)")  # how an error names it in a matrix of one row
 OTHER_MARKS = (";", "\t", "|", " ")  # by which cells are separated in what is no CSV file
 MOST_INFLATED = 1032  # bytes that one byte of DEFLATE can stand for
@@ -82,8 +82,9 @@ def read(
     ``.npy``                       an array; packed in blocks, without a dense copy in memory
     ``.npz``                       arrays, of which `split` names one. An array ``NAME`` beside an
                                    array ``NAME_shape`` = (N, D) holds ``np.packbits(rows, axis=1)``
-    ``.csv``                       numbers, separated by commas, below a line of names or none; they
-                                   become ``feature_names``, which a machine keeps, as it does a frame's
+    ``.csv``, ``.csv.gz``          numbers, separated by commas, below a line of names, of 0, 1, 2, 3 ...
+                                   or none; they become ``feature_names``, which a machine keeps, as it
+                                   does a frame's
     ``.idx``, ``-ubyte``, ``.gz``  IDX, compressed or not, as MNIST has it
     =============================  ================================================================
 
@@ -100,7 +101,8 @@ def read(
         file are grey levels of the value byte/255, so that a file of the bytes 0 and 1 wants
         ``binarize=None``; as probabilities they take a byte each.
     missing : {None, "marginalise"}, default=None
-        Whether cells may be missing: NaN, in a ``.csv`` also nothing or NA, or so marked in a ``.bits`` file.
+        Whether cells may be missing: NaN, in a ``.csv`` also nothing, NA, N/A, <NA>, null, None or ?, or so marked in
+        a ``.bits`` file.
 
     Returns
     -------
@@ -140,7 +142,7 @@ def read(
     array: NDArray[Any] | Bits | Probabilities
     with _damage_named(path):
         match suffix:
-            case ".csv":
+            case ".csv" | ".csv.gz":
                 return _read_csv(path, binarize, missing)
             case ".npy":
                 array = _read_npy(path)
@@ -258,13 +260,14 @@ def _read_idx(path: Path) -> NDArray[Any]:
 
 
 def _read_csv(path: Path, binarize: float | str | None, missing: str | None) -> Rows:
-    with open(path, encoding="utf-8-sig") as file:
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rt", encoding="utf-8-sig") as file:
         lines = ((number, text) for number, text in enumerate(file, 1) if text.strip())
         first = next(lines, None)
         if first is None:
             raise ValueError("want lines of numbers, got none")
         cells = _cells(first[1])
-        has_names = not any(_is_number(cell) for cell in cells) and any(cell.strip() not in EMPTY for cell in cells)
+        has_names = _are_names(cells)
         rows = lines if has_names else chain([first], lines)
         blocks = []
         while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
@@ -276,6 +279,14 @@ def _read_csv(path: Path, binarize: float | str | None, missing: str | None) -> 
     data: Bits | Probabilities = joined(packed) if packed else Probabilities(np.concatenate(values))
     data.feature_names = tuple(cells) if has_names else None
     return data
+
+
+def _are_names(cells: list[str]) -> bool:
+    """Whether most cells are words, if there are numbers among them; or they count the columns, as frames do."""
+    n_words = sum(not _is_number(cell) and not _is_empty(cell) for cell in cells)
+    no_number = not any(_is_number(cell) for cell in cells)
+    counted = len(cells) > 3 and cells == [str(column) for column in range(len(cells))]
+    return counted or 2 * n_words > len(cells) or (no_number and n_words > 0)
 
 
 def _csv_block(
@@ -298,13 +309,13 @@ def _csv_row(number: int, text: str, n_features: int, missing: str | None) -> ND
     if len(cells) != n_features:
         raise ValueError(f"line {number}: want {n_features} numbers like the first line, got {len(cells)}")
     try:
-        return np.array([np.nan if missing and cell.strip() in EMPTY else _number(cell) for cell in cells])
+        return np.array([np.nan if missing and _is_empty(cell) else _number(cell) for cell in cells])
     except ValueError as error:
-        allowed = EMPTY if missing else ()
-        column = next(i for i, cell in enumerate(cells) if cell.strip() not in allowed and not _is_number(cell))
+        wrong = (i for i, cell in enumerate(cells) if not _is_number(cell) and not (missing and _is_empty(cell)))
+        column = next(wrong)
         cell = cells[column].strip()
         other = next((mark for mark in OTHER_MARKS if all(map(_is_number, cell.split(mark)))), None) if cell else None
-        hint = TAKEN if cell in EMPTY else ""
+        hint = TAKEN if _is_empty(cell) else ""
         if other is not None:
             hint = f"; cells are separated by commas, not by {other!r}"
         got = repr(cell)[:80] if cell else "an empty cell"
@@ -319,6 +330,10 @@ def _cells(text: str) -> list[str]:
 def _number(cell: str) -> float:
     """A cell's number; True and False are 1 and 0."""
     return float({"true": "1", "false": "0"}.get(cell.strip().lower(), cell))
+
+
+def _is_empty(cell: str) -> bool:
+    return cell.strip().lower() in EMPTY
 
 
 def _is_number(cell: str) -> bool:

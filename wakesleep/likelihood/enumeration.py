@@ -37,7 +37,7 @@ class Distribution(NamedTuple):
 
 
 def exact_distribution(parameters: Parameters, n_threads: int = 1) -> Distribution:
-    """p(x) of all 2^D rows x, exactly, for small D      (eq. 12)
+    """Probabilities p(x) of all 2^D rows x, exactly, for small D      (eq. 12)
 
     Takes 2^(D + H) operations, H of the lowest hidden level.
 
@@ -67,7 +67,7 @@ def exact_distribution(parameters: Parameters, n_threads: int = 1) -> Distributi
 
 
 def exact_kl(parameters: Parameters, data: Bits, probabilities: ArrayLike, n_threads: int = 1) -> float:
-    """KL(data ‖ p) = Σ p_data(x) (log p_data(x) − log p(x)), nats, exactly      (eq. 12)
+    """Divergence KL(data ‖ p) = Σ p_data(x) (log p_data(x) − log p(x)), nats, exactly      (eq. 12)
 
     Parameters
     ----------
