@@ -291,3 +291,31 @@ def test_a_log_that_finds_no_room_is_named_and_training_saved():
         r"wakesleep: error: log.json: File too large; \d epochs? and \d+ steps are in m.npz\n", result.stderr
     )
     assert HelmholtzMachine.load("m.npz").n_iter_ > 0
+
+
+def test_training_goes_on_after_epochs_of_no_likelihood(capsys):
+    """JSON has no infinity: what was one comes back as one, and is drawn."""
+    how = ["train", "-o", "far.npz", "-q", "--learning-rate", "1.5e38"]
+    assert main([*how, "--epochs", "4"]) == 0
+    assert main([*how, "--epochs", "6", "--resume"]) == 0
+    assert HelmholtzMachine.load("far.npz").history_[-1]["log_likelihood"] == -np.inf
+    assert main(["plot", "far.npz", "--kind", "curves"]) == 0
+    assert "error" not in capsys.readouterr().err
+
+
+def test_what_a_terminal_would_obey_is_not_printed(capsys):
+    Path("red.csv").write_text("a,\x1b[31mb\n" + "1,0\n0,1\n" * 5)
+    assert main(["train", "red.csv", "-o", "red.npz", "-q", "--hidden", "1", "--epochs", "1"]) == 0
+    Path("other.csv").write_text("a,b\n1,0\n")
+    assert main(["score", "red.npz", "other.csv"]) == 1
+    told = capsys.readouterr().err
+    assert "\x1b" not in told
+    assert r"\x1b[31mb" in told
+
+
+def test_a_machine_is_not_overwritten_by_its_fantasies(capsys):
+    assert main(["train", "-o", "m.npz", "-q", "--epochs", "1"]) == 0
+    os.rename("m.npz", "m.npy")
+    before = Path("m.npy").read_bytes()
+    assert main(["sample", "m.npy", "-o", "m.npy"]) == 1
+    assert Path("m.npy").read_bytes() == before

@@ -5,7 +5,7 @@ import pytest
 from checks import Z_MAX, estimate, same_bits
 from machines import every_row, random_machine, random_rows
 
-from wakesleep import Bits, _imputation, _likelihood, _reference_measures, likelihood
+from wakesleep import Bits, HelmholtzMachine, _imputation, _likelihood, _reference_measures, likelihood
 from wakesleep.bits import as_bits
 from wakesleep.monitor import SampleSizeWarning
 
@@ -342,6 +342,25 @@ def test_rows_of_which_little_is_observed_are_filled_in_by_fantasies(monkeypatch
     np.testing.assert_array_equal(alone[~enough], effective[~enough])
 
 
+@pytest.mark.parametrize("n_particles", [1, 5, 16])
+def test_few_fantasies_do_not_stand_in_for_a_better_q(n_particles):
+    machine = HelmholtzMachine.from_parameters([0.0], [([[8.0] * 8], [-4.0] * 8)], [([[8.0]] * 8, [-20.0])])
+    X = [[1.0] * 7 + [NAN]]
+    exact = machine.impute(X, method="exact")[0, 7]
+    for seed in range(5):
+        found = machine.impute(X, method="importance", n_particles=n_particles, random_state=seed)[0, 7]
+        assert abs(found - exact) < 0.01
+
+
+def test_complete_rows_are_neither_sampled_nor_told_of():
+    machine = random_machine((12, 8), scale=3.0)
+    X = random_rows(300, 12).to_dense(np.float64)
+    X[7, 3] = NAN
+    _, sizes = likelihood.impute(machine.parameters_, machine._state.methods, as_bits(X, missing="marginalise"),
+                                 method="importance", n_particles=10)  # fmt: skip
+    assert sizes.shape == (1,)
+
+
 def test_weights_without_end_are_an_error_and_never_nan():
     machine, X = marginalising((40, 3)), incomplete(5, 40)
     machine.parameters_.flat[:] = np.where(np.arange(machine.parameters_.flat.size) % 2, 3e38, -3e38)
@@ -368,8 +387,8 @@ def test_impute_refuses_what_does_not_fit():
         machine.impute([[NAN, 1, 0]], n_particles=0)
     with pytest.raises(ValueError, match="method: want one of auto, exact, importance, got 'ais'"):
         machine.impute([[NAN, 1, 0]], method="ais")
-    for sizes in ((3, 17), (3, 12, 13)):
-        with pytest.raises(ValueError, match=r"exact.* at most 16 units in the lowest hidden level and 24 in all"):
-            random_machine(sizes).impute([[NAN, 1, 0]], method="exact")
+    for sizes in ((3, 17), (3, 12, 13), (200, 16)):
+        with pytest.raises(ValueError, match=r"exact.* at most 16 units in the lowest .*, 24 hidden .*, and 8,388,608"):
+            random_machine(sizes).impute(np.full((1, sizes[0]), NAN), method="exact")
     with pytest.raises(ValueError, match="binarize: want a threshold or None to impute"):
         random_machine((3, 2), binarize="sample").impute([[NAN, 1, 0]])

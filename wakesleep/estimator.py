@@ -266,6 +266,9 @@ class Estimator:
             machine.history_ = manifest["history"]
             if type(machine.history_) is not list or not all(type(entry) is dict for entry in machine.history_):
                 raise ValueError(f"history: want a list of records, got {machine.history_!r:.80}")
+            for entry in machine.history_:
+                if entry.get("log_likelihood", 0) is None:
+                    entry["log_likelihood"] = -np.inf  # for which JSON has no word
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise checkpoint.CheckpointError(f"{os.fspath(path)}: not a machine: {error}") from error
         return machine

@@ -73,6 +73,7 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     marker = "o" if len(known) == 1 else None
     reconstruction = [-record["reconstruction_cross_entropy"] for record in known]
     all_values = np.array([*reconstruction, *(record["log_likelihood"] for record in held_out)])
+    all_values = all_values[np.isfinite(all_values)] if np.isfinite(all_values).any() else np.zeros(1)
     if held_out:
         x = [record["epoch"] for record in held_out]
         y = np.array([record["log_likelihood"] for record in held_out])

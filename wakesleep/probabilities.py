@@ -56,7 +56,6 @@ class Probabilities:
             block = checked(dense(matrix, rows), self.one, name, rows.start)
             if not kept:
                 self.values[rows] = block
-        self._words: NDArray[np.uint64] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,12 +83,11 @@ class Probabilities:
         return f"<Probabilities: {len(self)} x {self.n_features}>"
 
     def draw(self, seed: int, epoch: int) -> Bits:
-        """The rows of an epoch, a function of (seed, epoch, row, unit). The next call overwrites them."""
-        if self._words is None:
-            self._words = np.empty((len(self), words_of(self.n_features)), WORD)
+        """The rows of an epoch, a function of (seed, epoch, row, unit)."""
+        words = np.empty((len(self), words_of(self.n_features)), WORD)
         for rows in self._blocks():
-            _core.binarize(self.values[rows], self.one, self._words[rows], seed, (epoch << 32) + rows.start)
-        return Bits(self._words, self.n_features)
+            _core.binarize(self.values[rows], self.one, words[rows], seed, (epoch << 32) + rows.start)
+        return Bits(words, self.n_features)
 
     def draw_by_content(self, seed: int) -> Bits:
         """Every row drawn once, a function of the seed and of its own cells alone."""

@@ -118,7 +118,7 @@ def check_feature_names(fitted: tuple[str, ...] | None, X: Any, name: str, estim
 
 
 def _listed(names: list[str]) -> str:
-    return "".join(f"- {name}\n" for name in names[:SHOWN]) + ("- ...\n" if len(names) > SHOWN else "")
+    return "".join(f"- {name:.80}\n" for name in names[:SHOWN]) + ("- ...\n" if len(names) > SHOWN else "")
 
 
 def _checked(name: str, column: Any, dtype: Any, numeric: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import wakesleep
 from wakesleep import drawing, hyperparameters, likelihood
 from wakesleep.cli.files import check_output, read_both, write_rows, writing
-from wakesleep.cli.reports import begin, draw, how, mean
+from wakesleep.cli.reports import begin, draw, how, mean, printable
 from wakesleep.likelihood.imputation import is_exact
 from wakesleep.machine import HelmholtzMachine
 
@@ -17,7 +17,7 @@ from wakesleep.machine import HelmholtzMachine
 def sample(args: argparse.Namespace) -> int:
     """Draw fantasies: onto the terminal, or into a file."""
     if args.output is not None:
-        check_output(args.output, kinds=(".npy", ".csv", ".bits"))
+        check_output(args.output, args.model, kinds=(".npy", ".csv", ".bits"))
     machine = HelmholtzMachine.load(args.model)
     fantasies = machine.sample(args.n_samples, random_state=args.random_state, bits=True)
     shape = drawing.image_shape(fantasies.n_features, args.shape)
@@ -126,5 +126,5 @@ def info(args: argparse.Namespace) -> int:
             rows.append((f"last {name.replace('_', ' ')}", _number(value) if isinstance(value, float) else value))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f"{name.replace('_', ' ').ljust(width)}  {value}")
+        print(printable(f"{name.replace('_', ' ').ljust(width)}  {value}"))
     return 0

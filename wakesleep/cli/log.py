@@ -64,7 +64,7 @@ def _entry(line: bytes) -> Any:
     """The record that a line holds, or None if it holds none."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None
 

@@ -38,8 +38,13 @@ def failed(error: BaseException, status: int = 1, more: str = "") -> int:
         message = f"out of memory: {error}" if message else "out of memory"
     elif isinstance(error, OSError) and error.filename and error.strerror:
         message = f"{error.filename}: {error.strerror}"
-    print("wakesleep: error:", " ".join(f"{message}{more}".split()), file=sys.stderr)
+    print("wakesleep: error:", printable(" ".join(f"{message}{more}".split())), file=sys.stderr)
     return status
+
+
+def printable(text: object) -> str:
+    """A text without characters that a terminal would obey."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def as_typed(message: str) -> str:

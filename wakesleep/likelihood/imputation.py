@@ -17,9 +17,11 @@ from wakesleep.parameters import Parameters
 
 WAYS = ("auto", "exact", "importance")
 FEW_CELLS = 1 << 18  # of all states of the lowest hidden level: half a millisecond for each row
+MOST_CELLS = 1 << 23  # of a matrix of states and visible units, of which a few are kept
 LITTLE = 16  # observed cells of a row, for which fantasies may be better than particles of q
 ENOUGH = 16  # of so many fantasies one has to count
 MOST_FANTASIES = 1 << 12
+BLOCK = 1024  # rows that are unpacked at a time
 
 
 def impute(
@@ -33,7 +35,7 @@ def impute(
     seed: int = 0,
     n_threads: int = 1,
 ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
-    """The rows with missing cells filled in, and the effective sample sizes of the rows, None where none is sampled.
+    """The rows with missing cells filled in, and effective sample sizes of rows that had any, None if none is sampled.
 
     They are filled in by E[x | observed cells], or by draws from p(x | observed cells). ``"exact"`` adds up all states
     of the lowest hidden level (eq. 20). ``"importance"`` lets particles h ~ q(h | x), for which q sees a 0 in a missing
@@ -46,39 +48,56 @@ def impute(
     -------
     filled : ndarray of shape (N, D)
         float32 of means, or uint8 of draws; observed cells are as they were.
-    sizes : ndarray of shape (N,), float64, or None
+    sizes : ndarray of shape (number of rows with missing cells,), float64, or None
         (Σ w)² / Σ w² of the weights of a row's particles.
 
     Raises
     ------
     ValueError, TypeError
         For an argument that is not what it should be; if "exact" is asked for with more than 16 units in the lowest
-        hidden level, or 24 in all; if weights are so large that no particle has a probability.
+        hidden level, 24 in all, or 2²³ states of the lowest times visible units; if weights are so large that no
+        particle has a probability.
     """
     check(parameters, data, seed=seed, n_particles=n_particles, n_threads=n_threads)
     exact = is_exact(method, parameters.sizes, n_particles)
+    dtype = np.uint8 if draws else np.float32
     if data.observed is None:
-        return data.to_dense(np.uint8 if draws else np.float32), None
+        return data.to_dense(dtype), None
+    gaps = np.flatnonzero(np.bitwise_count(data.observed).sum(axis=1) < data.n_features)
+    all_rows, data = data.filled().to_dense(dtype), data[gaps]
+    if not gaps.size:
+        return all_rows, None
     if exact:
-        return _enumerated(parameters, data, draws, seed, n_threads), None
+        all_rows[gaps] = _enumerated(parameters, data, draws, seed, n_threads)
+        return all_rows, None
+    all_rows[gaps], sizes = _sampled(parameters, methods, data, n_particles, draws, seed, n_threads)
+    if np.isnan(sizes).any():
+        row, most = int(gaps[np.argmax(np.isnan(sizes))]), np.abs(parameters.flat).max()
+        raise ValueError(f"parameters: want such as give row {row} a probability, got some of up to {most:.2g}")
+    return all_rows, sizes
+
+
+def _sampled(
+    parameters: Parameters, methods: NDArray[np.uint8], data: Bits, n_particles: int, draws: bool, seed: int,
+    n_threads: int,
+) -> tuple[NDArray[Any], NDArray[np.float64]]:  # fmt: skip
+    """Rows filled in by particles of q, or where little is observed by fantasies; and effective sample sizes."""
     filled, sizes = np.empty(data.shape, np.uint8 if draws else np.float32), np.empty(len(data))
+    observed = np.asarray(data.observed)
     for rows in paced(len(data), n_threads):
-        words, seen = data.words[rows], data.observed[rows]
+        words, seen = data.words[rows], observed[rows]
         how = (parameters.flat, parameters.sizes, methods, words, seen, seed, n_particles, n_threads)
         if draws:
             drawn, sizes[rows] = _imputation.imputed_draws(*how)
             filled[rows] = Bits(drawn, data.n_features).to_dense()
         else:
             filled[rows], sizes[rows] = _imputation.imputed_means(*how)
-    little = np.flatnonzero(np.bitwise_count(data.observed).sum(axis=1) <= LITTLE)
+    little = np.flatnonzero(np.bitwise_count(observed).sum(axis=1) <= LITTLE)
     if little.size:
-        n_fantasies = min(n_particles, MOST_FANTASIES)
+        n_fantasies = min(n_particles, MOST_FANTASIES, max(MOST_CELLS // data.n_features, 1))
         better, effective = _by_fantasies(parameters, methods, data[little], draws, seed, n_fantasies)
-        enough = effective >= n_fantasies / ENOUGH
+        enough = (effective >= n_fantasies / ENOUGH) & ~(effective <= sizes[little])  # NaN: q has none
         filled[little[enough]], sizes[little[enough]] = better[enough], effective[enough]
-    if np.isnan(sizes).any():
-        row, most = int(np.argmax(np.isnan(sizes))), np.abs(parameters.flat).max()
-        raise ValueError(f"parameters: want such as give row {row} a probability, got some of up to {most:.2g}")
     return filled, sizes
 
 
@@ -88,10 +107,12 @@ def is_exact(method: str, sizes: tuple[int, ...], n_particles: int) -> bool:
     if method not in WAYS:
         raise ValueError(f"method: want one of {', '.join(WAYS)}, got {method!r}")
     possible = hidden[0] <= MOST_IN_POSTERIOR and sum(hidden) <= MOST_ENUMERATED
+    possible = possible and n_visible << hidden[0] <= MOST_CELLS
     if method == "exact" and not possible:
         raise ValueError(
-            f'method: "exact" wants at most {MOST_IN_POSTERIOR} units in the lowest hidden level and '
-            f'{MOST_ENUMERATED} in all, this machine has {"-".join(map(str, hidden))}; use "importance"'
+            f'method: "exact" wants at most {MOST_IN_POSTERIOR} units in the lowest hidden level, {MOST_ENUMERATED} '
+            f"hidden ones in all, and {MOST_CELLS:,} states times visible units; this machine has "
+            f'{"-".join(map(str, sizes))} units: use "importance"'
         )
     few = possible and 2 ** hidden[0] <= max(n_particles, FEW_CELLS // n_visible)
     return few if method == "auto" else method == "exact"
@@ -128,10 +149,12 @@ def _by_states(
     z = Bits(states, len(weights)).to_dense(np.float64) @ weights.astype(np.float64) + biases
     log_on, log_off = -np.logaddexp(0, -z), -np.logaddexp(0, z)
     p, filled, sizes = np.exp(log_on), np.empty(data.shape, np.uint8 if draws else np.float32), np.empty(len(data))
-    observed = np.asarray(data.observed)
-    for row, key in enumerate(_likelihood.hash_rows(np.hstack([data.words, observed]), seed).tolist()):
-        cells = data.filled()[row].astype(np.float64)
-        seen = Bits(observed, data.n_features)[row].astype(np.float64)
+    ones, observed = data.filled(), Bits(np.asarray(data.observed), data.n_features)
+    for row, key in enumerate(_likelihood.hash_rows(np.hstack([data.words, observed.words]), seed).tolist()):
+        if not row % BLOCK:
+            block = slice(row, row + BLOCK)
+            all_cells, all_seen = ones[block].to_dense(np.float64), observed[block].to_dense(np.float64)
+        cells, seen = all_cells[row % BLOCK], all_seen[row % BLOCK]
         joint = log_prior + log_on @ cells + log_off @ (seen - cells)
         w = np.exp(joint - joint.max())
         if draws:
