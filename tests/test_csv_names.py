@@ -1,7 +1,9 @@
 """The names of the columns of a .csv file: kept with the machine, compared ever after, and written again."""
 
 import csv
+import errno
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +174,18 @@ def test_without_names_nothing_stands_above_the_rows(capsys):
     for command in (["impute", "model.npz", "gaps.csv"], ["sample", "model.npz", "-n", "60"]):
         assert main([*command, "-o", "out.csv"]) == 0
         assert np.loadtxt("out.csv", delimiter=",").shape == (60, 4)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.npy", "rows.bits"])
+def test_a_file_is_replaced_whole_or_not_at_all(model, name, monkeypatch, capsys):
+    assert main(["sample", model, "-n", "50", "-o", name]) == 0
+    before, files = Path(name).read_bytes(), sorted(os.listdir())
+
+    def full(*names):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert main(["sample", model, "-n", "9", "-o", name]) == 1
+    assert capsys.readouterr().err == f"wakesleep: error: {name}: No space left on device\n"
+    assert Path(name).read_bytes() == before
+    assert sorted(os.listdir()) == files

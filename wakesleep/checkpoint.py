@@ -83,7 +83,7 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], manif
     *starts, end = _frame(members, [m.crc(array) for m, array in zip(members, whole.values(), strict=True)])
     pieces = [piece for start, array in zip(starts, whole.values(), strict=True) for piece in (start, _raw(array))]
     try:
-        _replace(os.path.realpath(os.fsdecode(path)), [*pieces, end])
+        replace_file(os.path.realpath(os.fsdecode(path)), [*pieces, end])
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error
 
@@ -266,7 +266,7 @@ def _declared(table: object) -> Iterator[_Member]:
                 raise CheckpointError(f"damaged: the manifest declares an impossible array {name[:200]!r}")
 
 
-def _replace(target: str, pieces: Sequence[bytes | memoryview]) -> None:
+def replace_file(target: str, pieces: Sequence[bytes | memoryview]) -> None:
     """Write a temporary file beside the target and rename it, so that the target is never half-written."""
     mode = None
     with suppress(FileNotFoundError):

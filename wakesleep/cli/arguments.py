@@ -271,7 +271,7 @@ def _data_arguments(sub: argparse.ArgumentParser, needed: bool = False) -> None:
     if needed:
         sub.add_argument("data", metavar="DATA", help=DATA_HELP.partition(";")[0])
     else:
-        sub.add_argument("data", nargs="?", metavar="DATA", help=DATA_HELP)
+        sub.add_argument("data", nargs="?", metavar="DATA", help=f"{DATA_HELP}, those learned from among them")
     sub.add_argument("--split", metavar="NAME", help="the array of an .npz to read")
     sub.add_argument(
         "--binarize", type=_threshold, metavar="T",

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import datasets, tables
+from wakesleep.checkpoint import replace_file
 from wakesleep.datasets.readers import SplitError
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.rows import Rows, as_rows
@@ -79,13 +80,14 @@ def read(
 
 def write_rows(path: str, rows: NDArray[Any], names: Sequence[str] | None, digits: str = "%d") -> None:
     """Write a matrix to a .npy file, or to a .csv file, with its names of columns, if any, above it."""
-    header = io.StringIO()
+    header, content = io.StringIO(), io.BytesIO()
     csv.writer(header, lineterminator="").writerow(names or ())
+    if path.endswith(".csv"):
+        np.savetxt(content, rows, digits, ",", header=header.getvalue(), comments="", encoding="utf-8")
+    else:
+        np.save(content, rows)
     with writing(path):
-        if path.endswith(".csv"):
-            np.savetxt(path, rows, digits, ",", header=header.getvalue(), comments="", encoding="utf-8")
-        else:
-            np.save(path, rows)
+        replace_file(os.path.realpath(path), [content.getbuffer()])
 
 
 def read_both(args: argparse.Namespace, missing: str | None = None) -> tuple[HelmholtzMachine, Rows]:
