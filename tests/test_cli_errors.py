@@ -299,6 +299,7 @@ def test_training_goes_on_after_epochs_of_no_likelihood(capsys):
     assert main([*how, "--epochs", "4"]) == 0
     assert main([*how, "--epochs", "6", "--resume"]) == 0
     assert HelmholtzMachine.load("far.npz").history_[-1]["log_likelihood"] == -np.inf
+    pytest.importorskip("matplotlib")
     assert main(["plot", "far.npz", "--kind", "curves"]) == 0
     assert "error" not in capsys.readouterr().err
 
