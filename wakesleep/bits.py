@@ -117,10 +117,7 @@ class Bits:
         """
         check_missing(missing)
         matrix = as_matrix(X, "X")
-        words, observed, beyond = pack(matrix, as_threshold(binarize), "X", missing)
-        bits = cls(words, matrix.shape[1], observed)
-        bits.beyond = beyond
-        return bits
+        return _packed(matrix, as_threshold(binarize), "X", missing)
 
     @classmethod
     def from_packed(cls, packed: ArrayLike, n_features: int, *, bitorder: Literal["little", "big"]) -> Bits:
@@ -381,6 +378,10 @@ def as_bits(
     if isinstance(matrix, Bits):
         check_complete(matrix, missing, name)
         return matrix
+    return _packed(matrix, threshold, name, missing)
+
+
+def _packed(matrix: Any, threshold: float | None, name: str, missing: str | None) -> Bits:
     words, observed, beyond = pack(matrix, threshold, name, missing)
     bits = Bits(words, matrix.shape[1], observed)
     bits.beyond = beyond

@@ -30,10 +30,11 @@ class Imputer(Learner):
         X : array-like, SciPy sparse matrix or Bits of shape (n, D)
             NaN, and None among objects, are the missing cells, whatever the machine was trained on.
         method : {"auto", "exact", "importance"}, default="auto"
-            "exact" adds up all states of the lowest hidden level, of at most 16 units. "importance" lets `n_particles`
-            samples from q stand for the posterior by their weights, or as many fantasies (4,096 at most) where these
-            explain the few observed cells of a row well enough. "auto" is exact where that takes no more states than
-            particles, or than 2**18 / D (64 visible and 12 hidden units), else importance.
+            "exact" adds up all states of the lowest hidden level, of at most 16 units and 2**23 / D states.
+            "importance" lets `n_particles` samples from q stand for the posterior by their weights, or as many
+            fantasies (4,096 at most) where these explain the few observed cells of a row well enough. "auto" is
+            exact where that takes no more states than particles, or than 2**18 / D (64 visible and 12 hidden units),
+            else importance.
         n_particles : int, default=1000
             Per row. Of machines of 40-16-4 and 64-32-16 units with 15 to 50 % of the cells missing, 1,000 of them left
             probabilities off by 0.004 to 0.016 on average, single ones by 0.2, where learning had met gaps

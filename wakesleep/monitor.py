@@ -165,13 +165,14 @@ def warn_of_poor_fit_in_the_end(
 
     (Not by reconstructions: through few units at the top, those of a machine that fits may be bad.)
     """
-    few = UNMEASURED_ROWS, "auto", UNMEASURED_PARTICLES
-    rows_are, (most, method, n_particles) = "rows that have been learned", few
-    if held_out is not None:
-        rows_are, (most, method, n_particles) = "held-out rows", (MOST_ROWS, "auto", PARTICLES)
-    rows = _some(train if held_out is None else held_out, state.seed, most)
+    if held_out is None:
+        rows_are, n_particles = "rows that have been learned", UNMEASURED_PARTICLES
+        rows = _some(train, state.seed, UNMEASURED_ROWS)
+    else:
+        rows_are, n_particles = "held-out rows", PARTICLES
+        rows = _some(held_out, state.seed, MOST_ROWS)
     values, _ = likelihood.log_likelihood(
-        state.parameters, state.methods, rows, method=method, n_particles=n_particles, seed=state.seed,
+        state.parameters, state.methods, rows, method="auto", n_particles=n_particles, seed=state.seed,
         n_threads=n_threads,
     )  # fmt: skip
     independent = likelihood.independent_log_likelihood(train, rows)
