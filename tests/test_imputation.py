@@ -6,8 +6,9 @@ from checks import Z_MAX, estimate, same_bits
 from machines import random_machine, random_rows
 from test_missing_measures import NAN, SIZES, completions, described, incomplete, marginalising
 
-from wakesleep import HelmholtzMachine, _imputation, _reference_measures, likelihood
+from wakesleep import Bits, HelmholtzMachine, _imputation, _panels, _reference_measures, likelihood
 from wakesleep.bits import as_bits
+from wakesleep.elementary import exp, log
 from wakesleep.monitor import SampleSizeWarning
 
 SINGLE = 1e-6  # absolute, of a float32 probability
@@ -185,6 +186,54 @@ def test_complete_rows_are_neither_sampled_nor_told_of():
     _, sizes = likelihood.impute(machine.parameters_, machine._state.methods, as_bits(X, missing="marginalise"),
                                  method="importance", n_particles=10)  # fmt: skip
     assert sizes.shape == (1,)
+
+
+def by_states(machine, states, log_prior, X, row):
+    """The means of a row and its effective sample size, with the operations that eq. 20 states, one after the other."""
+    weights, biases = (part.astype(np.float64) for part in machine.generative_[0])
+    z = np.empty((X.n_features, len(states)))
+    for s, h in enumerate(states):
+        for unit, bias in enumerate(biases):
+            total = bias
+            for first in range(0, len(h), 8):
+                eight = 0.0
+                for i in np.flatnonzero(h[first : first + 8]):
+                    eight += weights[first + i, unit]
+                total += eight
+            z[unit, s] = total
+    softplus = log(1 + exp(-np.abs(z)))
+    cells, joint = X[row], 0.0
+    for unit in np.flatnonzero(~np.isnan(cells)):
+        joint = joint + ((np.minimum(z[unit], 0) if cells[unit] else -np.maximum(z[unit], 0)) - softplus[unit])
+    joint = log_prior + joint
+    w = exp(joint - joint.max())
+    p = exp(np.minimum(z, 0) - softplus)
+    means = [np.sum(w * p[unit]) / np.sum(w) if np.isnan(cell) else cell for unit, cell in enumerate(cells)]
+    return np.array(means, np.float32), np.sum(w) ** 2 / np.sum(w * w)
+
+
+@pytest.mark.parametrize("sizes", [(9, 4), (70, 6, 3), (11, 21), (1, 1)], ids=str)
+def test_sums_over_states_are_in_the_order_that_is_stated(sizes):
+    """A product of matrices would have another one, which depends on the processor and its threads."""
+    machine, X = marginalising(sizes, scale=0.4), incomplete(9, sizes[0])[:-1]
+    rng, weights = np.random.default_rng(0), machine.generative_[0].weights
+    weights *= 10 ** rng.uniform(-9, 0.5, weights.shape)  # or else sums of float32 are exact in float64
+    h, log_prior = rng.random((37, sizes[1])) < 0.4, rng.normal(size=37)
+    how = Bits.from_dense(h).words, log_prior, X, False, 0
+    filled, effective = likelihood.imputation._by_states(machine.parameters_, *how)
+    for row in range(len(X)):
+        means, size = by_states(machine, h, log_prior, X, row)
+        assert same_bits(filled[row], means)
+        assert effective[row] == size
+
+
+@pytest.mark.parametrize("draws", [False, True])
+@pytest.mark.parametrize("method", ["exact", "importance"])
+def test_what_is_filled_in_does_not_depend_on_threads_and_processors(cpu_level, method, draws):
+    machine, X = marginalising((70, 9, 4), n_threads=3), incomplete(12, 70, share=0.9)
+    filled = machine.impute(X, method=method, draws=draws)
+    _panels.set_cpu_level("baseline")
+    assert same_bits(filled, machine.set_params(n_threads=1).impute(X, method=method, draws=draws))
 
 
 def test_weights_without_end_are_an_error_and_never_nan():

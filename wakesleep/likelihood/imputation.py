@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from wakesleep import _core, _imputation, _likelihood
 from wakesleep._packing import words_of
 from wakesleep.bits import Bits
+from wakesleep.elementary import exp, log
 from wakesleep.likelihood.arguments import check
 from wakesleep.likelihood.enumeration import MOST_ENUMERATED, MOST_IN_POSTERIOR
 from wakesleep.likelihood.estimates import paced
-from wakesleep.parameters import Parameters
+from wakesleep.parameters import Layer, Parameters
 
 WAYS = ("auto", "exact", "importance")
-FEW_CELLS = 1 << 18  # of all states of the lowest hidden level: half a millisecond for each row
+FEW_CELLS = 1 << 18  # of all states of the lowest hidden level: a quarter of a millisecond for each row
 MOST_CELLS = 1 << 23  # of a matrix of states and visible units, of which a few are kept
 LITTLE = 16  # observed cells of a row, for which fantasies may be better than particles of q
 ENOUGH = 16  # of so many fantasies one has to count
 MOST_FANTASIES = 1 << 12
-BLOCK = 1024  # rows that are unpacked at a time
 
 
 def impute(
@@ -145,24 +145,36 @@ def _by_states(
     parameters: Parameters, states: NDArray[np.uint64], log_prior: NDArray[np.float64], data: Bits, draws: bool,
     seed: int,
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:  # fmt: skip
-    """Rows filled in by these states of the lowest hidden level, and (Σ w)² / Σ w² of their weights      (eq. 20)"""
-    weights, biases = parameters.generative[0]
-    z = Bits(states, len(weights)).to_dense(np.float64) @ weights.astype(np.float64) + biases
-    log_on, log_off = -np.logaddexp(0, -z), -np.logaddexp(0, z)
-    p, filled, sizes = np.exp(log_on), np.empty(data.shape, np.uint8 if draws else np.float32), np.empty(len(data))
-    ones, observed = data.filled(), Bits(np.asarray(data.observed), data.n_features)
-    for row, key in enumerate(_likelihood.hash_rows(np.hstack([data.words, observed.words]), seed).tolist()):
-        if not row % BLOCK:
-            block = slice(row, row + BLOCK)
-            all_cells, all_seen = ones[block].to_dense(np.float64), observed[block].to_dense(np.float64)
-        cells, seen = all_cells[row % BLOCK], all_seen[row % BLOCK]
-        joint = log_prior + log_on @ cells + log_off @ (seen - cells)
-        w = np.exp(joint - joint.max())
+    """Rows filled in by these states of the lowest hidden level, and (Σ w)² / Σ w² of their weights      (eq. 20)
+
+    Without products of matrices, whose sums have an order of their own on every processor.
+    """
+    z = _logits_of_units(parameters.generative[0], states)
+    softplus = log(1 + exp(-np.abs(z)))
+    log_p = np.stack([-np.maximum(z, 0) - softplus, np.minimum(z, 0) - softplus])  # of 0 and of 1
+    p, filled, sizes = exp(log_p[1]), data.filled().to_dense(np.uint8 if draws else np.float32), np.empty(len(data))
+    observed = Bits(np.asarray(data.observed), data.n_features)
+    keys = _likelihood.hash_rows(np.hstack([data.words, observed.words]), seed).tolist()
+    for row, (key, seen) in enumerate(zip(keys, observed.to_dense(np.bool_), strict=True)):
+        joint = log_prior + log_p[filled[row, seen].astype(np.intp), np.flatnonzero(seen)].sum(axis=0)
+        w, gone = exp(joint - joint.max()), ~seen
         if draws:
             u = (_core.random_words(key, _core.IMPORTANCE, 1, 1 + data.n_features)[0] + 0.5) / 2.0**32
             shares = w.cumsum()
-            values = u[1:] < p[np.searchsorted(shares, shares[-1] * u[0], side="right")]
+            filled[row, gone] = u[1:][gone] < p[gone, np.searchsorted(shares, shares[-1] * u[0], side="right")]
         else:
-            values = w @ p / w.sum()
-        filled[row], sizes[row] = np.where(seen, cells, values), w.sum() ** 2 / (w @ w)
+            filled[row, gone] = (w * p[gone]).sum(axis=1) / w.sum()
+        sizes[row] = w.sum() ** 2 / (w * w).sum()
     return filled, sizes
+
+
+def _logits_of_units(layer: Layer, states: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """z = b + h·W of every state h, a row for each target, by the 256 sums of eight sources      (eq. 4)"""
+    weights, biases = (part.astype(np.float64) for part in layer)
+    z, octets = np.repeat(biases[:, None], len(states), axis=1), states.view(np.uint8)
+    for first in range(0, len(weights), 8):
+        sums = np.zeros((len(z), 1))
+        for row in weights[first : first + 8]:
+            sums = np.hstack([sums, sums + row[:, None]])
+        z += sums[:, octets[:, first // 8]]
+    return z
