@@ -19,7 +19,7 @@ WRONG = "wakesleep: error: permuted.csv: The feature names should match those th
 
 
 def write(path, cells, names=None):
-    with open(path, "w", newline="") as file:
+    with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([names] * (names is not None) + cells.tolist())
 
 
@@ -71,6 +71,14 @@ def test_a_line_of_words_or_of_the_columns_numbers_is_one_of_names(first, names)
     Path("rows.csv").write_text(f"{first}\n1,0,1,1\n")
     rows = datasets.read("rows.csv")
     assert (rows.feature_names, len(rows)) == (names, 1 if names else 2)
+
+
+@pytest.mark.parametrize("line", [" tea, with milk ,rum ", '" tea"," with milk ","rum "'])
+def test_blanks_belong_to_names_as_they_do_in_frames(line):
+    Path("rows.csv").write_text(f"{line}\n1,0,1\n")
+    assert datasets.read("rows.csv").feature_names == (" tea", " with milk ", "rum ")
+    pandas = pytest.importorskip("pandas")
+    assert datasets.read("rows.csv").feature_names == tuple(pandas.read_csv("rows.csv").columns)
 
 
 def test_a_word_among_numbers_is_no_name():
@@ -129,9 +137,10 @@ def test_where_only_one_has_names_that_is_told_once(model, capsys):
     assert capsys.readouterr().err == f"wakesleep: warning: data.csv {what}\n"
 
 
-def test_packed_rows_need_no_names(model, capsys):
-    datasets.read("data.csv").save("data.bits")
-    assert main(["score", model, "data.bits"]) == 0
+@pytest.mark.parametrize("name", ["data.bits", "data.BITS"])
+def test_packed_rows_need_no_names(name, model, capsys):
+    datasets.read("data.csv").save(name)
+    assert main(["score", model, name]) == 0
     assert not capsys.readouterr().err
 
 
@@ -166,6 +175,24 @@ def test_what_is_written_begins_with_names(model):
         assert header == name
         expected = machine.score_samples(datasets.read("data.csv"), method=method)
         np.testing.assert_allclose(np.array(values, float), expected, rtol=1e-11)
+
+
+def test_names_are_written_in_utf_8():
+    names = ["thé", "κρασί", "茶", "☕"]
+    write("data.csv", CELLS, names)
+    assert main(["train", "data.csv", *MACHINE, "--epochs", "1"]) == 0
+    assert main(["sample", "model.npz", "-o", "out.csv"]) == 0
+    assert Path("out.csv").read_bytes().startswith(",".join(names).encode() + b"\n")
+
+
+def test_rows_that_are_filled_in_have_their_own_names_or_else_those_of_the_machine(model, capsys):
+    write("bare.csv", np.where(np.eye(60, 4) > 0, "", CELLS.astype(object)))
+    assert main(["impute", model, "bare.csv", "-o", "out.csv"]) == 0
+    assert datasets.read("out.csv").feature_names == tuple(NAMES)
+    write("bare.csv", CELLS)
+    assert main(["train", "bare.csv", *MACHINE, "--epochs", "1", "--overwrite"]) == 0
+    assert main(["impute", model, "gaps.csv", "-o", "out.csv"]) == 0
+    assert datasets.read("out.csv").feature_names == tuple(NAMES)
 
 
 def test_without_names_nothing_stands_above_the_rows(capsys):

@@ -98,16 +98,26 @@ def test_draws_have_the_conditional_means_and_correlations(method, by, request):
     assert (np.abs(mean - independent) > (Z_MAX + 0.5) * error + bias).any(), "cells are drawn apart"
 
 
-@pytest.mark.parametrize("method", ["exact", "importance"])
-def test_what_is_filled_in_depends_on_the_seed_and_the_row(method):
-    machine, X = marginalising((70, 5, 4), scale=0.3), incomplete(12, 70)
+def with_poor_q(n_features):
+    """A machine of causes that q is wrong of: as many fantasies count for more than its particles."""
+    rng, n_hidden = np.random.default_rng(0), 12
+    p = [(0.3 * rng.normal(size=(n_hidden, n_features)), np.zeros(n_features))]
+    q = [(np.zeros((n_features, n_hidden)), np.full(n_hidden, 2.5))]
+    return HelmholtzMachine.from_parameters(np.zeros(n_hidden), p, q, missing="marginalise", random_state=0)
+
+
+@pytest.mark.parametrize("by", ["states", "q", "fantasies"])
+def test_what_is_filled_in_depends_on_the_seed_and_the_row(by):
+    machine = with_poor_q(70) if by == "fantasies" else marginalising((70, 5, 4), scale=0.3)
+    X, method = incomplete(12, 70, 0.9 if by == "fantasies" else 0.4), "exact" if by == "states" else "importance"
     for draws in (False, True):
         how, order = {"method": method, "draws": draws}, np.random.default_rng(0).permutation(12)
         filled = machine.impute(X, **how)
         assert same_bits(machine.impute(X[order], **how), filled[order])
         assert same_bits(np.concatenate([machine.impute(X[row : row + 1], **how) for row in range(12)]), filled)
-        by_chance = draws or method == "importance"
-        assert same_bits(machine.impute(X, **how, random_state=1), filled) != by_chance
+        by_chance = draws or by != "states"
+        others = machine.impute(X, **how, random_state=1) != filled
+        np.testing.assert_array_equal(others.any(axis=1), by_chance & np.isnan(X.to_dense()).any(axis=1))
         seen = ~np.isnan(X.to_dense())
         np.testing.assert_array_equal(filled[seen], X.to_dense()[seen])
         assert filled.dtype == (np.uint8 if draws else np.float32)
@@ -167,6 +177,50 @@ def test_rows_of_which_little_is_observed_are_filled_in_by_fantasies(monkeypatch
     assert np.abs(by_q - exact)[enough].mean() > 2 * np.abs(filled - exact)[enough].mean()
     np.testing.assert_array_equal(by_q[~enough], filled[~enough])
     np.testing.assert_array_equal(alone[~enough], effective[~enough])
+
+
+@pytest.mark.parametrize("method", ["exact", "importance"])
+def test_rows_that_lack_other_cells_have_other_noise(method):
+    """Though their bits are the same."""
+    machine, X = with_poor_q(70), np.full((2, 70), NAN)
+    X[0, 0] = X[1, 1] = 0
+    machine.generative_[0].weights[:] = 0
+    one, other = machine.impute(X, method=method, draws=True)[:, 2:]
+    assert 20 < (one != other).sum() < 48, "of 68 fair coins"
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MOST_FANTASIES", 64), ("MOST_CELLS", 64 * 40), ("MOST_CELLS", 1)])
+def test_fantasies_are_limited(limit, value, monkeypatch):
+    machine, X = with_poor_q(40), as_bits([[NAN] * 40], missing="marginalise")
+    monkeypatch.setattr(likelihood.imputation, limit, value)
+    how = {"method": "importance", "n_particles": 1000}
+    _, effective = likelihood.impute(machine.parameters_, machine._state.methods, X, **how)
+    by_q = likelihood.log_likelihood(machine.parameters_, machine._state.methods, X, seed=0, **how)[1]
+    assert by_q < 60
+    np.testing.assert_allclose(effective, 64 if value > 1 else by_q)
+
+
+def test_fantasies_are_for_rows_of_up_to_sixteen_cells():
+    machine, X = with_poor_q(40), np.full((3, 40), NAN)
+    machine.generative_[0].weights[:] = 0
+    for row, n_observed in enumerate((15, 16, 17)):
+        X[row, :n_observed] = 0
+    bits = as_bits(X, missing="marginalise")
+    how = {"method": "importance", "n_particles": 1000}
+    _, effective = likelihood.impute(machine.parameters_, machine._state.methods, bits, **how)
+    np.testing.assert_allclose(effective[:2], 1000)
+    assert effective[2] < 100
+
+
+def test_where_no_particle_of_q_has_a_weight_fantasies_fill_in():
+    machine, X = with_poor_q(40), np.full((1, 40), NAN)
+    X[0, :4] = 0
+    machine.prior_logits_[:2], machine.generative_[0].weights[:2], machine.recognition_[0].biases[:2] = -99, 3e38, 99
+    bits = as_bits(X, missing="marginalise")
+    by_q = _imputation.imputed_means(*described(machine), bits.words, bits.observed, 0, 1000)[1]
+    assert np.isnan(by_q).all(), "this test has no power"
+    filled = machine.impute(X, method="importance")
+    np.testing.assert_allclose(filled, machine.impute(X, method="exact"), atol=0.05)
 
 
 @pytest.mark.parametrize("n_particles", [1, 5, 16])
@@ -237,11 +291,11 @@ def test_what_is_filled_in_does_not_depend_on_threads_and_processors(cpu_level, 
 
 
 def test_weights_without_end_are_an_error_and_never_nan():
-    machine, X = marginalising((40, 3)), incomplete(5, 40)
+    machine, X = marginalising((40, 3)), incomplete(5, 40)[::-1]  # the first row is complete
     machine.parameters_.flat[:] = np.where(np.arange(machine.parameters_.flat.size) % 2, 3e38, -3e38)
     assert np.isfinite(machine.impute(X)).all()
     for draws in (False, True):
-        with pytest.raises(ValueError, match=r"^parameters: want such as give row \d a probability, got .* 3e\+38"):
+        with pytest.raises(ValueError, match=r"^parameters: want such as give row 1 a probability, got .* 3e\+38"):
             machine.impute(X, method="importance", draws=draws)
 
 

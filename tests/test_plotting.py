@@ -91,6 +91,7 @@ def test_the_scale_of_fields_is_symmetric_and_no_outlier_sets_it():
     ax = plotting.fields(machine)
     low, high = ax.images[0].get_clim()
     assert -low == high
+    assert 0 < (np.abs(machine.generative_[0].weights) > high).mean() < 0.01
     assert ax.images[0].colorbar.extend == "both"
     machine.generative_[0].weights[0, 0] = 1e6
     assert plotting.fields(machine).images[0].get_clim()[1] < 1.1 * high
@@ -234,6 +235,13 @@ def test_an_overview_has_what_can_be_drawn(machine):
     assert titles == ["held-out rows", *(f"generative fields of level {n}" for n in (0, 1)), "fantasies, x ~ p(x)"]
     assert len(plotting.overview(machine, DIGITS)) == len(plotting.overview(machine, DIGITS[:3])) == 6
     assert len(plotting.overview(random_machine((9, 4)))) == 2
+
+
+def test_an_overview_draws_rows_from_everywhere(machine):
+    X = np.eye(64)
+    shown, some = plotting.overview(machine, X)[-2], plotting.reconstructions(machine, X[::3][:18])
+    assert shown.get_title() == some.get_title()
+    np.testing.assert_array_equal(shown.images[0].get_array(), some.images[0].get_array())
 
 
 @pytest.mark.parametrize(

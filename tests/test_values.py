@@ -40,6 +40,12 @@ def test_values_beyond_zero_and_one_are_told_once(number):
     assert told(small(missing="marginalise").partial_fit, list(forms(COUNTS))[number]) == [message]
 
 
+@pytest.mark.parametrize("part", [slice(None), slice(9), [5, 2, 3]], ids=str)
+def test_values_that_packed_rows_were_cut_from_are_told_by_their_parts(part):
+    X = Bits.from_dense(COUNTS, missing="marginalise")[part]
+    assert told(small(missing="marginalise", n_iter=1).fit, X)[0].startswith("X: has values from 0 to 16; ")
+
+
 def test_values_below_zero_are_told():
     assert told(small().fit, np.array([[0.25, -2.5], [1, 0.75]]))[0].startswith("X: has values from -2.5 to 1; ")
 

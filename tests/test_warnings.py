@@ -72,6 +72,15 @@ def test_few_samples_are_no_reason_to_warn(good):
         with_q(good, -1).score(HELD_OUT, **how)
 
 
+@pytest.mark.parametrize(
+    ("n_particles", "few", "warns"),
+    [(99, 100, False), (100, 37, False), (100, 38, True), (999, 37, False), (1000, 21, False), (1000, 22, True)],
+)
+def test_how_many_rows_may_rest_on_one_sample_depends_on_their_number(n_particles, few, warns):
+    sizes = np.where(np.arange(100) < few, 1.09, 1.1)
+    assert warned(monitor.warn_of_single, sizes, n_particles) == [SampleSizeWarning] * warns
+
+
 def test_the_share_of_rows_that_rest_on_one_sample_is_kept(good):
     _, sizes = good._estimates(HELD_OUT, "importance", monitor.PARTICLES, None, 1)
     found = monitor.measure(good._state, ROWS, HELD_OUT)
@@ -95,9 +104,10 @@ def test_it_warns_once_of_far_fewer_nats_than_independent_units_have(values, war
     assert warned(monitor.warn_of_poor_fit, entries, lambda: -25.0, 64) == [PoorFitWarning] * warns
 
 
-def test_a_machine_that_begins_as_fair_coins_is_not_warned_of():
-    coins = [{"log_likelihood": -784 * math.log(2)}] * 5
-    assert warned(monitor.warn_of_poor_fit, coins, lambda: -207.0, 784) == []
+@pytest.mark.parametrize(("share", "warns"), [(1.0, False), (1.09, False), (1.11, True)])
+def test_a_machine_that_begins_as_fair_coins_is_not_warned_of(share, warns):
+    coins = [{"log_likelihood": -share * 784 * math.log(2)}] * 5
+    assert warned(monitor.warn_of_poor_fit, coins, lambda: -207.0, 784) == [PoorFitWarning] * warns
 
 
 @pytest.mark.parametrize("how", [{"validation": HELD_OUT}, {"verbose": 1}, {}], ids=str)
@@ -109,6 +119,32 @@ def test_a_rate_that_is_far_too_large_is_told(how, rate, capsys):
         machine.fit(ROWS, validation=validation)
     assert [w.filename for w in caught] == [__file__]
     machine.set_params(learning_rate=0.3, n_iter=40).fit(ROWS, validation=validation)
+
+
+@pytest.mark.parametrize(
+    ("better", "best", "told"),  # by so many standard errors than independent units
+    [
+        (1.1, 0, None), (0.9, 0, "a larger n_iter"), (-0.9, 1.1, "a larger n_iter"), (-1.1, 0.9, "a larger n_iter"),
+        (-1.1, 1.1, "best after epoch 2"), (-1e4, 0, "far below"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("held_out", [None, HELD_OUT], ids=["learned", "held out"])
+def test_what_is_no_better_than_independent_units_is_told_by_the_standard_error(
+    better, best, told, held_out, good, monkeypatch
+):
+    noise = np.where(np.arange(100) % 2, 1.0, -1.0)
+    error, independent = likelihood.standard_error(noise), np.full(100, -20.0)
+    values = independent + noise + better * error
+    monkeypatch.setattr(likelihood, "log_likelihood", lambda *arguments, **how: (values, None))
+    monkeypatch.setattr(likelihood, "independent_log_likelihood", lambda train, rows: independent)
+    history = [{"epoch": 1, "log_likelihood": -99.0}, {"epoch": 2, "log_likelihood": -20 + best * error}]
+    if told == "far below" and held_out is not None:
+        told = None  # for it has been, while training went on
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        monitor.warn_of_poor_fit_in_the_end(good._state, ROWS, held_out, history, 1)
+    assert [w.category for w in caught] == [PoorFitWarning] * (told is not None)
+    assert all(told in str(w.message) for w in caught)
 
 
 def columns(n_rows, seed, noise=0.15):

@@ -324,7 +324,7 @@ def _csv_row(number: int, text: str, n_features: int, missing: str | None) -> ND
 
 def _cells(text: str) -> list[str]:
     """The cells of a line; only where there are quotes is it worth a parser."""
-    return next(csv.reader([text])) if '"' in text else text.strip().split(",")
+    return next(csv.reader([text])) if '"' in text else text.rstrip("\n").split(",")
 
 
 def _number(cell: str) -> float:
