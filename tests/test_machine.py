@@ -273,7 +273,12 @@ def test_fitted_attributes():
     assert len(machine.history_) == 4
 
 
-def test_a_single_number_is_one_level():
+def test_as_many_rows_as_can_be_counted_are_one_batch():
+    assert learned(small(batch_size=2**31 - 1).fit(ROWS)) == learned(small(batch_size=130).fit(ROWS))
+
+
+def test_levels_may_be_a_range_and_a_single_number_is_one_level():
+    assert learned(small(hidden_layer_sizes=range(5, 1, -2)).fit(ROWS)) == learned(small().fit(ROWS))
     assert learned(small(hidden_layer_sizes=4).fit(ROWS)) == learned(small(hidden_layer_sizes=[np.int8(4)]).fit(ROWS))
 
 

@@ -55,6 +55,17 @@ def test_there_are_no_bounds_before_it_has_learned():
         HelmholtzMachine().simulated_bounds(3)
 
 
+@pytest.mark.parametrize(
+    ("method", "function"),
+    [("score_samples", "log_likelihood"), *((name, name) for name in ("diagnostics", "impute", "simulated_bounds"))],
+)
+def test_a_machine_gives_its_threads_to_what_measures_it(method, function, monkeypatch):
+    given, measure = [], getattr(likelihood, function)
+    monkeypatch.setattr(likelihood, function, lambda *a, **how: given.append(how["n_threads"]) or measure(*a, **how))
+    getattr(random_machine((6, 4, 3), n_threads=3), method)(2 if method == "simulated_bounds" else DENSE)
+    assert given == [3]
+
+
 # ---- arguments of functions ----
 
 CALLS = {

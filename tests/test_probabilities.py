@@ -12,6 +12,7 @@ from machines import DIGITS, ROWS, everything, learned, measured, small, stopped
 
 from wakesleep import Bits, HelmholtzMachine, Probabilities, _packing, datasets
 from wakesleep.cli import main
+from wakesleep.rows import select
 
 RNG = np.random.default_rng(0)
 GREY = RNG.random((130, 64)).astype(np.float32) * (ROWS.to_dense() * 0.8 + 0.1).astype(np.float32)
@@ -65,6 +66,20 @@ def test_drawn_by_content_a_row_is_the_same_wherever_it_stands():
     half[:, ::2] = [[0.0], [-0.0]]
     assert len(np.unique(Probabilities(half).draw_by_content(3).words)) == 1  # zeros of either sign are equal
     assert (grey.draw_by_content(4).to_dense() != together).any()
+
+
+def test_parts_of_parts_are_those_rows_of_the_whole():
+    grey = Probabilities(np.array([[0, 255, 128], [255, 0, 3], [9, 200, 255], [1, 2, 254]], np.uint8), 255)
+    np.testing.assert_array_equal(grey[[2, 0]], np.asarray(grey)[[2, 0]])
+    for whole in (grey, grey.draw(0, 0)):
+        chosen = select(select(whole, np.array([3, 1, 2])), np.array([2, 0]))
+        np.testing.assert_array_equal(chosen[:], np.asarray(whole)[[2, 3]])
+
+
+def test_no_two_epochs_draw_alike_however_many_rows_there_are():
+    half = Probabilities(np.full((1 << 17, 1), 0.5, np.float32))
+    one, other = (half.draw(0, epoch).to_dense()[:, 0] for epoch in (0, 1))
+    assert all((one[1 << n :][:64] != other[:64]).any() for n in range(17))
 
 
 def test_how_rows_come_in_blocks_does_not_matter(monkeypatch):
