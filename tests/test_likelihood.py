@@ -177,6 +177,8 @@ def test_exact_kl_refuses_what_is_no_distribution():
         likelihood.exact_kl(wide, random_rows(1, 21), [1])
     with pytest.raises(ValueError, match=r"^parameters: want at most 20 visible units to enumerate, got 21"):
         likelihood.exact_distribution(wide)
+    most = likelihood.exact_distribution(random_machine((20, 1)).parameters_)
+    assert np.exp(most.log_p).sum() == pytest.approx(1)
 
 
 # ---- importance ----

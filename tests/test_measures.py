@@ -23,6 +23,8 @@ def test_a_machine_bounds_log_p_of_rows_that_it_dreams():
     assert same_bits(rows.words, MACHINE.sample(400, random_state=3, bits=True).words)
     by_hand = likelihood.simulated_bounds(P, METHODS, 400, n_particles=20, n_steps=20, seed=3)
     assert all(map(same_bits, (lower, upper), by_hand[1:]))
+    annealed = MACHINE.score_samples(rows, method="ais", n_particles=20, n_steps=20, random_state=3)
+    assert same_bits(lower, annealed)
     exact = MACHINE.score_samples(rows, method="exact")
     for bound, sign in ((lower, 1), (upper, -1)):
         ratio = np.exp(sign * (bound - exact))  # of the mean 1

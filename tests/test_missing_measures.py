@@ -163,7 +163,7 @@ def test_transform_sees_zeros_in_missing_cells():
     assert machine.transform(X).dtype == np.float32
 
 
-def test_diagnostics_are_of_the_observed_cells():
+def test_diagnostics_are_of_the_observed_cells(monkeypatch):
     machine, X = marginalising((70, 5, 4), scale=0.4), incomplete(30, 70)
     found = machine.diagnostics(X, n_particles=50)
     how = {"method": "importance", "n_particles": 50}
@@ -171,6 +171,10 @@ def test_diagnostics_are_of_the_observed_cells():
     assert found.elbo == pytest.approx(machine.score(X, method="elbo", n_particles=50), rel=1e-5)
     full = Bits(X.words, 70, X.words | np.asarray(X.observed))
     assert machine.diagnostics(full, n_particles=50) == found
+    monkeypatch.setattr(likelihood.diagnosis, "_STATES", 7)
+    in_parts = machine.diagnostics(X, n_particles=50)
+    assert in_parts.sleep_gradient_norm == pytest.approx(found.sleep_gradient_norm, rel=1e-5)
+    assert in_parts.wake_gradient_norm == pytest.approx(found.wake_gradient_norm, rel=1e-5)
     zeros = machine.diagnostics(X.filled(), n_particles=50)
     assert zeros.wake_gradient_norm != found.wake_gradient_norm
     assert zeros.sleep_gradient_norm != found.sleep_gradient_norm

@@ -27,6 +27,14 @@ def test_more_rows_begin_with_fewer():
     assert make_synthetic(30, random_state=2)[0] != make_synthetic(30, random_state=3)[0]
 
 
+def test_rows_of_another_seed_have_noise_of_their_own():
+    """Not only another generator: here, of one unit at even odds, both have the same."""
+    rows = [make_synthetic(400, n_features=1, hidden_layer_sizes=(1,), random_state=seed) for seed in range(9)]
+    on = np.array([X.to_dense()[:, 0] ^ (true.prior_logits[0] < 0) for X, true in rows])
+    correlations = np.corrcoef(on)[np.triu_indices(9, 1)]
+    assert np.abs(correlations).max() < STANDARD_ERRORS / np.sqrt(400)
+
+
 def test_weights_are_normal_with_the_stated_scale_and_the_prior_half():
     _, true = make_synthetic(1, n_features=400, hidden_layer_sizes=(25,), random_state=1)
     weights = true.generative[0].weights.ravel() * np.sqrt(25) / 0.8
