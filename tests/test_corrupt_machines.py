@@ -86,6 +86,8 @@ WRONG = {
     ("state", "optimizer"): [ABSENT, None, "", 5, [], "adam", "adagrad", {}],
     ("state", "n_updates"): [ABSENT, None, 5, "", [], [1], [1, 2, 3], [-1, 0], [0.0, 1], [2**62, 0], [True, 1], {}],
     ("data",): [5, "", [], {}, [1, 2], [[1, 2]], [None, [1, 2]], [[1, 2], [3]], [["1", 2], None], [[1, 2.5], None]],
+    ("aside",): [ABSENT, 5, "", [], {}],
+    ("feature_names",): [5, "", "ab", {}, [], ["tea"], ["tea"] * 65, [1] * 64, [["tea"]] * 64],
     ("history",): [ABSENT, None, 5, "", "history", {}, {"epoch": 1}, [5], ["ab"], [None], [[]], [[["epoch", 1]]]],
 }
 
@@ -140,6 +142,16 @@ def test_arrays_of_no_machine_are_refused(path, wrong):
     arrays, manifest = machine_file(path)
     checkpoint.save(path, wrong(arrays), manifest)
     with pytest.raises(CheckpointError, match="not a machine: "):
+        HelmholtzMachine.load(path)
+
+
+def test_a_best_state_of_other_sizes_is_refused(path):
+    small(hidden_layer_sizes=(4, 3)).fit(ROWS).save(path)
+    best, of_best = checkpoint.load(path)
+    arrays, manifest = machine_file(path)
+    arrays |= {f"aside.{name}": array for name, array in best.items()}
+    checkpoint.save(path, arrays, changed(manifest, ("aside",), of_best["state"]))
+    with pytest.raises(CheckpointError, match=r"not a machine: aside: want the sizes of state, got \(64, 4, 3\)"):
         HelmholtzMachine.load(path)
 
 

@@ -87,6 +87,7 @@ def test_reconstruct_goes_up_to_the_top_and_down_again(sizes):
 
 def test_fit_transform_is_fit_then_transform(fitted):
     np.testing.assert_array_equal(small().fit_transform(ROWS), fitted.transform(ROWS))
+    np.testing.assert_array_equal(small().fit_transform(ROWS, layer=0), fitted.transform(ROWS, 0))
 
 
 @pytest.mark.parametrize("method", ["transform", "reconstruct"])

@@ -121,6 +121,9 @@ def test_everything_in_the_table_is_escaped():
 
 
 def test_the_table_is_small_whatever_is_in_it():
+    for n_rows, n_shown in ((13, 13), (14, 14), (15, 14)):
+        assert html.table("T", dict.fromkeys(range(n_rows), 0)).count("<tr>") == n_shown
+        assert ("more" in html.table("T", dict.fromkeys(range(n_rows), 0))) == (n_rows > 14)
     names = HelmholtzMachine().get_params()
     machine = HelmholtzMachine(**dict.fromkeys(names, "&" * 1000))
     shown = machine._repr_html_()

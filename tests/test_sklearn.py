@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
 
 import wakesleep
 from wakesleep.sklearn import HelmholtzMachine as Derived
@@ -51,6 +52,12 @@ def test_cross_validation_in_two_processes_gives_the_same_bits(kind):
     X = BARS.to_dense()
     alone = cross_val_score(machine(kind), X, cv=3)
     np.testing.assert_array_equal(cross_val_score(machine(kind), X, cv=3, n_jobs=2), alone)
+
+
+@CLASSES
+def test_tags_tell_whether_cells_may_be_missing(kind):
+    for missing in (None, "marginalise"):
+        assert get_tags(machine(kind, missing=missing)).input_tags.allow_nan == (missing is not None)
 
 
 @CLASSES
