@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from checks import posix
 
-from wakesleep import Bits, HelmholtzMachine, datasets
+from wakesleep import Bits, HelmholtzMachine, datasets, drawing
 from wakesleep.cli import main, train
 from wakesleep.optimizers import OPTIMIZERS
 
@@ -204,6 +204,15 @@ def test_sample_prints_rows_that_are_no_images(capsys):
     main(["train", "rows.npy", "-q", "-o", "rows-model.npz"])
     main(["sample", "rows-model.npz", "-n", "4"])
     assert re.fullmatch(r"([01]{12}\n){4}", capsys.readouterr().out)
+
+
+def test_fantasies_that_do_not_fit_beside_each_other_stand_below(model, capsys):
+    assert main(["sample", model, "-n", "20"]) == 0  # eight of 8 × 8 in 80 columns
+    out = capsys.readouterr().out
+    assert re.findall(r"^(.*):$", out, re.MULTILINE) == ["fantasies", "more", "more"]
+    everything, fantasies = out.split("more:"), HelmholtzMachine.load(model).sample(20)
+    for picture, rows in zip(everything, (fantasies[:8], fantasies[8:16], fantasies[16:]), strict=True):
+        assert drawing.draw([rows], height=8, width=8, unicode="▄" in out) in picture
 
 
 def test_score_is_the_score_of_the_machine(model, capsys):

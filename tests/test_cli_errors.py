@@ -255,11 +255,12 @@ def test_what_cannot_be_read_is_told_with_what_is_wanted(option, wanted, capsys)
     assert last == f"wakesleep train: error: argument {option.split()[0]}: {wanted}"
 
 
+@pytest.mark.parametrize("folder", ["", "./"])
 @pytest.mark.parametrize(("command", "data"), [("train", "mine.npz"), ("score model.npz", "mine.npy")])
-def test_the_data_are_never_overwritten(command, data, model, capsys):
+def test_the_data_are_never_overwritten(command, data, folder, model, capsys):
     (np.save if data == "mine.npy" else np.savez)(data, np.eye(64))
     before = Path(data).read_bytes()
-    assert main([*command.split(), data, "-o", data]) == 1
+    assert main([*command.split(), data, "-o", folder + data]) == 1
     assert f"{data}: want another file" in capsys.readouterr().err
     assert Path(data).read_bytes() == before
 

@@ -201,6 +201,19 @@ def test_without_patience_a_resumed_machine_goes_on_from_its_last_epoch(overfitt
     assert machine.best_epoch_ == machine.n_iter_
 
 
+def test_an_epoch_that_ended_without_held_out_rows_is_not_measured_later():
+    """Its parameters are gone where the next one has begun."""
+    machine = stopped(small(), ROWS, 7).fit(ROWS, validation=DIGITS[200:300], resume=True)
+    assert ["log_likelihood" in entry for entry in machine.history_] == [False, True, True]
+
+
+def test_a_pass_after_half_an_epoch_is_another_epoch():
+    machine = stopped(small(), ROWS, 7).partial_fit(ROWS)
+    assert (machine.n_iter_, machine.step_) == (3, 7 + 5)
+    other = stopped(small(), ROWS, 5).partial_fit(ROWS)
+    assert (other.n_iter_, other.step_) == (2, 5 + 5)
+
+
 def test_partial_fit_goes_on_from_the_best(overfitted, path):
     machine = through_a_file(overfitted, path)
     best, n_iter = machine._state.parameters.flat.copy(), machine.n_iter_

@@ -333,6 +333,21 @@ def test_all_in_one_is_the_default(model, tmp_path, capsys, monkeypatch):
     assert seen == [(DIGITS, {"shape": None})]
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "n_rows", "how"),
+    [
+        ("reconstructions", "--shape 4x16", plotting.N_PAIRS, {"shape": (4, 16)}), ("activity", "--layer 0", 1797, {}),
+        ("fields", "--layer 1", None, {"shape": None}), ("fantasies", "-n 7 --seed 3", None, {"shape": None}),
+    ],
+)  # fmt: skip
+def test_rows_and_options_come_to_the_picture(model, monkeypatch, capsys, kind, options, n_rows, how):
+    seen, draw = [], getattr(plotting, kind)
+    monkeypatch.setattr(plotting, kind, lambda m, *X, **how: seen.append((*map(len, X), how)) or draw(m, *X, **how))
+    assert main(["plot", model, "--kind", kind, *options.split()]) == 0
+    given = {"activity": {"layer": 0}, "fields": {"layer": 1}, "fantasies": {"n_samples": 7, "random_state": 3}}
+    assert seen == [(*([] if n_rows is None else [n_rows]), how | given.get(kind, {}))]
+
+
 def test_a_machine_of_other_rows_is_drawn_without_the_digits(tmp_path, capsys):
     random_machine((12, 5)).save(tmp_path / "m.npz")
     assert main(["plot", "m.npz", "--shape", "3x4"]) == 0

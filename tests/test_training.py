@@ -173,6 +173,10 @@ def test_how_sums_are_taken_follows_from_the_rows_where_training_begins():
             == expected
         )
     assert small().fit(sparse[:, :64])._state.methods.tolist() == tables  # so few units are faster by tables
+    quarter = np.arange(100 * 80).reshape(100, 80) % 4 == 0
+    assert small().fit(quarter)._state.methods.tolist() == tables
+    quarter[0, 0] = False
+    assert small().fit(quarter)._state.methods.tolist() == walk
 
 
 @pytest.mark.parametrize("seconds", [0, 1e-4, 1e9])
