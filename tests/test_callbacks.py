@@ -1,6 +1,7 @@
 """Who else follows a training: callbacks of epochs and of steps, the log."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from checks import posix
 from machines import DIGITS, ROWS, learned, measured, small, stopped, through_a_file
 
 from wakesleep import HelmholtzMachine, monitor, training
-from wakesleep.cli import main
+from wakesleep.cli import log, main
 
 HELD_OUT = DIGITS[1000:1100]
 
@@ -142,6 +143,15 @@ def test_the_log_keeps_the_lines_of_another_training():
     assert main(["train", "-q", "-o", "m.npz", "--hidden", "8", "--seed", "7", "--epochs", "2"]) == 0
     assert main([*TRAIN, "--seed", "7", "--epochs", "3", "--resume"]) == 0
     assert logged() == before + HelmholtzMachine.load("m.npz").history_
+    assert main([*other, "--epochs", "6", "--resume"]) == 0
+    other_history = HelmholtzMachine.load("other.npz").history_
+    assert logged() == before + HelmholtzMachine.load("m.npz").history_ + other_history[5:]
+
+
+def test_what_is_not_finite_is_null_in_a_log():
+    assert log.line({"epoch": 1, "log_likelihood": -math.inf, "x": [math.nan, 0.5]}) == (
+        b'{"epoch": 1, "log_likelihood": null, "x": [null, 0.5]}\n'
+    )
 
 
 @pytest.mark.usefixtures("_folder")

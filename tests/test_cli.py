@@ -120,6 +120,15 @@ def test_training_on_a_split_measures_on_the_other(capsys):
     out = capsys.readouterr().out
     assert "1,000 rows to learn from; 797 of 797 held-out rows measured after each epoch; levels 64-8" in out
     assert "(exact, 797 rows)" in out
+    assert HelmholtzMachine.load("digits-model.npz").verbose == 0, "that is of the run, not of the machine"
+
+
+def test_a_machine_that_is_worse_than_independent_units_is_called_so(monkeypatch, capsys):
+    monkeypatch.setattr(train.likelihood, "independent_log_likelihood", lambda rows, held_out: np.zeros(len(held_out)))
+    assert main(["train", *QUICK]) == 0
+    out = capsys.readouterr().out
+    log_p = re.search(r"^held-out log p\(x\), nats +-([\d.]+) ", out, re.MULTILINE)[1]
+    assert re.search(rf"^worse by +{log_p} \+- ", out, re.MULTILINE)
 
 
 def test_of_many_held_out_rows_the_report_takes_some(monkeypatch, capsys):

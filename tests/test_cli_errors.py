@@ -69,6 +69,7 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
         ([*RESUME, "--epochs", "2"], "--resume: model.npz has 2 epochs already"),
         ([*RESUME, "--hidden", "8"], "--resume: want the --hidden of model.npz, which is 32,16, got 8"),
         ([*RESUME, "--seed", "5"], "--resume: want the --seed of model.npz, which is 0, got 5"),
+        ([*RESUME, "--batch-size", "50"], "--resume: want the --batch-size of model.npz, which is 20, got 50"),
         ([*RESUME, "--frozen", "prior_logits"], "want the --frozen of model.npz, which is none, got prior_logits"),
         (["train", "--frozen", "prior"], "--frozen: want one of generative.0.weights, .* got 'prior'"),
         (["train", "--clip-norm", "0"], "--clip-norm: want a positive, finite number, got 0.0"),

@@ -73,6 +73,13 @@ def test_the_command_line_trains_scores_and_goes_on_with_missing_cells(capsys):
     assert "--resume: want the --missing of x-model.npz, which is marginalise, got None" in capsys.readouterr().err
 
 
+def test_held_out_rows_of_another_split_may_lack_cells_too(capsys):
+    np.savez("x.npz", some=X[:100], others=X[100:])
+    how = ["--split", "some", "--held-out-split", "others", "--missing", "marginalise", "--epochs", "1"]
+    assert main(["train", "x.npz", *how]) == 0
+    assert "100 of 100 held-out rows" in capsys.readouterr().out
+
+
 def test_the_command_line_refuses_missing_cells_that_it_was_not_told_of(capsys):
     assert main(["train", written(X, "nan")]) == 1
     assert re.search(r"^wakesleep: error: x.csv: line 1 contains NaN in column", capsys.readouterr().err)

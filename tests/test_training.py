@@ -340,6 +340,14 @@ def test_silence_is_the_default(capsys):
 # ---- divergence ----
 
 
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam"])
+def test_squares_beyond_float32_are_a_divergence(optimizer):
+    """By which rates are divided, so that nothing would be learned any more."""
+    machine = small(rule=lambda log_w: 2 * (np.full_like(log_w, 1e30),), optimizer=optimizer)
+    with pytest.raises(DivergenceError, match="diverged in epoch 1"):
+        machine.fit(ROWS)
+
+
 @pytest.mark.parametrize("seconds", [0, 1e9])
 def test_diverging_training_says_so_and_keeps_the_parameters_from_before(monkeypatch, tmp_path, seconds):
     monkeypatch.setattr(training, "SECONDS_PER_CALL", seconds)
