@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import datasets, tables
-from wakesleep.checkpoint import replace_file
+from wakesleep.atomic import replace_file
 from wakesleep.datasets.readers import SplitError
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.rows import Rows, as_rows
@@ -87,7 +87,7 @@ def write_rows(path: str, rows: NDArray[Any], names: Sequence[str] | None, digit
     else:
         np.save(content, rows)
     with writing(path):
-        replace_file(os.path.realpath(path), [content.getbuffer()])
+        replace_file(path, [content.getbuffer()])
 
 
 def read_both(args: argparse.Namespace, missing: str | None = None) -> tuple[HelmholtzMachine, Rows]:
