@@ -11,8 +11,7 @@ from test_packing import peak_bytes, random_dense
 
 from wakesleep import Bits, CheckpointError, HelmholtzMachine, checkpoint
 from wakesleep._packing import BLOCK_BYTES, as_matrix, dense
-from wakesleep.bits import as_bits
-from wakesleep.rows import as_rows
+from wakesleep.rows import as_bits, as_rows
 
 NAMES = ["tea", "coffee", "milk"]
 CELLS = random_dense(9, 3)

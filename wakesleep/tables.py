@@ -117,6 +117,15 @@ def check_feature_names(fitted: tuple[str, ...] | None, X: Any, name: str, estim
     raise ValueError(message if name == "X" else f"{name}: {message}")
 
 
+def columns_of(numbers: NDArray[np.int64], names: tuple[str, ...] | None, n_features: int) -> str:
+    """Some columns in words: the first few of them by name, or else by number from 0, and how many more there are."""
+    if len(numbers) == n_features > 1:
+        return f"all {n_features} columns"
+    few = ", ".join(str(number) if names is None else repr(names[number])[:80] for number in numbers[:SHOWN])
+    more = f" and {len(numbers) - SHOWN} more" if len(numbers) > SHOWN else ""
+    return f"column{'' if len(numbers) == 1 else 's'} {few}{more}"
+
+
 def _listed(names: list[str]) -> str:
     return "".join(f"- {name:.80}\n" for name in names[:SHOWN]) + ("- ...\n" if len(names) > SHOWN else "")
 

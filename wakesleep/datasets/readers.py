@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep._packing import BLOCK_BYTES, TAKEN, as_threshold
-from wakesleep.bits import Bits, as_bits, joined
+from wakesleep.bits import Bits
 from wakesleep.parameters import PRIOR
 from wakesleep.probabilities import Probabilities
-from wakesleep.rows import Rows, as_rows
+from wakesleep.rows import Rows, as_bits, as_rows
 
 SUFFIXES = (".bits", ".npy", ".npz", ".csv", ".csv.gz", ".idx", "-ubyte", ".gz")
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -274,11 +274,11 @@ def _read_csv(path: Path, binarize: float | str | None, missing: str | None) -> 
             blocks.append(_csv_block(block, len(cells), binarize, missing))
     if not blocks:
         raise ValueError("want lines of numbers below the names, got none")
-    packed = [block for block in blocks if isinstance(block, Bits)]
+    names = tuple(cells) if has_names else None
+    if packed := [block for block in blocks if isinstance(block, Bits)]:
+        return Bits._joined(packed, names)
     values = [block.values for block in blocks if isinstance(block, Probabilities)]
-    data: Bits | Probabilities = joined(packed) if packed else Probabilities(np.concatenate(values))
-    data.feature_names = tuple(cells) if has_names else None
-    return data
+    return Probabilities(np.concatenate(values), feature_names=names)
 
 
 def _are_names(cells: list[str]) -> bool:
