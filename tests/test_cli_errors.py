@@ -83,7 +83,15 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
         (["train", "two.npz"], "--split: want one of one, other, which two.npz has, got none"),
         (["score", "model.npz", "two.npz", "--split", "third"], "--split: want one of one, other, .* got 'third'"),
         (["train", "two.npz", "--split", "one", "--held-out-split", "x"], "--held-out-split: want one of .* got 'x'"),
-        (["train", "two.npz", "--split", "one", "--held-out-split", "other"], "two.npz has 4 features, .* expecting 3"),
+        (
+            ["train", "two.npz", "--split", "one", "--held-out-split", "other"],
+            "--held-out-split: want 3 features, as one has, got 4 in other of two.npz",
+        ),
+        (["train", ""], "error: DATA: want the name of a file, got ''"),
+        (["score", "model.npz", "-"], "error: DATA: want the name of a file, got '-'; standard input is not read"),
+        (["train", "--drop", "3"], "error: --drop: want DATA"),
+        (["train", "one.csv", "--drop", "3"], "--drop: want columns of one.csv, by number from 0 to 2, got '3'"),
+        (["train", "one.csv", "--drop", "0,2,1"], "--drop: want a column or more of one.csv left, got all 3 of them"),
         (["train", "one.csv", "--split", "one"], "--split: want none for one.csv"),
         ([*RESUME, "wrong.csv"], "wrong.csv has 3 features, but HelmholtzMachine is expecting 64"),
         (["train", "folder.npy"], "folder.npy: Is a directory"), (["info", "folder.npy"], "folder.npy: Is a directory"),
@@ -226,6 +234,12 @@ def test_what_is_unknown_is_told_with_what_may_be_meant(typed, hint, capsys):
         main(["train", *typed.split()])
     assert stopped.value.code == 2
     assert capsys.readouterr().err.endswith(f"\nwakesleep train: error: unrecognized arguments: {hint}\n")
+
+
+def test_an_unknown_option_of_no_command_is_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["--bogus"])
+    assert capsys.readouterr().err.endswith("\nwakesleep: error: unrecognized arguments: --bogus\n")
 
 
 @pytest.mark.parametrize(

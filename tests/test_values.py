@@ -83,12 +83,13 @@ def test_where_nothing_but_ones_comes_out_that_is_told(number):
 
 def test_the_command_line_tells_it_of_all_blocks_of_a_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(datasets.readers, "BLOCK_BYTES", 200)
+    monkeypatch.setattr(datasets.csv_file, "BLOCK_BYTES", 200)
     values = np.column_stack([np.arange(40), COUNTS[:, :2] > 8])  # the first column numbers the rows
     np.savetxt("data.csv", values, fmt="%d", delimiter=",")
     np.save("scale.npy", SCALE)
     assert main(["train", "data.csv", "-q", "--epochs", "1"]) == 0
-    expected = f"DATA: has values from 0 to 39 in column 0; --binarize 0.5 {ABOVE}"
+    above = ABOVE.replace("fewer columns", "--drop")
+    expected = f"DATA: has values from 0 to 39 in column 0; --binarize 0.5 {above}"
     assert capsys.readouterr().err == f"wakesleep: warning: {expected}\n"
     assert main(["train", "scale.npy", "-q", "--epochs", "1"]) == 0
     expected = "DATA: has values from 1 to 5 in all 3 columns; --binarize 0.5 makes ones of all, want another threshold"

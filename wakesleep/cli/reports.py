@@ -17,7 +17,7 @@ from wakesleep.machine import HelmholtzMachine
 USAGE = 2  # exit status after wrong usage, as argparse has it
 N_DRAWN = 8  # images in a row
 PARAMS = tuple(HelmholtzMachine().get_params())
-OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "layer", "method", "shape")} | {
+OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "drop", "layer", "method", "shape")} | {
     "hidden_layer_sizes": "--hidden", "n_particles": "--particles", "n_iter": "--epochs", "n_threads": "--threads",
     "random_state": "--seed", "n_steps": "--steps", "n_samples": "-n", "X": "DATA",
     "validation": "--held-out, --held-out-split",
@@ -25,7 +25,8 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "layer", "m
 
 WORDS = {
     'missing="marginalise"': "train --missing marginalise", "want None with": "want none with",
-    'binarize="sample"': "--binarize sample", "binarize=": "--binarize ",
+    'binarize="sample"': "--binarize sample", "binarize=": "--binarize ", "; drop leaves": "; --drop leaves",
+    "threshold or fewer columns": "threshold or --drop",
 }  # fmt: skip
 
 
@@ -51,6 +52,7 @@ def as_typed(message: str) -> str:
     """A message with options in place of arguments of Python."""
     for python, typed in WORDS.items():
         message = message.replace(python, typed)
+    message = re.sub(r"drop=\[(.*?)\] leaves", r"--drop \1 leaves", message)
     return re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
 
 
