@@ -46,7 +46,8 @@ def test_training_that_diverges_at_once_leaves_the_file_as_it_is(model, capsys):
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (OSError(28, "No space left on device"), "standard output: No space left on device"),
+        (OSError(5, "Input/output error"), "[Errno 5] Input/output error"),
         (MemoryError("no room"), "out of memory: no room"),
     ],
 )
@@ -87,6 +88,7 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
             ["train", "two.npz", "--split", "one", "--held-out-split", "other"],
             "--held-out-split: want 3 features, as one has, got 4 in other of two.npz",
         ),
+        (["train", "pair.csv"], "--held-out: want a share of the 2 rows .* such as 0.5, got 0.2, which holds out 0"),
         (["train", ""], "error: DATA: want the name of a file, got ''"),
         (["score", "model.npz", "-"], "error: DATA: want the name of a file, got '-'; standard input is not read"),
         (["train", "--drop", "3"], "error: --drop: want DATA"),
@@ -130,6 +132,7 @@ def test_errors_are_one_line_and_status_1(arguments, message, model, capsys, mon
     Path("broken.npz").write_bytes(b"PK\x03\x04 no archive")
     Path("wrong.csv").write_text("1,0,1\n0,0,1\n")
     Path("one.csv").write_text("1,0,1\n")
+    Path("pair.csv").write_text("1,0,1\n0,0,1\n")
     Path("empty.npy").write_bytes(b"")
     np.save("hole.npy", np.full((1, 64), np.nan))
     Path("folder.npy").mkdir()
@@ -291,6 +294,14 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(file, model):
     )  # fmt: skip
     assert result.returncode == 1
     assert re.fullmatch(rf"wakesleep: error: {file}: (File too large|not written to its end: .*)\n", result.stderr)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no file here that is always full")
+def test_a_full_standard_output_is_named(model):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "wakesleep", "info", model]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, "wakesleep: error: standard output: No space left on device\n")
 
 
 @posix

@@ -68,7 +68,8 @@ def n_held_out(name: str, share: Any, n_rows: int) -> int:
     wanted: int = round(n_rows * share)
     if not 0 < wanted < n_rows:
         raise ValueError(
-            f"{name}: want a share that is 1 to {n_rows - 1} of the {n_rows} rows, got {share:g}, which is {wanted}"
+            f"{name}: want a share of the {n_rows} rows that holds out one or more and leaves one, such as 0.5, "
+            f"got {share:g}, which holds out {wanted}"
         )
     return wanted
 

@@ -86,9 +86,10 @@ def read(
 def write_rows(path: str, rows: NDArray[Any], names: Sequence[str] | None, digits: str = "%d") -> None:
     """Write a matrix to a .npy file, or to a .csv file, with its names of columns, if any, above it."""
     header, content = io.StringIO(), io.BytesIO()
-    csv.writer(header, lineterminator="").writerow(names or ())
+    csv.writer(header).writerow(names or ())  # with a line's end, which it quotes in names
     if path.endswith(".csv"):
-        np.savetxt(content, rows, digits, ",", header=header.getvalue(), comments="", encoding="utf-8")
+        above = header.getvalue().removesuffix("\r\n")
+        np.savetxt(content, rows, digits, ",", header=above, comments="", encoding="utf-8")
     else:
         np.save(content, rows)
     with writing(path):

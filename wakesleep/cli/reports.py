@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import sys
@@ -15,6 +16,7 @@ from wakesleep.hyperparameters import count
 from wakesleep.machine import HelmholtzMachine
 
 USAGE = 2  # exit status after wrong usage, as argparse has it
+FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT  # of a file without a name: all others are named
 N_DRAWN = 8  # images in a row
 PARAMS = tuple(HelmholtzMachine().get_params())
 OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "drop", "layer", "method", "shape")} | {
@@ -37,8 +39,8 @@ def failed(error: BaseException, status: int = 1, more: str = "") -> int:
         message = as_typed(re.sub(r"None or | or None\b", "", message))  # None cannot be typed
     if isinstance(error, MemoryError):
         message = f"out of memory: {error}" if message else "out of memory"
-    elif isinstance(error, OSError) and error.filename and error.strerror:
-        message = f"{error.filename}: {error.strerror}"
+    elif isinstance(error, OSError) and error.strerror and (error.filename or error.errno in FULL):
+        message = f"{error.filename or 'standard output'}: {error.strerror}"
     print("wakesleep: error:", printable(" ".join(f"{message}{more}".split())), file=sys.stderr)
     return status
 
