@@ -65,6 +65,8 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
     ("arguments", "message"),
     [
         (["train", "missing.npy"], "missing.npy: No such file"),
+        (["train", "None or all.npy"], "error: None or all.npy: No such file"),
+        (["train", "None or x.csv", "--drop", "9"], "--drop: want columns of None or x.csv, by number from 0 to 2"),
         (["score", "model.npz", "--binarize", "nan"], "--binarize: want a finite number, got nan"),
         (["train", "one.csv"], "one.csv: want 2 rows or more"),
         ([*RESUME, "--epochs", "2"], "--resume: model.npz has 2 epochs already"),
@@ -132,6 +134,7 @@ def test_errors_are_one_line_and_status_1(arguments, message, model, capsys, mon
     Path("broken.npz").write_bytes(b"PK\x03\x04 no archive")
     Path("wrong.csv").write_text("1,0,1\n0,0,1\n")
     Path("one.csv").write_text("1,0,1\n")
+    Path("None or x.csv").write_text("1,0,1\n")
     Path("pair.csv").write_text("1,0,1\n0,0,1\n")
     Path("empty.npy").write_bytes(b"")
     np.save("hole.npy", np.full((1, 64), np.nan))
@@ -316,6 +319,17 @@ def test_a_log_that_finds_no_room_is_named_and_training_saved():
         r"wakesleep: error: log.json: File too large; \d epochs? and \d+ steps are in m.npz\n", result.stderr
     )
     assert HelmholtzMachine.load("m.npz").n_iter_ > 0
+
+
+@pytest.mark.parametrize(("option", "value"), [("gamma", 0.5), ("baseline", "arithmetic")])
+def test_what_the_rule_does_not_take_is_no_reason_not_to_resume(option, value, model, capsys):
+    machine = HelmholtzMachine.load(model).set_params(**{option: value})
+    machine.save(model)
+    assert main([*RESUME, "-q", "--epochs", "3"]) == 0
+    assert HelmholtzMachine.load(model).n_iter_ == 3
+    machine.set_params(rule="ovis", gamma=0.5, n_particles=5, sleep_weight=0.5).save(model)
+    assert main([*RESUME, "--rule", "ovis", "--particles", "5", "--sleep-weight", "0.5", "--epochs", "4"]) == 1
+    assert "--resume: want the --gamma of model.npz, which is 0.5, got 1.0" in capsys.readouterr().err
 
 
 def test_training_goes_on_after_epochs_of_no_likelihood(capsys):

@@ -86,7 +86,8 @@ WRONG = {
     ("state", "optimizer"): [ABSENT, None, "", 5, [], "adam", "adagrad", {}],
     ("state", "n_updates"): [ABSENT, None, 5, "", [], [1], [1, 2, 3], [-1, 0], [0.0, 1], [2**62, 0], [True, 1], {}],
     ("data",): [5, "", [], {}, [1, 2], [[1, 2]], [None, [1, 2]], [[1, 2], [3]], [["1", 2], None], [[1, 2.5], None]],
-    ("history",): [ABSENT, None, 5, "", "history", {}, {"epoch": 1}, [5], ["ab"], [None], [[]], [[["epoch", 1]]]],
+    ("history",): [ABSENT, None, 5, "", "history", {}, {"epoch": 1}, [5], ["ab"], [None], [[]], [[["epoch", 1]]],
+                   [{}], [{"epoch": 1}], [{"step": 9}], [{"epoch": "1", "step": 9}], [{"epoch": 1, "step": None}]],
 }
 
 

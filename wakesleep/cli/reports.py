@@ -36,7 +36,8 @@ def failed(error: BaseException, status: int = 1, more: str = "") -> int:
     """Tell an error in one line, and return the exit status."""
     message = str(error)
     if not isinstance(error, CheckpointError | OSError):
-        message = as_typed(re.sub(r"None or | or None\b", "", message))  # None cannot be typed
+        message = re.sub(r"(?<=: want )None or | or None(?=, got| to impute)", "", message)  # None cannot be typed
+        message = as_typed(message)
     if isinstance(error, MemoryError):
         message = f"out of memory: {error}" if message else "out of memory"
     elif isinstance(error, OSError) and error.strerror and (error.filename or error.errno in FULL):

@@ -109,7 +109,8 @@ def _resumed(path: str, wanted: HelmholtzMachine) -> HelmholtzMachine:
     machine = HelmholtzMachine.load(path)
     found = machine.get_params() | {"hidden_layer_sizes": tuple(machine.hidden_layer_sizes)}
     for name, value in wanted.get_params().items():
-        if name not in ("n_iter", "patience", "n_threads", "verbose") and found[name] != value:
+        unused = RULE_OF.get(name, machine.rule) != machine.rule
+        if not (unused or name in ("n_iter", "patience", "n_threads", "verbose")) and found[name] != value:
             was, now = (",".join(map(str, v)) or "none" if isinstance(v, tuple) else v for v in (found[name], value))
             raise ValueError(f"--resume: want the {OPTIONS[name]} of {path}, which is {was}, got {now}")
     if machine.n_iter_ >= wanted.n_iter:
