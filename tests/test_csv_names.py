@@ -133,6 +133,18 @@ def test_packed_rows_need_no_names(model, capsys):
     assert not capsys.readouterr().err
 
 
+def test_info_tells_the_first_names_and_how_many_there_are(model, capsys):
+    assert main(["info", model]) == 0
+    assert "\ncolumns                            4: 'tea', 'coffee', 'with, milk', 'rum'\n" in capsys.readouterr().out
+    write("many.csv", np.eye(9, dtype=int), [f"item {n}" for n in range(8)] + ["\x1b"])
+    assert main(["train", "many.csv", *MACHINE, "--epochs", "1", "--overwrite"]) == 0
+    assert main(["info", model]) == 0
+    assert " 9: 'item 0', 'item 1', 'item 2', 'item 3', 'item 4' and 4 more\n" in capsys.readouterr().out
+    assert main(["train", "bare.csv", *MACHINE, "--epochs", "1", "--overwrite"]) == 0
+    assert main(["info", model]) == 0
+    assert "columns" not in capsys.readouterr().out
+
+
 def test_a_frame_with_the_columns_of_the_file_fits_the_machine(model):
     pandas = pytest.importorskip("pandas")
     machine = HelmholtzMachine.load(model)

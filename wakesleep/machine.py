@@ -105,7 +105,8 @@ class HelmholtzMachine(Measures, Imputer):
     prior_logits_ : ndarray of shape (n_top_units,)
     feature_names_in_ : ndarray of shape (n_features,), object
         Only after `fit` to a data frame whose columns all have names, or to a ``.csv`` file with such a line (by
-        `datasets.read` or on the command line); other frames and files must have the same afterwards.
+        `datasets.read` or on the command line); other frames and files must have the same afterwards. Two columns may
+        not have the same name. Numbers, as frames without names have, are no names, as in scikit-learn.
     n_features_in_, n_iter_, step_ : int
         Visible units; epochs and minibatches done, with `patience` also those after the best epoch.
     best_epoch_ : int
