@@ -101,7 +101,6 @@ def read(
     missing : {None, "marginalise"}, default=None
         Whether cells may be missing: NaN, in a ``.csv`` also nothing, NA, N/A, <NA>, null, None or ?, or so marked in
         a ``.bits`` file.
-
     drop : str, int, or sequence of these, default=()
         Columns to leave out, such as an index: by name, in a ``.csv`` that has names, or by number from 0 where no
         column has it for a name. Cells of a ``.csv`` that are left out may hold anything.
