@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wakesleep import Bits, HelmholtzMachine, datasets
+from wakesleep import Bits, HelmholtzMachine, Probabilities, datasets
 from wakesleep.cli import main
 from wakesleep.datasets import read
 
@@ -190,3 +190,12 @@ def test_a_large_file_stays_on_disk_when_columns_are_left_out(monkeypatch):
     table = datasets.columns.without(np.load("x.npy", mmap_mode="r"), [], Path("x.npy"))
     assert not isinstance(table, np.ndarray)
     np.testing.assert_array_equal(table[slice(3, 5)], CELLS[3:5, [1]])
+
+
+def test_names_are_as_many_as_features():
+    words = np.zeros((2, 1), np.uint64)
+    assert Bits(words, 3, feature_names=("a", "b", "c"))[[1]].feature_names == ("a", "b", "c")
+    with pytest.raises(ValueError, match=r"^feature_names: want 3, one for each feature, got 2$"):
+        Bits(words, 3, feature_names=("a", "b"))
+    with pytest.raises(ValueError, match=r"^feature_names: want 3, one for each feature, got 4$"):
+        Probabilities(np.zeros((2, 3)), feature_names=tuple("abcd"))

@@ -51,13 +51,16 @@ def read_csv(path: Path, drop: Sequence[str | int], binarize: float | str | None
         names = tuple(cells) if _are_names(cells) else None
         numbers = kept(drop, names, len(cells), path)
         columns = _Columns(len(cells), numbers, None if names is None else tuple(names[i] for i in numbers))
-        rows: Iterator[tuple[int, list[str]]] = ((number, _cells(text)) for number, text in _of_rows(lines, len(cells)))
+        below: Iterator[tuple[int, list[str]]] = ((at, _cells(text)) for at, text in _of_rows(lines, len(cells)))
         if names is None:
-            above = ((empty, [""]) for empty in range(1, number if len(cells) == 1 else 1))
-            rows = chain(above, [(number, cells)], rows)
+            above = ((at, [""]) for at in range(1, number if len(cells) == 1 else 1))
+            below = chain(above, [(number, cells)], below)
+        rows = ((at, _row(at, found, columns, missing)) for at, found in below)
         blocks: list[Rows] = []
         while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
-            blocks.append(_block(block, columns, binarize, missing, first=not blocks))
+            if names is not None and not blocks and len(block) >= FEWEST_COUNTED:
+                _refuse_index([row for _, row in block], columns.names or ())
+            blocks.append(_block(block, columns, binarize, missing))
     if not blocks:
         raise ValueError("want lines of numbers below the names, got none")
     if packed := [block for block in blocks if isinstance(block, Bits)]:
@@ -108,16 +111,12 @@ def _are_names(cells: list[str]) -> bool:
 
 
 def _block(
-    lines: list[tuple[int, list[str]]], columns: _Columns, binarize: float | str | None, missing: str | None,
-    first: bool,
-) -> Rows:  # fmt: skip
-    rows = [_row(number, cells, columns, missing) for number, cells in lines]
-    if first and columns.names is not None and len(rows) >= FEWEST_COUNTED:
-        _refuse_index(rows, columns.names)
+    rows: list[tuple[int, NDArray[np.float64]]], columns: _Columns, binarize: float | str | None, missing: str | None
+) -> Rows:
     try:
-        return as_rows(rows, binarize=binarize, missing=missing)
+        return as_rows([row for _, row in rows], binarize=binarize, missing=missing)
     except ValueError:
-        for (number, _), row in zip(lines, rows, strict=True):  # one of them is refused: name its line
+        for number, row in rows:  # one of them is refused: name its line
             try:
                 as_rows([row], binarize=binarize, name=f"line {number}", missing=missing)
             except ValueError as error:
@@ -140,7 +139,7 @@ def _refuse_index(rows: list[NDArray[np.float64]], names: tuple[str, ...]) -> No
 def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) -> NDArray[np.float64]:
     if len(cells) != columns.n_all:
         raise ValueError(f"line {number}: want {columns.n_all} numbers like the first line, got {len(cells)}")
-    chosen = [cells[i] for i in columns.numbers]
+    chosen = cells if len(columns.numbers) == columns.n_all else [cells[i] for i in columns.numbers]
     try:
         return np.array([np.nan if missing and _is_empty(cell) else _number(cell) for cell in chosen])
     except ValueError as error:
