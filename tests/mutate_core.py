@@ -20,6 +20,7 @@ LANES = "_kernels/lanes.h"
 
 MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("p rate per row, not per particle", PHASES, "step.rate_p, 1, n)", "step.rate_p, 1, step.count)"),
+    ("a short batch takes a whole step", LOOP, "<double>place.count / <double>t.batch_size", "1"),
     ("q rate of a short batch", PHASES, "job.sleep_weight, step.count)", "job.sleep_weight, job.capacity)"),
     ("last batch dropped", LOOP, "if row == t.n_rows:", "if row + t.batch_size > t.n_rows:"),
     ("samples do not move along", LOOP, "seen * <uint64_t>job.n_particles", "seen"),

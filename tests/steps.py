@@ -92,7 +92,8 @@ def check_train_by_hand(
         module.teach(by_hand, sizes, methods, awake, v.ravel().astype(dtype), None, gradient_p)
         if u is not None:
             module.teach(by_hand, sizes, methods, awake, None, u.ravel().astype(dtype), gradient_q)
-        follow(of_p, gradient_p / dtype(n), rates[0], step + 1)
+        rate_p, rate_q = (rate * (n / batch_size) for rate in rates)
+        follow(of_p, gradient_p / dtype(n), rate_p, step + 1)
         gradient_q *= dtype((1 - s) / n)
         for again in range(rule.sleep_steps if s else 1):
             if s:
@@ -101,7 +102,7 @@ def check_train_by_hand(
                 module.dream(by_hand, sizes, methods, asleep, seed, module.SLEEP, first_dream)
                 module.teach(by_hand, sizes, methods, asleep, None, np.full(n, s / n, dtype), gradient_q)
             updates_of_q += 1
-            follow(of_q, gradient_q, rates[1], updates_of_q)
+            follow(of_q, gradient_q, rate_q, updates_of_q)
             gradient_q[:] = 0
         seen += n
 

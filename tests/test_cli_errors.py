@@ -46,7 +46,8 @@ def test_training_that_diverges_at_once_leaves_the_file_as_it_is(model, capsys):
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (OSError(28, "No space left on device"), "standard output: No space left on device"),
+        (OSError(5, "Input/output error"), "[Errno 5] Input/output error"),
         (MemoryError("no room"), "out of memory: no room"),
     ],
 )
@@ -64,6 +65,8 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
     ("arguments", "message"),
     [
         (["train", "missing.npy"], "missing.npy: No such file"),
+        (["train", "None or all.npy"], "error: None or all.npy: No such file"),
+        (["train", "None or x.csv", "--drop", "9"], "--drop: want columns of None or x.csv, by number from 0 to 2"),
         (["score", "model.npz", "--binarize", "nan"], "--binarize: want a finite number, got nan"),
         (["train", "one.csv"], "one.csv: want 2 rows or more"),
         ([*RESUME, "--epochs", "2"], "--resume: model.npz has 2 epochs already"),
@@ -84,7 +87,16 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
         (["train", "two.npz"], "--split: want one of one, other, which two.npz has, got none"),
         (["score", "model.npz", "two.npz", "--split", "third"], "--split: want one of one, other, .* got 'third'"),
         (["train", "two.npz", "--split", "one", "--held-out-split", "x"], "--held-out-split: want one of .* got 'x'"),
-        (["train", "two.npz", "--split", "one", "--held-out-split", "other"], "two.npz has 4 features, .* expecting 3"),
+        (
+            ["train", "two.npz", "--split", "one", "--held-out-split", "other"],
+            "--held-out-split: want 3 features, as one has, got 4 in other of two.npz",
+        ),
+        (["train", "pair.csv"], "--held-out: want a share of the 2 rows .* such as 0.5, got 0.2, which holds out 0"),
+        (["train", ""], "error: DATA: want the name of a file, got ''"),
+        (["score", "model.npz", "-"], "error: DATA: want the name of a file, got '-'; standard input is not read"),
+        (["train", "--drop", "3"], "error: --drop: want DATA"),
+        (["train", "one.csv", "--drop", "3"], "--drop: want columns of one.csv, by number from 0 to 2, got '3'"),
+        (["train", "one.csv", "--drop", "0,2,1"], "--drop: want a column or more of one.csv left, got all 3 of them"),
         (["train", "one.csv", "--split", "one"], "--split: want none for one.csv"),
         ([*RESUME, "wrong.csv"], "wrong.csv has 3 features, but HelmholtzMachine is expecting 64"),
         (["train", "folder.npy"], "folder.npy: Is a directory"), (["info", "folder.npy"], "folder.npy: Is a directory"),
@@ -123,6 +135,8 @@ def test_errors_are_one_line_and_status_1(arguments, message, model, capsys, mon
     Path("broken.npz").write_bytes(b"PK\x03\x04 no archive")
     Path("wrong.csv").write_text("1,0,1\n0,0,1\n")
     Path("one.csv").write_text("1,0,1\n")
+    Path("None or x.csv").write_text("1,0,1\n")
+    Path("pair.csv").write_text("1,0,1\n0,0,1\n")
     Path("empty.npy").write_bytes(b"")
     np.save("hole.npy", np.full((1, 64), np.nan))
     Path("folder.npy").mkdir()
@@ -229,6 +243,12 @@ def test_what_is_unknown_is_told_with_what_may_be_meant(typed, hint, capsys):
     assert capsys.readouterr().err.endswith(f"\nwakesleep train: error: unrecognized arguments: {hint}\n")
 
 
+def test_an_unknown_option_of_no_command_is_named(capsys):
+    with pytest.raises(SystemExit):
+        main(["--bogus"])
+    assert capsys.readouterr().err.endswith("\nwakesleep: error: unrecognized arguments: --bogus\n")
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["nonsense"], *(["train", *x.split()] for x in ("--epochs many", "--shape 8", "--rule other"))]
 )
@@ -281,6 +301,14 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(file, model):
     assert re.fullmatch(rf"wakesleep: error: {file}: (File too large|not written to its end: .*)\n", result.stderr)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no file here that is always full")
+def test_a_full_standard_output_is_named(model):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "wakesleep", "info", model]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, "wakesleep: error: standard output: No space left on device\n")
+
+
 @posix
 def test_a_log_that_finds_no_room_is_named_and_training_saved():
     Path("log.json").write_text("{}\n" * 10_900)
@@ -293,6 +321,17 @@ def test_a_log_that_finds_no_room_is_named_and_training_saved():
         r"wakesleep: error: log.json: File too large; \d epochs? and \d+ steps are in m.npz\n", result.stderr
     )
     assert HelmholtzMachine.load("m.npz").n_iter_ > 0
+
+
+@pytest.mark.parametrize(("option", "value"), [("gamma", 0.5), ("baseline", "arithmetic")])
+def test_what_the_rule_does_not_take_is_no_reason_not_to_resume(option, value, model, capsys):
+    machine = HelmholtzMachine.load(model).set_params(**{option: value})
+    machine.save(model)
+    assert main([*RESUME, "-q", "--epochs", "3"]) == 0
+    assert HelmholtzMachine.load(model).n_iter_ == 3
+    machine.set_params(rule="ovis", gamma=0.5, n_particles=5, sleep_weight=0.5).save(model)
+    assert main([*RESUME, "--rule", "ovis", "--particles", "5", "--sleep-weight", "0.5", "--epochs", "4"]) == 1
+    assert "--resume: want the --gamma of model.npz, which is 0.5, got 1.0" in capsys.readouterr().err
 
 
 def test_training_goes_on_after_epochs_of_no_likelihood(capsys):

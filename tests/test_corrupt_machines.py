@@ -88,7 +88,8 @@ WRONG = {
     ("data",): [5, "", [], {}, [1, 2], [[1, 2]], [None, [1, 2]], [[1, 2], [3]], [["1", 2], None], [[1, 2.5], None]],
     ("aside",): [ABSENT, 5, "", [], {}],
     ("feature_names",): [5, "", "ab", {}, [], ["tea"], ["tea"] * 65, [1] * 64, [["tea"]] * 64],
-    ("history",): [ABSENT, None, 5, "", "history", {}, {"epoch": 1}, [5], ["ab"], [None], [[]], [[["epoch", 1]]]],
+    ("history",): [ABSENT, None, 5, "", "history", {}, {"epoch": 1}, [5], ["ab"], [None], [[]], [[["epoch", 1]]],
+                   [{}], [{"epoch": 1}], [{"step": 9}], [{"epoch": "1", "step": 9}], [{"epoch": 1, "step": None}]],
 }
 
 

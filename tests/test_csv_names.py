@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from wakesleep import Bits, HelmholtzMachine, datasets
-from wakesleep.cli import main
+from wakesleep.cli import files, main
 
 NAMES = ["tea", "coffee", "with, milk", "rum"]
 CELLS = (np.random.default_rng(0).random((60, 4)) < 0.4).astype(int)
@@ -89,12 +89,10 @@ def test_a_word_among_numbers_is_no_name():
         datasets.read("rows.csv")
 
 
-def test_a_column_too_many_is_named(model, capsys):
+def test_a_frame_with_a_column_too_many_is_refused(model):
     write("more.csv", np.hstack([CELLS, CELLS[:, :1]]), [*NAMES, "id"])
-    assert main(["score", model, "more.csv"]) == 1
-    told = capsys.readouterr().err
-    assert "more.csv: The feature names should match" in told
-    assert "unseen at fit time: - id" in told
+    with pytest.raises(ValueError, match=r"The feature names should match .*\n.*unseen at fit time:\n- id"):
+        HelmholtzMachine.load(model).score(datasets.read("more.csv"))
 
 
 def test_compressed_files_and_what_spreadsheets_write_for_nothing():
@@ -146,6 +144,18 @@ def test_packed_rows_need_no_names(name, model, capsys):
     assert not capsys.readouterr().err
 
 
+def test_info_tells_the_first_names_and_how_many_there_are(model, capsys):
+    assert main(["info", model]) == 0
+    assert "\ncolumns                            4: 'tea', 'coffee', 'with, milk', 'rum'\n" in capsys.readouterr().out
+    write("many.csv", np.eye(9, dtype=int), [f"item {n}" for n in range(8)] + ["\x1b"])
+    assert main(["train", "many.csv", *MACHINE, "--epochs", "1", "--overwrite"]) == 0
+    assert main(["info", model]) == 0
+    assert " 9: 'item 0', 'item 1', 'item 2', 'item 3', 'item 4' and 4 more\n" in capsys.readouterr().out
+    assert main(["train", "bare.csv", *MACHINE, "--epochs", "1", "--overwrite"]) == 0
+    assert main(["info", model]) == 0
+    assert "columns" not in capsys.readouterr().out
+
+
 def test_a_frame_with_the_columns_of_the_file_fits_the_machine(model):
     pandas = pytest.importorskip("pandas")
     machine = HelmholtzMachine.load(model)
@@ -163,6 +173,35 @@ def test_in_python_the_names_of_two_files_are_compared():
     with pytest.raises(ValueError, match=r"^validation: The feature names should match"):
         machine.fit(datasets.read("data.csv"), validation=datasets.read("other.csv"))
     machine.score(Bits.from_dense(CELLS))
+
+
+def test_names_are_read_as_they_were_written():
+    names = [" tea", "rum ", "two\nlines", "a\n\n\"b\", c", "carriage\r\nreturn", "\u00a0", "\t"]
+    rows = np.eye(7, dtype=int)
+    files.write_rows("odd.csv", rows, names)
+    read = datasets.read("odd.csv")
+    assert read.feature_names == tuple(names)
+    np.testing.assert_array_equal(read, rows)
+    assert files.names_of("odd.csv") == tuple(names)
+    frame = pytest.importorskip("pandas").read_csv("odd.csv")
+    assert frame.columns.tolist() == names
+    frame.to_csv("odd.csv", index=False)
+    assert datasets.read("odd.csv").feature_names == tuple(names)
+
+
+@pytest.mark.parametrize(("name", "above"), [("tea\n", 1), ("", 0), ("\n\ntea\n", 3)])
+def test_an_empty_line_between_the_rows_of_one_column_is_an_empty_cell(name, above):
+    Path("one.csv").write_text(f"{name}1\n\n0\n \n\"\"\n1\n\n\n")
+    rows = datasets.read("one.csv", missing="marginalise")
+    np.testing.assert_array_equal(rows.to_dense()[:, 0], [1, np.nan, 0, np.nan, np.nan, 1])
+    with pytest.raises(ValueError, match=rf"^one\.csv: line {above + 2}, column 1: want a number, got an empty cell"):
+        datasets.read("one.csv")
+
+
+def test_empty_lines_above_a_single_column_without_a_name_are_cells():
+    Path("one.csv").write_text("\n\n1\n0\n")
+    rows = datasets.read("one.csv", missing="marginalise")
+    np.testing.assert_array_equal(rows.to_dense()[:, 0], [np.nan, np.nan, 1, 0])
 
 
 def test_what_is_written_begins_with_names(model):

@@ -10,7 +10,7 @@ import wakesleep
 
 # Lowest floor first; rooms of a floor know nothing of each other; a folder is one room, and so are modules joined by +.
 FLOORS = [
-    "elementary notices",
+    "elementary notices atomic",
     "parameters rules optimizers schedules processors checkpoint drawing progress tables html version",
     "_panels+_order+_layers+_border+_verbs+_credits+_updates+_phases+_learning+_core",
     "_reference+_reference_learning+_reference_measures+_reference_annealing"

@@ -7,9 +7,9 @@ from machines import random_machine, random_rows
 from test_missing_measures import NAN, SIZES, completions, described, incomplete, marginalising
 
 from wakesleep import Bits, HelmholtzMachine, _imputation, _panels, _reference_measures, likelihood
-from wakesleep.bits import as_bits
 from wakesleep.elementary import exp, log
 from wakesleep.monitor import SampleSizeWarning
+from wakesleep.rows import as_bits
 
 SINGLE = 1e-6  # absolute, of a float32 probability
 

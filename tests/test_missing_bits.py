@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from wakesleep import Bits
-from wakesleep.bits import as_bits
-from wakesleep.rows import Selection, as_rows, fingerprint
+from wakesleep.rows import Selection, as_bits, as_rows, fingerprint
 
 NAN = float("nan")
 SHAPES = [(5, 3), (4, 64), (7, 130), (1, 1)]

@@ -31,7 +31,7 @@ def written(rows, nothing):
 
 @pytest.mark.parametrize("nothing", ["", "NA", "nan", " NaN ", " "])
 def test_csv_files_have_missing_cells(monkeypatch, nothing):
-    monkeypatch.setattr("wakesleep.datasets.readers.BLOCK_BYTES", 64 * 8 * 7)  # blocks of seven rows
+    monkeypatch.setattr("wakesleep.datasets.csv_file.BLOCK_BYTES", 64 * 8 * 7)  # blocks of seven rows
     rows = np.concatenate([np.nan_to_num(X[:20]), X[20:]])
     path = written(rows, nothing)
     assert read(path, missing="marginalise") == Bits.from_dense(rows, missing="marginalise")

@@ -6,7 +6,7 @@ from checks import Z_MAX, estimate, same_bits
 from machines import every_row, random_machine, random_rows
 
 from wakesleep import Bits, _likelihood, _reference_measures, likelihood
-from wakesleep.bits import as_bits
+from wakesleep.rows import as_bits
 
 NAN = float("nan")
 EXACT = 1e-9  # relative: the same float64 sums in another order

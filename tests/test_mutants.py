@@ -63,6 +63,7 @@ MUTANTS = {
         "goal.biases[:] += scale", "goal.biases[:] += 0 * scale", "sampled train"),
     "the p rate is per row, not per particle": (
         "updates.scale(rate_p, 1.0, n)", "updates.scale(rate_p, 1.0, count)", "sampled train"),
+    "a short batch takes a whole step": ("_step * (count / batch_size)", "_step", "train by hand"),
     "the p rate of a short batch is that of a whole one": (
         "updates.scale(rate_p, 1.0, n)", "updates.scale(rate_p, 1.0, batch_size * rule.n_particles)", "train by hand"),
     "the q rate is per sum, not per mean gradient": (

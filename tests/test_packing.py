@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from wakesleep._packing import BLOCK_BYTES
-from wakesleep.bits import Bits, as_bits
+from wakesleep.bits import Bits
+from wakesleep.rows import as_bits
 
 SHAPES = [(0, 0), (0, 65), (3, 0), (1, 1), (5, 3), (4, 63), (3, 64), (2, 65), (7, 130)]
 DTYPES = ["?", "u1", "i1", "<i2", ">i4", "<u8", "i8", "f2", "<f4", ">f4", "f8", "g"]

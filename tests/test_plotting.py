@@ -61,10 +61,15 @@ def test_early_stopping_is_marked():
     assert plotting.learning_curves(machine).lines[-1].get_xdata() == [machine.best_epoch_] * 2
 
 
-@pytest.mark.parametrize("history", [[], [{"epoch": 1}]])
+@pytest.mark.parametrize("history", [[], [{"epoch": 1}], [{"reconstruction_cross_entropy": 9.0}]])
 def test_a_training_that_was_not_measured_has_no_curves(history):
     with pytest.raises(ValueError, match=r"^history: want epochs that were measured, .* got none"):
         plotting.learning_curves(history)
+
+
+def test_records_without_a_standard_error_are_drawn():
+    history = [{"epoch": n, "reconstruction_cross_entropy": 9.0 - n, "log_likelihood": n - 12.0} for n in (1, 2)]
+    assert plotting.learning_curves(history).lines[0].get_ydata().tolist() == [-11, -10]
 
 
 def test_fields_of_the_lowest_level_are_the_generative_weights(machine):

@@ -205,7 +205,7 @@ def test_ctrl_c_leaves_a_clean_terminal():
     status, text = in_a_terminal(LONG, interrupt=b"epoch 2 of 100000 |")
     assert status == 130
     *table, last, end = on_screen(text)
-    assert re.match(r"wakesleep: interrupted; \d+ epochs and \d+ steps are in m.npz; the same command", last)
+    assert re.match(r"wakesleep: interrupted; \d+ epochs? and \d+ steps? are in m.npz; the same command", last)
     assert end == ""
     assert all(re.match(r" +\d+ +[\d.e-]+ ", line) for line in table[2:])
 

@@ -185,7 +185,7 @@ def test_csv(tmp_path, text):
 
 
 def test_a_long_csv_is_read_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("wakesleep.datasets.readers.BLOCK_BYTES", 8 * 5 * 3)  # three lines
+    monkeypatch.setattr("wakesleep.datasets.csv_file.BLOCK_BYTES", 8 * 5 * 3)  # three lines
     dense = random_dense(10, 5)
     lines = [",".join(map(str, row)) for row in dense.tolist()]
     path = write(tmp_path / "x.csv", "\n".join(lines))

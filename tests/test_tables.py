@@ -9,10 +9,9 @@ import pytest
 from machines import learned, small
 from test_packing import peak_bytes, random_dense
 
-from wakesleep import Bits, CheckpointError, HelmholtzMachine, checkpoint
+from wakesleep import Bits, CheckpointError, HelmholtzMachine, checkpoint, datasets
 from wakesleep._packing import BLOCK_BYTES, as_matrix, dense
-from wakesleep.bits import as_bits
-from wakesleep.rows import as_rows
+from wakesleep.rows import as_bits, as_rows
 
 NAMES = ["tea", "coffee", "milk"]
 CELLS = random_dense(9, 3)
@@ -197,6 +196,26 @@ def test_names_are_those_of_the_last_fit_and_nothing_is_changed_by_a_refusal():
         machine.transform(pandas_frame(CELLS))
     with warnings.catch_warnings(action="error"):
         small().fit(pandas_frame(CELLS).rename(columns=dict(zip(NAMES, range(3), strict=True)))).transform(CELLS)
+
+
+def test_numbers_of_columns_are_no_names_as_in_scikit_learn():
+    pandas, scaler = pytest.importorskip("pandas"), pytest.importorskip("sklearn.preprocessing").MinMaxScaler()
+    frame = pandas.DataFrame(CELLS, columns=[5, 7, 9])
+    for estimator in (small(), scaler):
+        estimator.fit(frame)
+        assert not hasattr(estimator, "feature_names_in_")
+        np.testing.assert_array_equal(estimator.transform(frame[[9, 7, 5]]), estimator.transform(CELLS[:, ::-1]))
+
+
+def test_a_name_of_several_columns_is_refused(tmp_path):
+    pandas, pyarrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    (tmp_path / "twice.csv").write_text("tea,rum,tea\n1,0,1\n0,1,1\n")
+    cells = pandas.DataFrame(CELLS, columns=["tea", "rum", "tea"])
+    table = pyarrow.Table.from_arrays([pyarrow.array(cell) for cell in CELLS.T], names=["tea", "rum", "tea"])
+    for X in (cells, table, datasets.read(tmp_path / "twice.csv")):
+        with pytest.raises(ValueError, match=r"^X: want another name for each column, .* the name 'tea'$"):
+            small().fit(X)
+    assert datasets.read(tmp_path / "twice.csv", drop=[2]).feature_names == ("tea", "rum")
 
 
 def test_a_training_that_fails_at_once_brings_the_names_back():

@@ -13,6 +13,7 @@ RNG = np.random.default_rng(0)
 COUNTS = RNG.integers(0, 17, (40, 3))
 SCALE = RNG.integers(1, 6, (40, 3))
 WITHIN = RNG.random((40, 3))
+ABOVE = "makes ones of those above it, another threshold or fewer columns may suit"
 
 
 def forms(values):
@@ -34,7 +35,7 @@ def told(fit, *arguments, **how):
 @pytest.mark.parametrize("number", range(6))
 def test_values_beyond_zero_and_one_are_told_once(number):
     machine = small(missing="marginalise", n_iter=1)
-    message = "X: has values from 0 to 16; binarize=0.5 makes ones of those above it, another threshold may suit"
+    message = f"X: has values from 0 to 16 in all 3 columns; binarize=0.5 {ABOVE}"
     assert told(machine.fit, list(forms(COUNTS))[number], validation=0.2) == [message]
     assert told(machine.score, COUNTS) == []
     assert told(small(missing="marginalise").partial_fit, list(forms(COUNTS))[number]) == [message]
@@ -47,7 +48,24 @@ def test_values_that_packed_rows_were_cut_from_are_told_by_their_parts(part):
 
 
 def test_values_below_zero_are_told():
-    assert told(small().fit, np.array([[0.25, -2.5], [1, 0.75]]))[0].startswith("X: has values from -2.5 to 1; ")
+    (message,) = told(small().fit, np.array([[0.25, -2.5], [1, 0.75]]))
+    assert message.startswith("X: has values from -2.5 to 0.75 in column 1; ")
+
+
+def test_the_columns_at_fault_are_named():
+    values = np.where(np.arange(9) % 4 == 1, 7, np.eye(9))
+    values[0, 8] = -1
+    names = [f"item {number}" for number in range(9)]
+    frame = pytest.importorskip("pandas").DataFrame(values, columns=names)
+    for X, where in ((values, "columns 1, 5, 8"), (frame, "columns 'item 1', 'item 5', 'item 8'")):
+        assert told(small(n_iter=1).fit, X) == [f"X: has values from -1 to 7 in {where}; binarize=0.5 {ABOVE}"]
+    values[:, :-1], values[0, 8] = 2, 0
+    assert " in columns 0, 1, 2, 3, 4 and 3 more; " in told(small(n_iter=1).fit, values)[0]
+
+
+def test_the_threshold_that_is_told_is_the_one_that_cut():
+    (message,) = told(small(binarize=0.25, n_iter=1).fit, Bits.from_dense(COUNTS, binarize=0.75))
+    assert "binarize=0.75 makes" in message
 
 
 @pytest.mark.parametrize("binarize", [0, 1, 8, None])
@@ -64,22 +82,23 @@ def test_values_from_zero_to_one_are_no_reason_to_warn(values):
 @pytest.mark.parametrize("number", range(6))
 def test_where_nothing_but_ones_comes_out_that_is_told(number):
     X = list(forms(SCALE))[number]
-    expected = "X: has values from 1 to 5; binarize=0.5 makes ones of all, want another threshold"
+    expected = "X: has values from 1 to 5 in all 3 columns; binarize=0.5 makes ones of all, want another threshold"
     for method in ("fit", "partial_fit"):
         assert told(getattr(small(missing="marginalise", n_iter=1), method), X) == [expected]
 
 
 def test_the_command_line_tells_it_of_all_blocks_of_a_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(datasets.readers, "BLOCK_BYTES", 200)
+    monkeypatch.setattr(datasets.csv_file, "BLOCK_BYTES", 200)
     values = np.column_stack([np.arange(40), COUNTS[:, :2] > 8])  # the first column numbers the rows
     np.savetxt("data.csv", values, fmt="%d", delimiter=",")
     np.save("scale.npy", SCALE)
     assert main(["train", "data.csv", "-q", "--epochs", "1"]) == 0
-    expected = "DATA: has values from 0 to 39; --binarize 0.5 makes ones of those above it, another threshold may suit"
+    above = ABOVE.replace("fewer columns", "--drop")
+    expected = f"DATA: has values from 0 to 39 in column 0; --binarize 0.5 {above}"
     assert capsys.readouterr().err == f"wakesleep: warning: {expected}\n"
     assert main(["train", "scale.npy", "-q", "--epochs", "1"]) == 0
-    expected = "DATA: has values from 1 to 5; --binarize 0.5 makes ones of all, want another threshold"
+    expected = "DATA: has values from 1 to 5 in all 3 columns; --binarize 0.5 makes ones of all, want another threshold"
     assert capsys.readouterr().err == f"wakesleep: warning: {expected}\n"
     assert main(["train", "scale.npy", "-q", "--epochs", "1", "--overwrite", "--binarize", "3"]) == 0
     assert not capsys.readouterr().err

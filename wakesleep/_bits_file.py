@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep._packing import WORD, words_of
-from wakesleep.checkpoint import replace_file
+from wakesleep.atomic import replace_file
 
 HEADER = struct.Struct("<8sIIQQ32s")  # magic, version, planes, N, D, zeros
 MAGIC, VERSION = b"\x93WSBITS\n", 1
@@ -21,7 +21,7 @@ MOST_ROWS, MOST_FEATURES = 1 << 40, 1 << 31  # what a header may claim
 def write(path: Path, planes: list[NDArray[np.uint64]], n_features: int) -> None:
     """Write the file beside its place, then move it there: it appears complete or not at all."""
     header = HEADER.pack(MAGIC, VERSION, len(planes), len(planes[0]), n_features, bytes(32))
-    replace_file(os.path.realpath(path), [header, *(words.data for words in planes)])
+    replace_file(path, [header, *(words.data for words in planes)])
 
 
 def map_planes(path: Path) -> tuple[list[NDArray[np.uint64]], int]:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from numbers import Real
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,18 @@ BLOCK_BYTES = 4 << 20  # the most dense bytes that are held at a time
 WORD = np.dtype("<u8")
 MISSING = (None, "marginalise")
 TAKEN = ' (with missing="marginalise" it is a missing cell)'
+
+
+class Cut(NamedTuple):
+    """A threshold between 0 and 1, and the least and the greatest value of each feature, (D,), that it has cut."""
+
+    threshold: float
+    least: NDArray[Any]
+    greatest: NDArray[Any]
+
+    def joined(self, other: Cut) -> Cut:
+        """That of these rows and of other ones."""
+        return Cut(self.threshold, np.fmin(self.least, other.least), np.fmax(self.greatest, other.greatest))
 
 
 def words_of(n_features: int) -> int:
@@ -96,27 +108,33 @@ def check_shape(shape: tuple[int, int], n_features: int | None, name: str) -> No
 
 def pack(
     matrix: Any, threshold: float | None, name: str, missing: str | None = None
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64] | None, tuple[float, float] | None]:
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64] | None, Cut | None]:
     """The bits of what `as_matrix` returns, as words of shape (N, ⌈D/64⌉); the padding is zero.
 
     With ``missing="marginalise"`` also which cells are observed, in the same shape; None where all of them are. Last,
-    the least and the greatest value, where a threshold between 0 and 1 cuts values beyond these.
+    where a threshold between 0 and 1 cuts numbers, what these were.
     """
     n_rows, n_features = matrix.shape
     words = np.zeros((n_rows, words_of(n_features)), WORD)
     observed: NDArray[np.uint64] | None = None
-    least, greatest = math.inf, -math.inf
-    watched = threshold is not None and 0 < threshold < 1 and matrix.dtype.kind != "b"
+    cut = None
     for rows in row_blocks(n_rows, n_features * matrix.dtype.itemsize):
         block, absent = _without_missing(dense(matrix, rows), name, missing)
         _store(_ones(block, absent, threshold, name, rows.start), words[rows])
         if absent is not None:
             observed = every_cell(n_rows, n_features) if observed is None else observed
             _store(~absent, observed[rows])
-        if watched and block.size:  # fmin and fmax pass over NaN
-            least = min(least, float(np.fmin.reduce(block, None)))
-            greatest = max(greatest, float(np.fmax.reduce(block, None)))
-    return words, observed, (least, greatest) if least < 0 or greatest > 1 else None
+        if threshold is not None and 0 < threshold < 1 and matrix.dtype.kind != "b":  # fmin and fmax pass over NaN
+            part = Cut(threshold, np.fmin.reduce(block), np.fmax.reduce(block))
+            cut = part if cut is None else cut.joined(part)
+    return words, observed, cut
+
+
+def checked_names(names: tuple[str, ...] | None, n_features: int) -> tuple[str, ...] | None:
+    """Names of features, if there are as many as these."""
+    if names is not None and len(names) != n_features:
+        raise ValueError(f"feature_names: want {n_features}, one for each feature, got {len(names)}")
+    return names
 
 
 def every_cell(n_rows: int, n_features: int) -> NDArray[np.uint64]:

@@ -49,7 +49,7 @@ def train(
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     moments : (0, 1 or 2, ...), what the optimizer keeps, in the layout of the parameters; moved along.
     n_updates : (2,) those of p and of q that the moments have seen, which began with zero; moved along.
-    The rates are per mean gradient.
+    The rates are per mean gradient of `batch_size` rows; those of a last minibatch of fewer rows are as much lower.
     chosen : (n,) int64, the rows of data that are trained on, where these are not all.
     observed : like data, which of its cells are, where these are not all; the others must be 0. They are left out of
     p(x | h), and a dream lacks those that the row of its number in the minibatch lacks      (eq. 18)
@@ -58,10 +58,11 @@ def train(
         data, observed = data[chosen], None if observed is None else observed[chosen]
     if len(rates):
         parameters += 0  # no −0: so a row that nothing is added to may be left alone
-    p = Parameters(sizes, parameters)
-    for rate_p, rate_q in rates.tolist():
+    p, batch_size = Parameters(sizes, parameters), min(batch_size, len(data))
+    for rates_of_step in rates:
         epoch, first, seen = (int(i) for i in position)
         count = min(batch_size, len(data) - first)
+        rate_p, rate_q = (rates_of_step * (count / batch_size)).tolist()
         rows = epoch_order(seed, epoch, len(data), first, count)
         n = count * rule.n_particles
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 from pathlib import Path
@@ -13,11 +14,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from wakesleep import html
 from wakesleep._bits_file import map_planes, write
 from wakesleep._packing import (
+    Cut,
     as_matrix,
     as_threshold,
     check_missing,
     check_plane,
-    check_shape,
+    checked_names,
     count_ones,
     counts_of,
     every_cell,
@@ -31,8 +33,8 @@ from wakesleep._packing import (
 class Bits:
     """A binary matrix of N rows and D features that takes N·⌈D/64⌉ words of memory, twice that with missing cells.
 
-    Feature i of a row is bit ``i % 64`` of its word ``i // 64``. The attributes are `words`, `n_features` and
-    `observed`, as given, and `feature_names`: those of a ``.csv`` file that begins with a line of names, else None.
+    Feature i of a row is bit ``i % 64`` of its word ``i // 64``. The attributes are `words`, `n_features`, `observed`
+    and `feature_names`, as given.
 
     Parameters
     ----------
@@ -43,11 +45,13 @@ class Bits:
     observed : ndarray like `words`, optional
         A second plane of bits, which are 1 where a cell is observed. A missing cell has a 0 in both planes. None:
         every cell is observed; so it is also where the plane says that.
+    feature_names : tuple of str, optional
+        D names, such as those of a ``.csv`` file that begins with a line of them.
 
     Raises
     ------
     ValueError
-        If `words` or `observed` is not as described.
+        If `words`, `observed` or `feature_names` is not as described.
 
     Examples
     --------
@@ -64,16 +68,19 @@ class Bits:
     """
 
     __hash__ = None  # type: ignore[assignment]  # equality is that of the cells, and cells may change
-    feature_names: tuple[str, ...] | None = None
-    beyond: tuple[float, float] | None = None  # least and greatest value of what was cut between 0 and 1 and lay beyond
+    cut: Cut | None = None  # the values that these bits were
 
-    def __init__(self, words: NDArray[np.uint64], n_features: int, observed: NDArray[np.uint64] | None = None) -> None:
+    def __init__(
+        self, words: NDArray[np.uint64], n_features: int, observed: NDArray[np.uint64] | None = None, *,
+        feature_names: tuple[str, ...] | None = None,
+    ) -> None:  # fmt: skip
         n_features = operator.index(n_features)
         if n_features < 0:
             raise ValueError(f"n_features: want 0 or more, got {n_features}")
         check_plane("words", words, n_features)
         self.words = words
         self.n_features = n_features
+        self.feature_names = checked_names(feature_names, n_features)
         self.observed: NDArray[np.uint64] | None = None
         if observed is None:
             return
@@ -117,7 +124,7 @@ class Bits:
         """
         check_missing(missing)
         matrix = as_matrix(X, "X")
-        return _packed(matrix, as_threshold(binarize), "X", missing)
+        return cls._packed(matrix, as_threshold(binarize), "X", missing)
 
     @classmethod
     def from_packed(cls, packed: ArrayLike, n_features: int, *, bitorder: Literal["little", "big"]) -> Bits:
@@ -158,6 +165,25 @@ class Bits:
         if bitorder not in ("little", "big"):
             raise ValueError(f'bitorder: want "little" or "big", got {bitorder!r}')
         return cls(repack(packed, n_features, bitorder), n_features)
+
+    @classmethod
+    def _packed(cls, matrix: Any, threshold: float | None, name: str, missing: str | None) -> Bits:
+        """The bits of what `as_matrix` returns, and of what values they were cut."""
+        words, observed, cut = pack(matrix, threshold, name, missing)
+        bits = cls(words, matrix.shape[1], observed)
+        bits.cut = cut
+        return bits
+
+    @classmethod
+    def _joined(cls, parts: list[Bits], feature_names: tuple[str, ...] | None) -> Bits:
+        """The rows of all parts, cut at the same threshold, one part after the other."""
+        words, n_features, observed = np.concatenate([part.words for part in parts]), parts[0].n_features, None
+        if any(part.observed is not None for part in parts):
+            planes = [every_cell(len(part), n_features) if part.observed is None else part.observed for part in parts]
+            observed = np.concatenate(planes)
+        whole, cuts = cls(words, n_features, observed, feature_names=feature_names), [part.cut for part in parts]
+        whole.cut = None if cuts[0] is None else functools.reduce(Cut.joined, filter(None, cuts))
+        return whole
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -247,8 +273,9 @@ class Bits:
 
     def _part(self, rows: Any) -> Bits:
         """Several rows, with a second plane if the whole has one: it has been checked."""
-        part = Bits(np.ascontiguousarray(self.words[rows]), self.n_features)
-        part.feature_names, part.beyond = self.feature_names, self.beyond
+        words = np.ascontiguousarray(self.words[rows])
+        part = Bits(words, self.n_features, feature_names=self.feature_names)
+        part.cut = self.cut
         if self.observed is not None:
             part.observed = np.ascontiguousarray(self.observed[rows])
         return part
@@ -333,74 +360,3 @@ class Bits:
             return cls(planes[0], n_features, *planes[1:])
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-
-
-def as_bits(
-    X: Any, *, binarize: float | None = 0.5, n_features: int | None = None, name: str = "X", missing: str | None = None
-) -> Bits:
-    """X as `Bits`, after every check that a user's data needs; `Bits` pass through without a copy.
-
-    Parameters
-    ----------
-    X : array-like, SciPy sparse matrix or Bits of shape (N, D)
-        Booleans, integers, floats, or objects that convert to float. N and D are at least 1.
-    binarize : float or None, default=0.5
-        A cell is 1 where its value is greater than this, compared in the precision of X;
-        None: all values must be 0 or 1.
-    n_features : int, optional
-        The number of features that is wanted; any where it is left out.
-    name : str, default="X"
-        What error messages call the argument.
-    missing : {None, "marginalise"}, default=None
-        Whether a cell may be missing: NaN, and among objects also None and ``pandas.NA``; or missing in Bits.
-
-    Returns
-    -------
-    Bits of shape (N, D)
-
-    Raises
-    ------
-    ValueError
-        If X is not a matrix of finite real numbers, or of such and NaN, is empty, has another number of features, or
-        holds something other than 0 and 1 with ``binarize=None``; or if `binarize` is not a number.
-    TypeError
-        If X holds objects that float() refuses.
-
-    Examples
-    --------
-    >>> as_bits([[0.2, 0.9, 1.0]])
-    <Bits: 1 x 3, 66.7% ones>
-    """
-    threshold = as_threshold(binarize)
-    check_missing(missing)
-    matrix = X if isinstance(X, Bits) else as_matrix(X, name)
-    check_shape(matrix.shape, n_features, name)
-    if isinstance(matrix, Bits):
-        check_complete(matrix, missing, name)
-        return matrix
-    return _packed(matrix, threshold, name, missing)
-
-
-def _packed(matrix: Any, threshold: float | None, name: str, missing: str | None) -> Bits:
-    words, observed, beyond = pack(matrix, threshold, name, missing)
-    bits = Bits(words, matrix.shape[1], observed)
-    bits.beyond = beyond
-    return bits
-
-
-def joined(parts: list[Bits]) -> Bits:
-    """The rows of all parts, which have the same features, one part after the other."""
-    words, n_features, observed = np.concatenate([part.words for part in parts]), parts[0].n_features, None
-    if any(part.observed is not None for part in parts):
-        planes = [every_cell(len(part), n_features) if part.observed is None else part.observed for part in parts]
-        observed = np.concatenate(planes)
-    whole, ranges = Bits(words, n_features, observed), [part.beyond for part in parts if part.beyond is not None]
-    if ranges:
-        whole.beyond = min(low for low, _ in ranges), max(high for _, high in ranges)
-    return whole
-
-
-def check_complete(rows: Bits, missing: str | None, name: str) -> None:
-    """Refuse rows with missing cells where these are not to be marginalised."""
-    if missing is None and not rows.complete:
-        raise ValueError(f'{name} contains missing cells: want missing="marginalise" for them')

@@ -8,28 +8,23 @@ be, and compares; the arrays answer to their SHA-256. No flipped bit, cut, addit
 The manifest stands in the same place in every format version, so that an old reader can say that a file is too new.
 """
 
-import errno
-import glob
 import hashlib
 import json
 import math
 import os
 import re
-import stat
 import struct
 import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from io import BufferedReader
 from numbers import Real
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-if sys.platform != "win32":
-    import fcntl
+from wakesleep.atomic import replace_file
 
 FORMAT, FORMAT_VERSION = "wakesleep", 1
 
@@ -83,7 +78,7 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], manif
     *starts, end = _frame(members, [m.crc(array) for m, array in zip(members, whole.values(), strict=True)])
     pieces = [piece for start, array in zip(starts, whole.values(), strict=True) for piece in (start, _raw(array))]
     try:
-        replace_file(os.path.realpath(os.fsdecode(path)), [*pieces, end])
+        replace_file(path, [*pieces, end])
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error
 
@@ -264,64 +259,3 @@ def _declared(table: object) -> Iterator[_Member]:
                 yield _Member(name, dtype, tuple(shape))
             case _:
                 raise CheckpointError(f"damaged: the manifest declares an impossible array {name[:200]!r}")
-
-
-def replace_file(target: str, pieces: Sequence[bytes | memoryview]) -> None:
-    """Write a temporary file beside the target and rename it, so that the target is never half-written."""
-    mode = None
-    with suppress(FileNotFoundError):
-        mode = os.stat(target).st_mode
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "not a regular file")
-    directory, name = os.path.split(target)
-    stem = os.path.join(directory, f".wakesleep-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}-")
-    _sweep(stem)
-    while not _renamed(f"{stem}{os.urandom(8).hex()}.tmp", target, mode, pieces):
-        pass
-    with suppress(OSError):  # makes the renaming durable, where a directory can be opened
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _renamed(temporary: str, target: str, mode: int | None, pieces: Sequence[bytes | memoryview]) -> bool:
-    """Write `temporary` and rename it to `target`; False if another writer swept it away before it was locked."""
-    at_first = 0o666 if mode is None else 0o600  # a new file gets what the umask leaves of 0666
-    try:
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, at_first)) as file:
-            with suppress(OSError):  # not all file systems have locks; without them nothing is swept either
-                _lock(file)
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-            if sys.platform == "win32":  # where an open file cannot be renamed
-                file.close()
-            try:
-                if mode is not None:
-                    os.chmod(temporary, stat.S_IMODE(mode))
-                os.replace(temporary, target)
-            except FileNotFoundError:
-                return False
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    return True
-
-
-def _sweep(stem: str) -> None:
-    """Remove the temporary files of dead writers; a living one holds a lock on its own."""
-    for temporary in glob.glob(f"{glob.escape(stem)}*.tmp"):
-        with suppress(OSError):
-            with open(temporary, "r+b") as file:
-                _lock(file)
-            os.unlink(temporary)
-
-
-def _lock(file: IO[bytes]) -> None:
-    """Lock an open file until it is closed, or raise OSError. (In Windows an open file cannot be removed anyway.)"""
-    if sys.platform != "win32":
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -264,8 +264,8 @@ class Estimator:
             machine._given = given_before(manifest.get("data"))
             machine._feature_names = _names(manifest.get("feature_names"), machine.n_features_in_)
             machine.history_ = manifest["history"]
-            if type(machine.history_) is not list or not all(type(entry) is dict for entry in machine.history_):
-                raise ValueError(f"history: want a list of records, got {machine.history_!r:.80}")
+            if type(machine.history_) is not list or not all(map(_is_record, machine.history_)):
+                raise ValueError(f"history: want a list of records with epoch and step, got {machine.history_!r:.80}")
             for entry in machine.history_:
                 if entry.get("log_likelihood", 0) is None:
                     entry["log_likelihood"] = -np.inf  # for which JSON has no word
@@ -289,6 +289,11 @@ class Estimator:
         sizes = self._state.parameters.sizes[1:]
         if settings.hidden_layer_sizes != sizes:
             raise ValueError(f"hidden_layer_sizes: want {sizes} as fitted, got {settings.hidden_layer_sizes}")
+
+
+def _is_record(entry: Any) -> bool:
+    """Whether it is one of an epoch."""
+    return type(entry) is dict and type(entry.get("epoch")) is type(entry.get("step")) is int
 
 
 def _names(stored: Any, n_features: int) -> tuple[str, ...] | None:

@@ -360,7 +360,7 @@ class Learner(Estimator):
         n_features = self.n_features_in_ if fitted else None
         rows = as_rows(X, binarize=self.binarize, n_features=n_features, missing=missing or self.missing)
         if not fitted:
-            monitor.warn_of_values(rows, self.binarize)
+            monitor.warn_of_values(rows, tables.feature_names(X, "X"))
         return rows
 
     def _check_names(self, fitted: tuple[str, ...] | None, X: Any, name: str) -> None:

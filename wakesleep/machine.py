@@ -69,10 +69,13 @@ class HelmholtzMachine(Measures, Imputer):
         Options follow a colon; `warm_up` is the number of epochs over which the rates first rise from 0. Thus
         "decay:factor=0.99", "cosine:warm_up=5,final=0.1".
     batch_size : int, default=100
-        Rows per step. Gradients of biases are sums of float32 over its rows times `n_particles`, one after the other:
+        Rows per step. The last step of an epoch has the rows that are left, and its rate is lower in proportion.
+        Gradients of biases are sums of float32 over its rows times `n_particles`, one after the other:
         with 10,000 of them, the mean gradient is off by about 1e-4 of itself, with a million by 1 %.
     n_iter : int, default=20
-        Epochs.
+        Epochs. With few rows, 20 of them in batches of 100 are too few steps: 500 rows make 100, after which a machine
+        is hardly better than independent units. There ``batch_size=20, n_iter=200`` suits; the command line, for a few
+        thousand rows, has batches of 20, 40 epochs and a `learning_rate` of 0.3.
     patience : int, optional
         Stop when the held-out log p(x) has not risen for so many epochs; `fit` then needs `validation`. At its end
         `fit` brings back the parameters of the best epoch, also if it comes to `n_iter`.
@@ -104,7 +107,8 @@ class HelmholtzMachine(Measures, Imputer):
     prior_logits_ : ndarray of shape (n_top_units,)
     feature_names_in_ : ndarray of shape (n_features,), object
         Only after `fit` to a data frame whose columns all have names, or to a ``.csv`` file with such a line (by
-        `datasets.read` or on the command line); other frames and files must have the same afterwards.
+        `datasets.read` or on the command line); other frames and files must have the same afterwards. Two columns may
+        not have the same name. Numbers, as frames without names have, are no names, as in scikit-learn.
     n_features_in_, n_iter_, step_ : int
         Visible units; epochs and minibatches done, with `patience` also those after the best epoch.
     best_epoch_ : int

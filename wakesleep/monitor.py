@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wakesleep import _core, likelihood
+from wakesleep import _core, likelihood, tables
 from wakesleep.bits import Bits
 from wakesleep.notices import warn
 from wakesleep.rows import Rows, Selection, drawn_by_content, select
@@ -37,14 +37,19 @@ class PoorFitWarning(UserWarning):
     """The machine explains rows no better than independent units do, or far worse; the message tells what may help."""
 
 
-def warn_of_values(rows: Rows, binarize: Any) -> None:
-    """Warn where values beyond 0 to 1 were cut at a threshold between these, as the default is."""
+def warn_of_values(rows: Rows, names: tuple[str, ...] | None) -> None:
+    """Warn where values beyond 0 to 1 were cut at a threshold between these, and in which columns."""
     matrix = rows.rows if isinstance(rows, Selection) else rows
-    if not isinstance(matrix, Bits) or matrix.beyond is None:
+    if not isinstance(matrix, Bits) or matrix.cut is None:
         return
-    low, high = matrix.beyond
-    ones = "those above it, another threshold may suit" if matrix.density < 1 else "all, want another threshold"
-    warn(f"X: has values from {low:g} to {high:g}; binarize={binarize} makes ones of {ones}", UserWarning)
+    threshold, least, greatest = matrix.cut
+    columns = np.flatnonzero((least < 0) | (greatest > 1))
+    if len(columns) == 0:
+        return
+    low, high, where = least[columns].min(), greatest[columns].max(), tables.columns_of(columns, names, len(least))
+    ones = "those above it, another threshold or fewer columns may suit"
+    ones = ones if matrix.density < 1 else "all, want another threshold"
+    warn(f"X: has values from {low:g} to {high:g} in {where}; binarize={threshold:g} makes ones of {ones}", UserWarning)
 
 
 def n_held_out(name: str, share: Any, n_rows: int) -> int:
@@ -63,7 +68,8 @@ def n_held_out(name: str, share: Any, n_rows: int) -> int:
     wanted: int = round(n_rows * share)
     if not 0 < wanted < n_rows:
         raise ValueError(
-            f"{name}: want a share that is 1 to {n_rows - 1} of the {n_rows} rows, got {share:g}, which is {wanted}"
+            f"{name}: want a share of the {n_rows} rows that holds out one or more and leaves one, such as 0.5, "
+            f"got {share:g}, which holds out {wanted}"
         )
     return wanted
 

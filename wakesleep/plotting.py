@@ -65,7 +65,7 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     if isinstance(history, HelmholtzMachine):
         history._check_fitted()
     records = history.history_ if isinstance(history, HelmholtzMachine) else history
-    known = [record for record in records if "reconstruction_cross_entropy" in record]
+    known = [record for record in records if {"epoch", "reconstruction_cross_entropy"} <= record.keys()]
     if not known:
         raise ValueError("history: want epochs that were measured, as fit(X, validation=0.2) does, got none")
     ax = _axes((6, 3.8)) if ax is None else ax
@@ -77,7 +77,7 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     if held_out:
         x = [record["epoch"] for record in held_out]
         y = np.array([record["log_likelihood"] for record in held_out])
-        error = np.array([record["standard_error"] or 0 for record in held_out])
+        error = np.array([record.get("standard_error") or 0 for record in held_out])
         ax.plot(x, y, color=FIRST, marker=marker, label="log p(x), ± standard error")
         ax.fill_between(x, y - error, y + error, color=FIRST, alpha=0.25, linewidth=0)
     ax.plot(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from wakesleep import _core, _likelihood
-from wakesleep._packing import WORD, as_floats, as_matrix, dense, refuse_cell, row_blocks, words_of
+from wakesleep._packing import WORD, as_floats, as_matrix, checked_names, dense, refuse_cell, row_blocks, words_of
 from wakesleep.bits import Bits
 
 FAULT = "contains {}, where a probability from 0 to {} is wanted,"
@@ -29,11 +29,14 @@ class Probabilities:
         The value of a cell that is 1 for certain: a probability is ``values / one``. Only uint8 may have more than 1.
     name : str, default="values"
         What error messages call the argument.
+    feature_names : tuple of str, optional
+        D names, such as those of a ``.csv`` file that begins with a line of them.
 
     Raises
     ------
     ValueError, TypeError
-        If it is no matrix of numbers, or a cell is NaN or outside [0, one]; the message names the cell.
+        If it is no matrix of numbers, there are more or fewer names than features, or a cell is NaN or outside
+        [0, one]; the message names the cell.
 
     Examples
     --------
@@ -42,14 +45,15 @@ class Probabilities:
     (array([[0, 0, 1]], dtype=uint8), array([[0, 1, 1]], dtype=uint8))
     """
 
-    feature_names: tuple[str, ...] | None = None  # of a .csv file that has them
-
-    def __init__(self, values: Any, one: int = 1, name: str = "values") -> None:
+    def __init__(
+        self, values: Any, one: int = 1, name: str = "values", *, feature_names: tuple[str, ...] | None = None
+    ) -> None:
         matrix = as_matrix(values, name)
         whole = isinstance(matrix, np.ndarray) and matrix.dtype == np.uint8
         self.one = operator.index(one)
         if not 1 <= self.one <= (255 if whole else 1):
             raise ValueError(f"one: want 1, or with uint8 at most 255, got {one!r:.80}")
+        self.feature_names = checked_names(feature_names, matrix.shape[1])
         kept = isinstance(matrix, np.ndarray) and matrix.dtype in (np.uint8, np.float32) and matrix.flags.c_contiguous
         self.values = matrix if kept else np.empty(matrix.shape, np.uint8 if whole else np.float32)
         for rows in row_blocks(matrix.shape[0], matrix.shape[1] * matrix.dtype.itemsize):
@@ -72,9 +76,7 @@ class Probabilities:
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Probabilities:
         """The probabilities of several rows."""
-        part = Probabilities(self.values[rows], self.one)
-        part.feature_names = self.feature_names
-        return part
+        return Probabilities(self.values[rows], self.one, feature_names=self.feature_names)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return (self.values / np.float32(self.one)).astype(np.float32 if dtype is None else dtype, copy=False)

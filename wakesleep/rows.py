@@ -9,8 +9,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wakesleep._packing import as_matrix, check_shape, dense, pack, row_blocks
-from wakesleep.bits import Bits, as_bits, check_complete
+from wakesleep._packing import as_matrix, as_threshold, check_missing, check_shape, dense, pack, row_blocks
+from wakesleep.bits import Bits
 from wakesleep.probabilities import Probabilities, checked
 
 Matrix = TypeVar("Matrix", Bits, Probabilities)
@@ -136,6 +136,58 @@ def drawn_by_content(rows: Rows, seed: int) -> Bits:
     """Every row drawn once, where they are probabilities: a function of the seed and of the row."""
     matrix = rows[slice(None)] if isinstance(rows, Selection) else rows
     return matrix if isinstance(matrix, Bits) else matrix.draw_by_content(seed)
+
+
+def as_bits(
+    X: Any, *, binarize: float | None = 0.5, n_features: int | None = None, name: str = "X", missing: str | None = None
+) -> Bits:
+    """X as `Bits`, after every check that a user's data needs; `Bits` pass through without a copy.
+
+    Parameters
+    ----------
+    X : array-like, SciPy sparse matrix or Bits of shape (N, D)
+        Booleans, integers, floats, or objects that convert to float. N and D are at least 1.
+    binarize : float or None, default=0.5
+        A cell is 1 where its value is greater than this, compared in the precision of X;
+        None: all values must be 0 or 1.
+    n_features : int, optional
+        The number of features that is wanted; any where it is left out.
+    name : str, default="X"
+        What error messages call the argument.
+    missing : {None, "marginalise"}, default=None
+        Whether a cell may be missing: NaN, and among objects also None and ``pandas.NA``; or missing in Bits.
+
+    Returns
+    -------
+    Bits of shape (N, D)
+
+    Raises
+    ------
+    ValueError
+        If X is not a matrix of finite real numbers, or of such and NaN, is empty, has another number of features, or
+        holds something other than 0 and 1 with ``binarize=None``; or if `binarize` is not a number.
+    TypeError
+        If X holds objects that float() refuses.
+
+    Examples
+    --------
+    >>> as_bits([[0.2, 0.9, 1.0]])
+    <Bits: 1 x 3, 66.7% ones>
+    """
+    threshold = as_threshold(binarize)
+    check_missing(missing)
+    matrix = X if isinstance(X, Bits) else as_matrix(X, name)
+    check_shape(matrix.shape, n_features, name)
+    if isinstance(matrix, Bits):
+        check_complete(matrix, missing, name)
+        return matrix
+    return Bits._packed(matrix, threshold, name, missing)
+
+
+def check_complete(rows: Bits, missing: str | None, name: str) -> None:
+    """Refuse rows with missing cells where these are not to be marginalised."""
+    if missing is None and not rows.complete:
+        raise ValueError(f'{name} contains missing cells: want missing="marginalise" for them')
 
 
 def as_rows(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,11 +75,14 @@ def feature_names(X: Any, name: str) -> tuple[str, ...] | None:
     ------
     TypeError
         If only some of them are.
+    ValueError
+        If several columns have the same.
     """
     library = library_of(X)
     if library is None:
-        return getattr(X, "feature_names", None)
-    columns = list(X.column_names if library == "pyarrow" else X.columns)
+        columns = getattr(X, "feature_names", None) or ()
+    else:
+        columns = list(X.column_names if library == "pyarrow" else X.columns)
     texts = [isinstance(column, str) for column in columns]
     if any(texts) and not all(texts):
         types = sorted({type(column).__qualname__ for column in columns})
@@ -86,6 +90,9 @@ def feature_names(X: Any, name: str) -> tuple[str, ...] | None:
             f"{name}: Feature names are only supported if all input features have string names, but your input has "
             f"{types} as feature name / column name types; X.columns.astype(str) converts them"
         )
+    if any(texts) and len(set(columns)) < len(columns):
+        twice = few([column for column, n in Counter(columns).items() if n > 1])
+        raise ValueError(f"{name}: want another name for each column, got several with the name {twice}")
     return tuple(map(str, columns)) if any(texts) else None
 
 
@@ -115,6 +122,20 @@ def check_feature_names(fitted: tuple[str, ...] | None, X: Any, name: str, estim
         differ = next((pair for pair in zip(given, fitted, strict=False) if pair[0] != pair[1]), None)
         message += "" if differ is None else f"The first that differs is {differ[0]!r}, where {differ[1]!r} was.\n"
     raise ValueError(message if name == "X" else f"{name}: {message}")
+
+
+def columns_of(numbers: NDArray[np.int64], names: tuple[str, ...] | None, n_features: int) -> str:
+    """Some columns in words: the first few of them by name, or else by number from 0, and how many more there are."""
+    if len(numbers) == n_features > 1:
+        return f"all {n_features} columns"
+    told = few([number if names is None else names[number] for number in numbers.tolist()])
+    return f"column{'' if len(numbers) == 1 else 's'} {told}"
+
+
+def few(items: Sequence[object]) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(items) - SHOWN:,} more" if len(items) > SHOWN else ""
+    return f"{', '.join(f'{item!r:.80}' for item in items[:SHOWN])}{more}"
 
 
 def _listed(names: list[str]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from checkpoints import ARRAYS, MANIFEST, assert_holds, assert_only, posix
 
-from wakesleep import checkpoint
+from wakesleep import atomic
 from wakesleep.checkpoint import load, save
 
 # Writers that die, and writers that live ------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def test_directory_name_is_no_pattern(tmp_path):
 
 
 def test_temporary_of_a_dead_writer_is_removed_even_if_the_save_fails(path, temporary, monkeypatch):
-    monkeypatch.setattr(checkpoint, "_renamed", lambda *_: [][0])
+    monkeypatch.setattr(atomic, "_renamed", lambda *_: [][0])
     with pytest.raises(IndexError):
         save(path, ARRAYS, MANIFEST)
     assert_only(path)
@@ -125,7 +125,7 @@ def test_temporary_of_another_process_goes_when_that_dies(path, old, lives):
 
 @pytest.mark.parametrize("function", ["_lock", "fsync", "chmod"])
 def test_writer_whose_temporary_was_swept_away_before_its_lock_writes_again(path, old, monkeypatch, function):
-    home = checkpoint if function == "_lock" else os
+    home = atomic if function == "_lock" else os
     original, swept = getattr(home, function), []
 
     def sweep_once(*args):
@@ -146,7 +146,7 @@ def test_file_system_without_locks_saves_but_sweeps_nothing(path, temporary, mon
     def no_locks(file):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(checkpoint, "_lock", no_locks)
+    monkeypatch.setattr(atomic, "_lock", no_locks)
     save(path, ARRAYS, {"step": 2})
     assert_holds(path, ARRAYS, {"step": 2})
     assert_only(path, temporary.name)

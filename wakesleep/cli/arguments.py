@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import difflib
 import re
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ EPILOG = """\
 examples:
   wakesleep train                                   the 8x8 digits that come with the package
   wakesleep train data.csv -o data-model.npz        rows of 0 and 1, or numbers (see --binarize)
+  wakesleep train data.csv --drop id,date           all columns but these two
   wakesleep train --epochs 80 --resume              go on with digits-model.npz
   wakesleep train mnist.npz --split train --held-out-split test --hidden 200 --batch-size 100
   wakesleep sample digits-model.npz -n 8            fantasies, drawn on the terminal
@@ -52,15 +54,19 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
-        untold = action.default is None or isinstance(action.default, bool) or action.default == argparse.SUPPRESS
+        untold = isinstance(action.default, bool) or action.default in (None, [], argparse.SUPPRESS)
         return text if untold else f"{text} (default: %(default)s)"
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What was typed; anything unknown ends the program, with the usage of the command that it was typed for."""
-    args, unknown = _parser().parse_known_args(arguments)
+    top = _parser()
+    args, unknown = top.parse_known_args(arguments)
+    command = getattr(args, "parser", top)
     if unknown or (unknown := [text for text in [getattr(args, "data", None)] if text and NUMBER.fullmatch(text)]):
-        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}{_hint(args.parser, unknown[0])}")
+        command.error(f"unrecognized arguments: {' '.join(unknown)}{_hint(command, unknown[0])}")
+    if command is top:
+        top.error("the following arguments are required: COMMAND")
     return args
 
 
@@ -83,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"wakesleep {wakesleep.__version__}")
-    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
 
     def add(
         name: str, command: Callable[[argparse.Namespace], int], text: str, files: str = "MODEL [DATA]"
@@ -126,6 +132,7 @@ def _train(fit: argparse.ArgumentParser) -> None:
         "--missing", choices=["marginalise"],
         help="cells that are empty, NA or nan are missing, and summed out; an error if left out",
     )  # fmt: skip
+    _drop_argument(data)
     _shape_argument(data)
 
     model = fit.add_argument_group("machine")
@@ -273,6 +280,7 @@ def _data_arguments(sub: argparse.ArgumentParser, needed: bool = False) -> None:
     else:
         sub.add_argument("data", nargs="?", metavar="DATA", help=f"{DATA_HELP}, those learned from among them")
     sub.add_argument("--split", metavar="NAME", help="the array of an .npz to read")
+    _drop_argument(sub)
     sub.add_argument(
         "--binarize", type=_threshold, metavar="T",
         help="cells are 1 above this value, or sample; the machine's own if left out",
@@ -286,6 +294,13 @@ def _particles_argument(sub: argparse.ArgumentParser, default: int) -> None:
     sub.add_argument(
         "--particles", dest="n_particles", type=_whole, default=default, metavar="K", help="samples for each row"
     )
+
+
+def _drop_argument(sub: argparse._ActionsContainer) -> None:
+    sub.add_argument(
+        "--drop", type=_columns, action="extend", default=[], metavar="NAME,NAME",
+        help="columns of DATA to leave out, such as an index: by the name above them, or by number from 0",
+    )  # fmt: skip
 
 
 def _shape_argument(sub: argparse._ActionsContainer) -> None:
@@ -304,6 +319,14 @@ def _one_or_pair_of(text: str) -> float | tuple[float, ...]:
     return values if len(values) > 1 else values[0]
 
 
+def _columns_of(text: str) -> list[str]:
+    """Names or numbers, as a line of a .csv file has them; nothing is an empty name."""
+    try:
+        return next(csv.reader([text])) or [""]
+    except csv.Error as error:
+        raise ValueError from error
+
+
 def _typed(wanted: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
     """What turns a text into a value, or tells what is wanted instead."""
 
@@ -320,6 +343,7 @@ _whole = _typed("a whole number", int)
 _number = _typed("a number", float)
 _numbers = _typed("whole numbers with commas between them", lambda text: tuple(map(int, text.split(","))))
 _names = _typed("names with commas between them", lambda text: tuple(text.split(",")))
+_columns = _typed("names or numbers of columns with commas between them", _columns_of)
 _one_or_pair = _typed("a number, or two with a comma between them", _one_or_pair_of)
 _threshold = _typed("a number, or sample", lambda text: text if text == "sample" else float(text))
 _shape = _typed("height x width, such as 28x28", _shape_of)

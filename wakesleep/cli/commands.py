@@ -7,7 +7,7 @@ import shutil
 from typing import Any
 
 import wakesleep
-from wakesleep import drawing, hyperparameters, likelihood
+from wakesleep import drawing, hyperparameters, likelihood, tables
 from wakesleep.cli.files import check_output, read_both, write_rows, writing
 from wakesleep.cli.reports import begin, draw, how, mean, printable
 from wakesleep.likelihood.imputation import is_exact
@@ -115,6 +115,8 @@ def info(args: argparse.Namespace) -> int:
         ("file", args.model), ("levels", "-".join(map(str, sizes))), ("epochs", machine.n_iter_),
         ("steps", machine.step_), ("best epoch", machine.best_epoch_), *_in_effect(machine),
     ]  # fmt: skip
+    if machine._feature_names is not None:
+        rows.append(("columns", f"{sizes[0]:,}: {tables.few(machine._feature_names)}"))
     if machine._given is not None:
         rows += [
             (name, f"{part.n_rows:,}")

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import datasets, tables
-from wakesleep.checkpoint import replace_file
-from wakesleep.datasets.readers import SplitError
+from wakesleep.atomic import replace_file
+from wakesleep.datasets.readers import SplitError, names_of
 from wakesleep.machine import HelmholtzMachine
+from wakesleep.notices import warn
 from wakesleep.rows import Rows, as_rows
 
 
@@ -61,16 +62,20 @@ def writing(path: str) -> Iterator[None]:
 
 def read(
     path: str | None, split: str | None, binarize: float | str | None, n_features: int | None = None,
-    option: str = "--split", missing: str | None = None,
+    option: str = "--split", missing: str | None = None, drop: Sequence[str] = (),
 ) -> Rows:  # fmt: skip
     """The rows of a file, or the digits in the package; `option` is what the split was asked for by."""
     if path is None and split is not None:
         raise ValueError(f"{option}: want DATA, since the digits in the package have no splits")
+    if path is None and drop:
+        raise ValueError("--drop: want DATA, since the digits in the package are read whole")
+    if path in ("", "-"):
+        raise ValueError(f"DATA: want the name of a file, got {path!r}{'; standard input is not read' if path else ''}")
     try:
         if path is None:
             data: Rows = datasets.load_digits()
         else:
-            data = datasets.read(path, split=split, binarize=binarize, missing=missing)
+            data = datasets.read(path, split=split, binarize=binarize, missing=missing, drop=drop)
     except SplitError as error:
         raise ValueError(str(error).replace("split", option, 1)) from error
     if path is None and n_features not in (None, D := data.n_features):
@@ -81,13 +86,14 @@ def read(
 def write_rows(path: str, rows: NDArray[Any], names: Sequence[str] | None, digits: str = "%d") -> None:
     """Write a matrix to a .npy file, or to a .csv file, with its names of columns, if any, above it."""
     header, content = io.StringIO(), io.BytesIO()
-    csv.writer(header, lineterminator="").writerow(names or ())
+    csv.writer(header).writerow(names or ())  # with a line's end, which it quotes in names
     if path.endswith(".csv"):
-        np.savetxt(content, rows, digits, ",", header=header.getvalue(), comments="", encoding="utf-8")
+        above = header.getvalue().removesuffix("\r\n")
+        np.savetxt(content, rows, digits, ",", header=above, comments="", encoding="utf-8")
     else:
         np.save(content, rows)
     with writing(path):
-        replace_file(os.path.realpath(path), [content.getbuffer()])
+        replace_file(path, [content.getbuffer()])
 
 
 def read_both(args: argparse.Namespace, missing: str | None = None) -> tuple[HelmholtzMachine, Rows]:
@@ -97,13 +103,30 @@ def read_both(args: argparse.Namespace, missing: str | None = None) -> tuple[Hel
 
 
 def read_for(machine: HelmholtzMachine, args: argparse.Namespace, missing: str | None = None) -> Rows:
-    """Rows to use a machine on, whose columns have its names, if any have.
+    """Rows to use a machine on, whose columns have its names, if any have: others of a file that has them are left out.
 
     What counts as a 1, or as missing, is the machine's own if not given.
     """
     binarize = machine.binarize if args.binarize is None else args.binarize
     expected, missing = machine.n_features_in_, missing or machine.missing
-    rows = read(args.data, args.split, binarize, None if args.data else expected, missing=missing)
+    drop = [*args.drop, *_others(machine, args)]
+    rows = read(args.data, args.split, binarize, None if args.data else expected, missing=missing, drop=drop)
     if args.data is not None and not args.data.lower().endswith(".bits"):
         tables.check_feature_names(machine._feature_names, rows, args.data, type(machine).__name__)
+    if args.data is not None and rows.n_features > expected:
+        has = f"{args.data} has {rows.n_features} features, but HelmholtzMachine is expecting {expected}"
+        raise ValueError(f"{has}; want the --drop that it was trained with, or other rows")
     return as_rows(rows, binarize=binarize, n_features=expected, name=args.data or "DATA", missing=missing)
+
+
+def _others(machine: HelmholtzMachine, args: argparse.Namespace) -> list[str]:
+    """Names of columns that the machine does not have, where the file has all of its own too; it is told of them."""
+    known, names = machine._feature_names, names_of(args.data) if args.data else None
+    if known is None or names is None or not set(known) <= set(names):
+        return []
+    others = [i for i, name in enumerate(names) if {name, str(i)}.isdisjoint({*known, *args.drop})]
+    if others:
+        columns = tables.columns_of(np.array(others), names, len(names))
+        what = f"left out {columns}, which the machine was not trained on"
+        warn(f"{args.data}: {what}; --drop does so without this warning", UserWarning)
+    return [names[i] for i in others]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import sys
@@ -15,9 +16,10 @@ from wakesleep.hyperparameters import count
 from wakesleep.machine import HelmholtzMachine
 
 USAGE = 2  # exit status after wrong usage, as argparse has it
+FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT  # of a file without a name: all others are named
 N_DRAWN = 8  # images in a row
 PARAMS = tuple(HelmholtzMachine().get_params())
-OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "layer", "method", "shape")} | {
+OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "drop", "layer", "method", "shape")} | {
     "hidden_layer_sizes": "--hidden", "n_particles": "--particles", "n_iter": "--epochs", "n_threads": "--threads",
     "random_state": "--seed", "n_steps": "--steps", "n_samples": "-n", "X": "DATA",
     "validation": "--held-out, --held-out-split",
@@ -25,7 +27,8 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "layer", "m
 
 WORDS = {
     'missing="marginalise"': "train --missing marginalise", "want None with": "want none with",
-    'binarize="sample"': "--binarize sample", "binarize=": "--binarize ",
+    'binarize="sample"': "--binarize sample", "binarize=": "--binarize ", "; drop leaves": "; --drop leaves",
+    "threshold or fewer columns": "threshold or --drop",
 }  # fmt: skip
 
 
@@ -33,11 +36,12 @@ def failed(error: BaseException, status: int = 1, more: str = "") -> int:
     """Tell an error in one line, and return the exit status."""
     message = str(error)
     if not isinstance(error, CheckpointError | OSError):
-        message = as_typed(re.sub(r"None or | or None\b", "", message))  # None cannot be typed
+        message = re.sub(r"(?<=: want )None or | or None(?=, got| to impute)", "", message)  # None cannot be typed
+        message = as_typed(message)
     if isinstance(error, MemoryError):
         message = f"out of memory: {error}" if message else "out of memory"
-    elif isinstance(error, OSError) and error.filename and error.strerror:
-        message = f"{error.filename}: {error.strerror}"
+    elif isinstance(error, OSError) and error.strerror and (error.filename or error.errno in FULL):
+        message = f"{error.filename or 'standard output'}: {error.strerror}"
     print("wakesleep: error:", printable(" ".join(f"{message}{more}".split())), file=sys.stderr)
     return status
 
@@ -51,6 +55,7 @@ def as_typed(message: str) -> str:
     """A message with options in place of arguments of Python."""
     for python, typed in WORDS.items():
         message = message.replace(python, typed)
+    message = re.sub(r"drop=\[(.*?)\] leaves", r"--drop \1 leaves", message)
     return re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
 
 

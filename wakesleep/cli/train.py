@@ -109,7 +109,8 @@ def _resumed(path: str, wanted: HelmholtzMachine) -> HelmholtzMachine:
     machine = HelmholtzMachine.load(path)
     found = machine.get_params() | {"hidden_layer_sizes": tuple(machine.hidden_layer_sizes)}
     for name, value in wanted.get_params().items():
-        if name not in ("n_iter", "patience", "n_threads", "verbose") and found[name] != value:
+        unused = RULE_OF.get(name, machine.rule) != machine.rule
+        if not (unused or name in ("n_iter", "patience", "n_threads", "verbose")) and found[name] != value:
             was, now = (",".join(map(str, v)) or "none" if isinstance(v, tuple) else v for v in (found[name], value))
             raise ValueError(f"--resume: want the {OPTIONS[name]} of {path}, which is {was}, got {now}")
     if machine.n_iter_ >= wanted.n_iter:
@@ -138,10 +139,13 @@ def _save(machine: HelmholtzMachine, path: str) -> None:
 def _split(args: argparse.Namespace, machine: HelmholtzMachine) -> tuple[Rows, Bits]:
     """Rows to learn from, and rows held out, those of probabilities drawn once for all."""
     seed = hyperparameters.seed(args.random_state)
-    data = read_for(machine, args) if args.resume else read(args.data, args.split, args.binarize, missing=args.missing)
+    how = {"missing": args.missing, "drop": args.drop}
+    data = read_for(machine, args) if args.resume else read(args.data, args.split, args.binarize, **how)
     if args.held_out_split is not None:
-        option = "--held-out-split"
-        held_out = read(args.data, args.held_out_split, args.binarize, data.n_features, option, args.missing)
+        held_out = read(args.data, args.held_out_split, args.binarize, option="--held-out-split", **how)
+        if held_out.n_features != data.n_features:
+            want = f"want {data.n_features} features, as {args.split} has, got {held_out.n_features}"
+            raise ValueError(f"--held-out-split: {want} in {args.held_out_split} of {args.data}")
         return data, monitor.split(held_out, len(held_out), seed)[1]
     if len(data) < 2:
         raise ValueError(f"{args.data}: want 2 rows or more, to hold some out, got {len(data)}")

@@ -8,31 +8,29 @@ import gzip
 import io
 import math
 import os
-import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wakesleep._packing import BLOCK_BYTES, TAKEN, as_threshold
-from wakesleep.bits import Bits, as_bits, joined
+from wakesleep._packing import as_threshold
+from wakesleep.bits import Bits
+from wakesleep.datasets import csv_file
+from wakesleep.datasets.columns import ColumnError, as_columns, without
 from wakesleep.parameters import PRIOR
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
 
-SUFFIXES = (".bits", ".npy", ".npz", ".csv", ".csv.gz", ".idx", "-ubyte", ".gz")
+IDX_SUFFIXES = (".idx", "-ubyte", ".gz")
+SUFFIXES = (".bits", ".npy", ".npz", ".csv", ".csv.gz", *IDX_SUFFIXES)
 IDX_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 NPY_HEADER_BYTES = 1 << 14  # more than any header of a plain array
-EMPTY = "", "na", "n/a", "<na>", "null", "none", "?"  # cells of a .csv that hold nothing, in small letters
-CELL = re.compile(r"at row 0, column (\d+)")  # how an error names it in a matrix of one row
-OTHER_MARKS = (";", "\t", "|", " ")  # by which cells are separated in what is no CSV file
 MOST_INFLATED = 1032  # bytes that one byte of DEFLATE can stand for
 
 
@@ -73,7 +71,7 @@ def load_digits() -> Bits:
 
 def read(
     path: str | os.PathLike[str], *, split: str | None = None, binarize: float | str | None = 0.5,
-    missing: str | None = None,
+    missing: str | None = None, drop: str | int | Sequence[str | int] = (),
 ) -> Rows:  # fmt: skip
     """Read a file of binary data, whose kind follows from its name.
 
@@ -103,6 +101,9 @@ def read(
     missing : {None, "marginalise"}, default=None
         Whether cells may be missing: NaN, in a ``.csv`` also nothing, NA, N/A, <NA>, null, None or ?, or so marked in
         a ``.bits`` file.
+    drop : str, int, or sequence of these, default=()
+        Columns to leave out, such as an index: by name, in a ``.csv`` that has names, or by number from 0 where no
+        column has it for a name. Cells of a ``.csv`` that are left out may hold anything.
 
     Returns
     -------
@@ -111,8 +112,9 @@ def read(
     Raises
     ------
     ValueError
-        If the kind of file is unknown, `split` is missing, unknown or out of place, or the file
-        is damaged, is empty or holds something else than a matrix of numbers.
+        If the kind of file is unknown, `split` is missing, unknown or out of place, `drop` has a column that is not
+        there, or the file is damaged, is empty or holds something else than a matrix of numbers; also if a column of
+        a ``.csv`` whose name is empty, or ``Unnamed: 0``, counts the rows from 0 or 1, as an index does.
     OSError
         If the file cannot be read, e.g. FileNotFoundError.
 
@@ -127,9 +129,15 @@ def read(
     ...     read(path)
     28
     <Bits: 2 x 3, 66.7% ones>
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "frame.csv")
+    ...     path.write_text(",tea,rum\\n0,1,0\\n1,0,1\\n2,0,0\\n")
+    ...     read(path, drop=[""]).feature_names
+    27
+    ('tea', 'rum')
     """
     path = Path(path)
-    threshold = None if binarize == "sample" else as_threshold(binarize)
+    threshold, dropped = None if binarize == "sample" else as_threshold(binarize), as_columns(drop)
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
     if suffix is None:
         raise ValueError(f"{path}: want a file whose name ends in {', '.join(SUFFIXES)}")
@@ -137,24 +145,36 @@ def read(
         raise SplitError(f"split: want none for {path}, because only .npz files have splits; got {split!r}")
     if path.is_file() and not path.stat().st_size:
         raise ValueError(f"{path}: want rows, got an empty file")
-    if suffix == ".bits":
-        return as_bits(Bits.open(path), name=str(path), missing=missing)
-    array: NDArray[Any] | Bits | Probabilities
+    array: Any = Bits.open(path) if suffix == ".bits" else None
     with _damage_named(path):
         match suffix:
             case ".csv" | ".csv.gz":
-                return _read_csv(path, binarize, missing)
+                return csv_file.read_csv(path, dropped, binarize, missing)
             case ".npy":
                 array = _read_npy(path)
             case ".npz":
                 array = _read_npz(path, split)
-            case _:
+            case _ if suffix in IDX_SUFFIXES:
                 array = _read_idx(path)
-                if array.dtype == np.uint8 and binarize == "sample":
-                    array = Probabilities(array, one=255, name=str(path))
-                elif array.dtype == np.uint8 and threshold is not None:
-                    binarize = int(np.sum(np.arange(256) / 255 <= threshold)) - 1  # the same cut, in bytes
+        if isinstance(array, Bits):
+            binarize = None  # they are cut already
+        if dropped and len(array.shape) == 2:
+            array = without(array, dropped, path)
+        if suffix in IDX_SUFFIXES and array.dtype == np.uint8:
+            if binarize == "sample":
+                array = Probabilities(array, one=255, name=str(path))
+            elif threshold is not None:
+                binarize = int(np.sum(np.arange(256) / 255 <= threshold)) - 1  # the same cut, in bytes
     return as_rows(array, binarize=binarize, name=str(path), missing=missing)
+
+
+def names_of(path: str | os.PathLike[str]) -> tuple[str, ...] | None:
+    """The names above the columns of a ``.csv`` file; None where there are none, and for files of another kind."""
+    path = Path(path)
+    if not path.name.lower().endswith((".csv", ".csv.gz")):
+        return None
+    with _damage_named(path):
+        return csv_file.names_of(path)
 
 
 @contextmanager
@@ -162,7 +182,7 @@ def _damage_named(path: Path) -> Iterator[None]:
     """Whatever a parser makes of a damaged file becomes one ValueError with the file's name."""
     try:
         yield
-    except SplitError:
+    except (SplitError, ColumnError):
         raise
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
@@ -257,91 +277,6 @@ def _read_idx(path: Path) -> NDArray[Any]:
         if len(data) != n_bytes:
             raise ValueError(f"want {n_bytes} bytes for shape {shape} of {dtype}, got {len(data)} or more")
         return _flat_rows(np.frombuffer(data, dtype).reshape(shape))
-
-
-def _read_csv(path: Path, binarize: float | str | None, missing: str | None) -> Rows:
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    with opened(path, "rt", encoding="utf-8-sig") as file:
-        lines = ((number, text) for number, text in enumerate(file, 1) if text.strip())
-        first = next(lines, None)
-        if first is None:
-            raise ValueError("want lines of numbers, got none")
-        cells = _cells(first[1])
-        has_names = _are_names(cells)
-        rows = lines if has_names else chain([first], lines)
-        blocks = []
-        while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
-            blocks.append(_csv_block(block, len(cells), binarize, missing))
-    if not blocks:
-        raise ValueError("want lines of numbers below the names, got none")
-    packed = [block for block in blocks if isinstance(block, Bits)]
-    values = [block.values for block in blocks if isinstance(block, Probabilities)]
-    data: Bits | Probabilities = joined(packed) if packed else Probabilities(np.concatenate(values))
-    data.feature_names = tuple(cells) if has_names else None
-    return data
-
-
-def _are_names(cells: list[str]) -> bool:
-    """Whether most cells are words, if there are numbers among them; or they count the columns, as frames do."""
-    n_words = sum(not _is_number(cell) and not _is_empty(cell) for cell in cells)
-    no_number = not any(_is_number(cell) for cell in cells)
-    counted = len(cells) > 3 and cells == [str(column) for column in range(len(cells))]
-    return counted or 2 * n_words > len(cells) or (no_number and n_words > 0)
-
-
-def _csv_block(
-    lines: list[tuple[int, str]], n_features: int, binarize: float | str | None, missing: str | None
-) -> Rows:
-    rows = [_csv_row(number, text, n_features, missing) for number, text in lines]
-    try:
-        return as_rows(rows, binarize=binarize, missing=missing)
-    except ValueError:
-        for (number, _), row in zip(lines, rows, strict=True):  # one of them is refused: name its line
-            try:
-                as_rows([row], binarize=binarize, name=f"line {number}", missing=missing)
-            except ValueError as error:
-                raise ValueError(CELL.sub(lambda cell: f"in column {int(cell[1]) + 1}", str(error))) from error
-        raise
-
-
-def _csv_row(number: int, text: str, n_features: int, missing: str | None) -> NDArray[np.float64]:
-    cells = _cells(text)
-    if len(cells) != n_features:
-        raise ValueError(f"line {number}: want {n_features} numbers like the first line, got {len(cells)}")
-    try:
-        return np.array([np.nan if missing and _is_empty(cell) else _number(cell) for cell in cells])
-    except ValueError as error:
-        wrong = (i for i, cell in enumerate(cells) if not _is_number(cell) and not (missing and _is_empty(cell)))
-        column = next(wrong)
-        cell = cells[column].strip()
-        other = next((mark for mark in OTHER_MARKS if all(map(_is_number, cell.split(mark)))), None) if cell else None
-        hint = TAKEN if _is_empty(cell) else ""
-        if other is not None:
-            hint = f"; cells are separated by commas, not by {other!r}"
-        got = repr(cell)[:80] if cell else "an empty cell"
-        raise ValueError(f"line {number}, column {column + 1}: want a number, got {got}{hint}") from error
-
-
-def _cells(text: str) -> list[str]:
-    """The cells of a line; only where there are quotes is it worth a parser."""
-    return next(csv.reader([text])) if '"' in text else text.rstrip("\n").split(",")
-
-
-def _number(cell: str) -> float:
-    """A cell's number; True and False are 1 and 0."""
-    return float({"true": "1", "false": "0"}.get(cell.strip().lower(), cell))
-
-
-def _is_empty(cell: str) -> bool:
-    return cell.strip().lower() in EMPTY
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        _number(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _flat_rows(array: NDArray[Any]) -> NDArray[Any]:

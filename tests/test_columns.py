@@ -1,0 +1,201 @@
+"""Columns that are left out of a file, by name or number; an index, which is refused; those that a machine knows."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wakesleep import Bits, HelmholtzMachine, Probabilities, datasets
+from wakesleep.cli import main
+from wakesleep.datasets import read
+
+CELLS = (np.random.default_rng(0).random((60, 70)) < 0.4).astype(np.uint8)
+LEFT = np.delete(CELLS, [0, 66], axis=1)
+NAMES = ["tea", "with, milk", "3", "rum"]
+ROWS = CELLS[:, :4]
+MACHINE = ["-o", "model.npz", "--hidden", "3", "-q"]
+
+
+def told(columns):
+    what = f"all.csv: left out {columns}, which the machine was not trained on"
+    return f"wakesleep: warning: {what}; --drop does so without this warning\n"
+
+
+@pytest.fixture(autouse=True)
+def _files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = [["", "id", *NAMES], *([n, f"p{n}", *row] for n, row in enumerate(ROWS.tolist()))]
+    Path("all.csv").write_text("".join(",".join(f'"{cell}"' for cell in line) + "\n" for line in frame))
+
+
+@pytest.fixture
+def model(capsys):
+    assert main(["train", "all.csv", *MACHINE, "--drop", ",id", "--epochs", "2"]) == 0
+    assert not capsys.readouterr().err
+    return "model.npz"
+
+
+def idx(cells):
+    return b"\0\0\x08\2" + struct.pack(">2I", *cells.shape) + cells.tobytes()
+
+
+def test_columns_of_every_kind_of_file_are_left_out_by_number():
+    Bits.from_dense(CELLS).save("x.bits")
+    np.save("x.npy", CELLS)
+    np.savez("x.npz", a=CELLS)
+    np.savez("packed.npz", a=np.packbits(CELLS, axis=1), a_shape=CELLS.shape)
+    np.savetxt("x.csv", CELLS, "%d", ",")
+    Path("x.idx").write_bytes(idx(CELLS * 255))
+    Path("x.gz").write_bytes(gzip.compress(idx(CELLS * 255)))
+    for name in ("x.bits", "x.npy", "x.npz", "packed.npz", "x.csv", "x.idx", "x.gz"):
+        np.testing.assert_array_equal(read(name, drop=[0, "66"]), LEFT)
+        assert read(name, drop=()) == Bits.from_dense(CELLS)
+
+
+def test_columns_of_rows_with_missing_cells_or_probabilities_are_left_out():
+    holes = np.where(np.eye(60, 70) > 0, np.nan, CELLS)
+    Bits.from_dense(holes, missing="marginalise").save("holes.bits")
+    left = Bits.from_dense(np.delete(holes, [0, 66], axis=1), missing="marginalise")
+    for binarize in (7, None):  # no threshold cuts bits again
+        assert read("holes.bits", drop=[0, 66], missing="marginalise", binarize=binarize) == left
+    Path("x.idx").write_bytes(idx(CELLS * 100))
+    grey = read("x.idx", drop=[0, 66], binarize="sample")
+    assert (grey.values.dtype, grey.one) == (np.uint8, 255)
+    np.testing.assert_array_equal(grey.values, LEFT * 100)
+
+
+def test_columns_of_a_csv_are_left_out_by_name_whatever_is_in_them():
+    rows = read("all.csv", drop=["", "id"])
+    assert rows.feature_names == tuple(NAMES)
+    np.testing.assert_array_equal(rows, ROWS)
+    rows = read("all.csv", drop=[0, 1, 3])  # of which the last is a name, and not the column with that number
+    assert rows.feature_names == ("tea", "with, milk", "rum")
+    np.testing.assert_array_equal(rows, ROWS[:, [0, 1, 3]])
+    assert read("all.csv", drop=["", "id"], binarize="sample").feature_names == tuple(NAMES)
+    Path("one.csv").write_text("id,tea\n7,1\n8,0\n")
+    assert read("one.csv", drop="id") == read("one.csv", drop=0) == Bits.from_dense([[1], [0]])
+
+
+@pytest.mark.parametrize(
+    ("drop", "error", "message"),
+    [
+        (["gin"], ValueError, r"^drop: want columns of all\.csv, by name, or by number from 0 to 5, got 'gin'"),
+        ([6], ValueError, r"^drop: want columns of all\.csv, .* got 6"),
+        ([-1], ValueError, r"^drop: want columns of all\.csv, .* got -1"),
+        (range(6), ValueError, r"^drop: want columns .* got 5$"),
+        (["", "id", *NAMES], ValueError, r"^drop: want a column or more of all\.csv left, got all 6"),
+        (0.5, TypeError, r"^drop: want names or numbers of columns, got 0\.5"),
+    ],
+)
+def test_what_cannot_be_left_out_is_told(drop, error, message):
+    if drop == range(6):
+        Path("all.csv").write_text("a,b,c,d,e\n1,0,1,0,1\n")
+    with pytest.raises(error, match=message):
+        read("all.csv", drop=drop)
+
+
+@pytest.mark.parametrize("name", ["", " ", "Unnamed: 0", "Unnamed: 12"])
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("binarize", [0.5, None, "sample"])
+def test_a_column_without_a_name_that_counts_the_rows_is_refused(name, first, binarize):
+    Path("frame.csv").write_text(f"tea,{name}\n" + "".join(f"1,{n}\n" for n in range(first, first + 9)))
+    what = rf"^frame\.csv: column '{name}' counts the rows, {first}, {first + 1}, {first + 2} \.\.\., and is an index; "
+    with pytest.raises(ValueError, match=rf"{what}drop=\['{name}'\] leaves it out"):
+        read("frame.csv", binarize=binarize)
+    np.testing.assert_array_equal(read("frame.csv", binarize=binarize, drop=[name]), np.ones((9, 1)))
+
+
+@pytest.mark.parametrize(
+    "text", ["tea,\n1,0\n0,1\n", "tea,\n1,0\n0,1\n1,0\n", "tea,n\n0,0\n0,1\n0,2\n", "0,0\n0,1\n0,2\n"]
+)
+def test_what_does_not_count_or_has_a_name_is_no_index(text):
+    Path("frame.csv").write_text(text)
+    assert len(read("frame.csv")) in (2, 3)
+
+
+def test_an_index_of_a_frame_is_told_as_it_is_typed(capsys):
+    pandas = pytest.importorskip("pandas")
+    pandas.DataFrame(ROWS, columns=NAMES).to_csv("frame.csv")
+    assert main(["train", "frame.csv", *MACHINE]) == 1
+    what = "frame.csv: column '' counts the rows, 0, 1, 2 ..., and is an index"
+    how = "--drop '' leaves it out, or to_csv(index=False) where it is written"
+    assert capsys.readouterr().err == f"wakesleep: error: {what}; {how}\n"
+    assert main(["train", "frame.csv", *MACHINE, "--drop", "", "--epochs", "1"]) == 0
+    assert HelmholtzMachine.load("model.npz").feature_names_in_.tolist() == NAMES
+
+
+@pytest.mark.parametrize("typed", [["--drop", ',id,"with, milk"'], ["--drop", "0,1", "--drop", '"with, milk"']])
+def test_the_command_line_takes_names_as_a_csv_has_them(typed):
+    assert main(["train", "all.csv", *MACHINE, *typed, "--epochs", "1"]) == 0
+    assert HelmholtzMachine.load("model.npz").feature_names_in_.tolist() == ["tea", "3", "rum"]
+
+
+def test_a_cell_that_is_no_number_is_told_with_the_option(capsys):
+    assert main(["train", "all.csv", *MACHINE]) == 1
+    err = capsys.readouterr().err
+    assert err == "wakesleep: error: all.csv: line 2, column 2: want a number, got 'p0'; --drop leaves columns out\n"
+
+
+def commands(data, *options):
+    yield ["score", "model.npz", data, "-o", "scores.csv", *options]
+    yield ["diagnose", "model.npz", data, *options]
+    yield ["impute", "model.npz", data, "-o", "filled.csv", *options]
+    yield ["train", data, *MACHINE, "--epochs", "3", "--resume", *options]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_columns_that_the_machine_does_not_know_are_left_out_and_told(number, model, capsys):
+    (command,) = list(commands("all.csv"))[number : number + 1]
+    assert main(command) == 0
+    assert capsys.readouterr().err == told("columns '', 'id'")
+    (command,) = list(commands("all.csv", "--drop", ",id"))[number : number + 1]
+    assert main([*command, "--epochs", "4"] if command[0] == "train" else command) == 0
+    assert not capsys.readouterr().err
+
+
+def test_only_what_was_not_asked_for_is_told(model, capsys):
+    assert main(["score", model, "all.csv", "--drop", "0"]) == 0
+    assert capsys.readouterr().err == told("column 'id'")
+    machine = HelmholtzMachine.load(model)
+    assert main(["score", model, "all.csv", "-o", "scores.csv"]) == 0
+    expected = machine.score_samples(Bits.from_dense(ROWS))
+    np.testing.assert_allclose(np.loadtxt("scores.csv", skiprows=1), expected, rtol=1e-9)
+    assert main(["impute", model, "all.csv", "-o", "filled.csv"]) == 0
+    assert read("filled.csv").feature_names == tuple(NAMES)
+
+
+def test_a_machine_without_names_wants_the_option_again(capsys):
+    np.save("x.npy", np.column_stack([np.arange(60), ROWS]))
+    assert main(["train", "x.npy", *MACHINE, "--drop", "0", "--epochs", "1"]) == 0
+    assert main(["score", "model.npz", "x.npy"]) == 1
+    wants = "x.npy has 5 features, but HelmholtzMachine is expecting 4; want the --drop that it was trained with"
+    assert capsys.readouterr().err.startswith(f"wakesleep: error: {wants}")
+    for command in commands("x.npy", "--drop", "0"):
+        assert main(command) == 0
+    assert not capsys.readouterr().err
+
+
+def test_both_splits_lack_what_is_left_out():
+    np.savez("x.npz", train=CELLS, test=CELLS[:9])
+    how = ["x.npz", *MACHINE, "--split", "train", "--held-out-split", "test", "--drop", "0,66", "--epochs", "1"]
+    assert main(["train", *how]) == 0
+    assert HelmholtzMachine.load("model.npz").n_features_in_ == 68
+
+
+def test_a_large_file_stays_on_disk_when_columns_are_left_out(monkeypatch):
+    monkeypatch.setattr(datasets.columns, "kept", lambda *_: [1])
+    np.save("x.npy", CELLS)
+    table = datasets.columns.without(np.load("x.npy", mmap_mode="r"), [], Path("x.npy"))
+    assert not isinstance(table, np.ndarray)
+    np.testing.assert_array_equal(table[slice(3, 5)], CELLS[3:5, [1]])
+
+
+def test_names_are_as_many_as_features():
+    words = np.zeros((2, 1), np.uint64)
+    assert Bits(words, 3, feature_names=("a", "b", "c"))[[1]].feature_names == ("a", "b", "c")
+    with pytest.raises(ValueError, match=r"^feature_names: want 3, one for each feature, got 2$"):
+        Bits(words, 3, feature_names=("a", "b"))
+    with pytest.raises(ValueError, match=r"^feature_names: want 3, one for each feature, got 4$"):
+        Probabilities(np.zeros((2, 3)), feature_names=tuple("abcd"))

@@ -1,0 +1,176 @@
+"""Files of numbers that are separated by commas, below a line of names or none."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wakesleep._packing import BLOCK_BYTES, TAKEN
+from wakesleep.bits import Bits
+from wakesleep.datasets.columns import kept
+from wakesleep.probabilities import Probabilities
+from wakesleep.rows import Rows, as_rows
+
+EMPTY = "", "na", "n/a", "<na>", "null", "none", "?"  # cells that hold nothing, in small letters
+CELL = re.compile(r"at row 0, column (\d+)")  # how an error names it in a matrix of one row
+OTHER_MARKS = (";", "\t", "|", " ")  # by which cells are separated in what is no CSV file
+NO_NAME = re.compile(r"\s*|Unnamed: \d+")  # of a column, as written, and as pandas reads that
+FEWEST_COUNTED = 3  # rows that a column counts, before it is taken for an index
+
+Lines = Iterator[tuple[int, str]]
+
+
+class _Columns(NamedTuple):
+    """Those of a file."""
+
+    n_all: int
+    numbers: list[int]  # of those that are read
+    names: tuple[str, ...] | None  # of these
+
+    def place(self, column: int) -> str:
+        """How an error tells where one of those that are read stands."""
+        name = "" if self.names is None else f" ({self.names[column]!r:.80})"
+        return f"in column {self.numbers[column] + 1}{name}"
+
+
+def read_csv(path: Path, drop: Sequence[str | int], binarize: float | str | None, missing: str | None) -> Rows:
+    """The rows of a file, as `datasets.read` has them."""
+    with _opened(path) as file:
+        lines = enumerate(file, 1)
+        number, cells = _first(lines)
+        if not cells:
+            raise ValueError("want lines of numbers, got none")
+        names = tuple(cells) if _are_names(cells) else None
+        numbers = kept(drop, names, len(cells), path)
+        columns = _Columns(len(cells), numbers, None if names is None else tuple(names[i] for i in numbers))
+        below: Iterator[tuple[int, list[str]]] = ((at, _cells(text)) for at, text in _of_rows(lines, len(cells)))
+        if names is None:
+            above = ((at, [""]) for at in range(1, number if len(cells) == 1 else 1))
+            below = chain(above, [(number, cells)], below)
+        rows = ((at, _row(at, found, columns, missing)) for at, found in below)
+        blocks: list[Rows] = []
+        while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
+            if names is not None and not blocks and len(block) >= FEWEST_COUNTED:
+                _refuse_index([row for _, row in block], columns.names or ())
+            blocks.append(_block(block, columns, binarize, missing))
+    if not blocks:
+        raise ValueError("want lines of numbers below the names, got none")
+    if packed := [block for block in blocks if isinstance(block, Bits)]:
+        return Bits._joined(packed, columns.names)
+    values = [block.values for block in blocks if isinstance(block, Probabilities)]
+    return Probabilities(np.concatenate(values), feature_names=columns.names)
+
+
+def names_of(path: Path) -> tuple[str, ...] | None:
+    """The names above the columns of a file, if there are any."""
+    with _opened(path) as file:
+        _, cells = _first(enumerate(file, 1))
+    return tuple(cells) if _are_names(cells) else None
+
+
+def _opened(path: Path) -> IO[str]:
+    """The file as text, in which the ends of lines stay what they are: names in quotes may have such."""
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    return opened(path, "rt", encoding="utf-8-sig", newline="")
+
+
+def _first(lines: Lines) -> tuple[int, list[str]]:
+    """The number of the first line that is not empty, and the cells that begin there, which may go over more lines."""
+    for number, text in lines:
+        if text.strip():
+            return number, next(csv.reader(chain([text], (more for _, more in lines))))
+    return 0, []
+
+
+def _of_rows(lines: Lines, n_columns: int) -> Lines:
+    """Lines that are rows: not the empty ones, save those between the rows of a single column, whose cells they are."""
+    empty: list[tuple[int, str]] = []
+    for number, text in lines:
+        if text.strip():
+            yield from empty
+            empty.clear()
+            yield number, text
+        elif n_columns == 1:
+            empty.append((number, ""))
+
+
+def _are_names(cells: list[str]) -> bool:
+    """Whether most cells are words, if there are numbers among them; or they count the columns, as frames do."""
+    n_words = sum(not _is_number(cell) and not _is_empty(cell) for cell in cells)
+    no_number = not any(_is_number(cell) for cell in cells)
+    counted = len(cells) > 3 and cells == [str(column) for column in range(len(cells))]
+    return counted or 2 * n_words > len(cells) or (no_number and n_words > 0)
+
+
+def _block(
+    rows: list[tuple[int, NDArray[np.float64]]], columns: _Columns, binarize: float | str | None, missing: str | None
+) -> Rows:
+    try:
+        return as_rows([row for _, row in rows], binarize=binarize, missing=missing)
+    except ValueError:
+        for number, row in rows:  # one of them is refused: name its line
+            try:
+                as_rows([row], binarize=binarize, name=f"line {number}", missing=missing)
+            except ValueError as error:
+                raise ValueError(CELL.sub(lambda cell: columns.place(int(cell[1])), str(error))) from error
+        raise
+
+
+def _refuse_index(rows: list[NDArray[np.float64]], names: tuple[str, ...]) -> None:
+    """Refuse a column without a name that counts the rows, as the index of a frame does."""
+    for column, name in enumerate(names):
+        if NO_NAME.fullmatch(name) and rows[0][column] in (0, 1):
+            start = int(rows[0][column])
+            if all(row[column] == number for number, row in enumerate(rows, start)):
+                raise ValueError(
+                    f"column {name!r} counts the rows, {start}, {start + 1}, {start + 2} ..., and is an index; "
+                    f"drop=[{name!r}] leaves it out, or to_csv(index=False) where it is written"
+                )
+
+
+def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) -> NDArray[np.float64]:
+    if len(cells) != columns.n_all:
+        raise ValueError(f"line {number}: want {columns.n_all} numbers like the first line, got {len(cells)}")
+    chosen = cells if len(columns.numbers) == columns.n_all else [cells[i] for i in columns.numbers]
+    try:
+        return np.array([np.nan if missing and _is_empty(cell) else _number(cell) for cell in chosen])
+    except ValueError as error:
+        wrong = (i for i in columns.numbers if not _is_number(cells[i]) and not (missing and _is_empty(cells[i])))
+        column = next(wrong)
+        cell = cells[column].strip()
+        other = next((mark for mark in OTHER_MARKS if all(map(_is_number, cell.split(mark)))), None) if cell else None
+        hint = TAKEN if _is_empty(cell) else "; drop leaves columns out"
+        if other is not None:
+            hint = f"; cells are separated by commas, not by {other!r}"
+        got = repr(cell)[:80] if cell else "an empty cell"
+        raise ValueError(f"line {number}, column {column + 1}: want a number, got {got}{hint}") from error
+
+
+def _cells(text: str) -> list[str]:
+    """The cells of a line; only where there are quotes is it worth a parser."""
+    return next(csv.reader([text])) if '"' in text else text.strip().split(",")
+
+
+def _number(cell: str) -> float:
+    """A cell's number; True and False are 1 and 0."""
+    return float({"true": "1", "false": "0"}.get(cell.strip().lower(), cell))
+
+
+def _is_empty(cell: str) -> bool:
+    return cell.strip().lower() in EMPTY
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        _number(cell)
+    except ValueError:
+        return False
+    return True
