@@ -96,15 +96,30 @@ def test_what_cannot_be_left_out_is_told(drop, error, message):
         read("all.csv", drop=drop)
 
 
+def test_all_columns_of_a_name_are_left_out():
+    Path("twice.csv").write_text("id,tea,id\n7,1,7\n8,0,8\n")
+    assert read("twice.csv", drop="id") == Bits.from_dense([[1], [0]])
+
+
+@pytest.mark.parametrize(
+    ("cell", "place"),
+    [("x", "line 2, column 3: want a number"), ("0.5", r"line 2 contains 0\.5, .*in column 3 \('rum'\)")],
+)
+def test_a_wrong_cell_is_named_by_its_place_in_the_file(cell, place):
+    Path("rows.csv").write_text(f"id,tea,rum\nx7,1,{cell}\n")
+    with pytest.raises(ValueError, match=f"^rows.csv: {place}"):
+        read("rows.csv", drop="id", binarize=None)
+
+
 @pytest.mark.parametrize("name", ["", " ", "Unnamed: 0", "Unnamed: 12"])
 @pytest.mark.parametrize("first", [0, 1])
-@pytest.mark.parametrize("binarize", [0.5, None, "sample"])
-def test_a_column_without_a_name_that_counts_the_rows_is_refused(name, first, binarize):
-    Path("frame.csv").write_text(f"tea,{name}\n" + "".join(f"1,{n}\n" for n in range(first, first + 9)))
+@pytest.mark.parametrize(("binarize", "n_rows"), [(0.5, 3), (None, 9), ("sample", 9)])
+def test_a_column_without_a_name_that_counts_the_rows_is_refused(name, first, binarize, n_rows):
+    Path("frame.csv").write_text(f"tea,{name}\n" + "".join(f"1,{n}\n" for n in range(first, first + n_rows)))
     what = rf"^frame\.csv: column '{name}' counts the rows, {first}, {first + 1}, {first + 2} \.\.\., and is an index; "
     with pytest.raises(ValueError, match=rf"{what}drop=\['{name}'\] leaves it out"):
         read("frame.csv", binarize=binarize)
-    np.testing.assert_array_equal(read("frame.csv", binarize=binarize, drop=[name]), np.ones((9, 1)))
+    np.testing.assert_array_equal(read("frame.csv", binarize=binarize, drop=[name]), np.ones((n_rows, 1)))
 
 
 @pytest.mark.parametrize(
