@@ -122,6 +122,17 @@ def test_what_is_missing_is_part_of_what_a_row_is():
             assert (states[one] != states[other]).any()
 
 
+def test_a_machine_without_the_units_that_are_not_observed_has_the_weights_of_the_others():
+    machine, units = random_machine((6, 5, 3)), np.array([0, 2, 5])
+    part = likelihood.restriction.restricted(machine.parameters_, units)
+    X = random_rows(9, 6)
+    zeros = Bits.from_dense(np.where(np.isin(range(6), units), X.to_dense(), 0))
+    np.testing.assert_array_equal(likelihood.encode(part, Bits.from_dense(X.to_dense()[:, units]), 1),
+                                  machine.transform(zeros))  # fmt: skip
+    H = random_rows(9, 3).to_dense(np.float32)
+    np.testing.assert_array_equal(likelihood.decode(part, H, 1), machine.inverse_transform(H)[:, units])
+
+
 # ---- the other measures ----
 
 

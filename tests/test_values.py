@@ -44,7 +44,7 @@ def test_values_beyond_zero_and_one_are_told_once(number):
 @pytest.mark.parametrize("part", [slice(None), slice(9), [5, 2, 3]], ids=str)
 def test_values_that_packed_rows_were_cut_from_are_told_by_their_parts(part):
     X = Bits.from_dense(COUNTS, missing="marginalise")[part]
-    assert told(small(missing="marginalise", n_iter=1).fit, X)[0].startswith("X: has values from 0 to 16; ")
+    assert told(small(missing="marginalise", n_iter=1).fit, X)[0].startswith("X: has values from 0 to 16 in all ")
 
 
 def test_values_below_zero_are_told():
