@@ -340,6 +340,14 @@ def test_a_frame_that_is_not_yet_there_is_refused():
         Bits.from_dense(polars.DataFrame({"a": [1]}).lazy())
 
 
+def test_columns_are_told_by_the_first_five():
+    assert tables.few("abcde") == "'a', 'b', 'c', 'd', 'e'"
+    assert tables.few("abcdef") == "'a', 'b', 'c', 'd', 'e' and 1 more"
+    assert tables.columns_of(np.array([0]), None, 1) == "column 0"
+    assert tables.columns_of(np.arange(2), None, 2) == "all 2 columns"
+    assert tables.columns_of(np.array([0, 2]), ("a", "b", "c"), 3) == "columns 'a', 'c'"
+
+
 @pytest.mark.parametrize("index", [130, -1, 10**6])
 @pytest.mark.parametrize("form", ["csr", "csc", "bsr", "coo rows", "coo columns", "lil"])
 def test_indices_outside_of_a_sparse_matrix_are_refused(form, index):
