@@ -1,4 +1,4 @@
-"""The machine as an estimator of scikit-learn's own, and as an imputer; both have data frames as output: `set_output`."""
+"""The machine as an estimator of scikit-learn's own, and as an imputer; both have `set_output`, for data frames."""
 
 from __future__ import annotations
 
@@ -73,10 +73,12 @@ class HelmholtzMachine(TransformerMixin, DensityMixin, machine.HelmholtzMachine,
         """Probabilities of the hidden units: an array, or a frame where `set_output` wants one, of the top level."""
         container = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
         self._check_fitted()
-        if container != "default" and self._level(layer) != self._level(-1):
-            raise ValueError(f"layer: want the top level for a frame of {container}, got {layer!r}")
-        if container != "default" and bits:
-            raise ValueError(f"bits: want False for a frame of {container}, got {bits!r}")
+        if container != "default" and (bits or self._level(layer) != self._level(-1)):
+            wrong = f"bits: want False, got {bits!r}" if bits else f"layer: want the top level, -1, got {layer!r}"
+            raise ValueError(
+                f"{wrong}, because the output is set to frames of {container}, whose columns are the probabilities of "
+                'the top units; set_output(transform="default") sets it to arrays, of any level, and to Bits'
+            )
         return machine.HelmholtzMachine.transform(self, X, layer, bits=bits)
 
     def fit_transform(self, X: Any, y: None = None, layer: int = -1) -> Any:
