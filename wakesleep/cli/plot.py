@@ -60,7 +60,7 @@ def _drawn(args: argparse.Namespace, machine: HelmholtzMachine, rows: Any) -> An
         case "fantasies":
             return plotting.fantasies(machine, shape=shape, **given)
         case "reconstructions":
-            return plotting.reconstructions(machine, rows[: plotting.N_PAIRS], shape=shape)
+            return plotting.reconstructions(machine, rows, shape=shape)
         case "activity":
             return plotting.activity(machine, rows, **given)
         case _:
