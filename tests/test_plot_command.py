@@ -65,6 +65,14 @@ def test_a_machine_of_other_rows_is_drawn_without_the_digits(tmp_path, capsys):
     assert "DATA: want a file of 12 features, since the digits in the package have 64" in capsys.readouterr().err
 
 
+def test_a_character_that_the_font_lacks_is_told_once(tmp_path, capsys):
+    machine = random_machine((4, 3))
+    machine._feature_names = tuple("\N{CJK UNIFIED IDEOGRAPH-5496}bcd")
+    machine.save("m.npz")
+    assert main(["plot", "m.npz", "-o", "m.svg"]) == 0
+    assert capsys.readouterr().err.count("Glyph 21654") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
