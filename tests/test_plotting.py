@@ -58,9 +58,15 @@ def test_without_held_out_rows_there_is_one_curve(capsys):
 
 
 @pytest.mark.filterwarnings("ignore::wakesleep.PoorFitWarning")
-def test_early_stopping_is_marked():
-    machine = small(patience=2, learning_rate=3.0, n_iter=30).fit(DIGITS[:60], validation=DIGITS[100:160])
-    assert plotting.learning_curves(machine).lines[-1].get_xdata() == [machine.best_epoch_] * 2
+@pytest.mark.parametrize("patience", [2, 9])
+def test_early_stopping_is_marked_beside_the_legend(patience):
+    machine = small(patience=patience, learning_rate=3.0, n_iter=30).fit(DIGITS[:60], validation=DIGITS[100:160])
+    ax = plotting.learning_curves(machine)
+    laid_out(ax.figure)
+    marked = ax.lines[-1]
+    assert marked.get_xdata() == [machine.best_epoch_] * 2
+    box, place = ax.get_legend().get_window_extent(), ax.transData.transform((machine.best_epoch_, 0))[0]
+    assert not box.x0 <= place <= box.x1
 
 
 @pytest.mark.parametrize("history", [[], [{"epoch": 1}], [{"reconstruction_cross_entropy": 9.0}]])

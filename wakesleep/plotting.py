@@ -14,7 +14,7 @@ Nothing here touches pyplot: a new figure is ``axes.figure``, which a notebook s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,9 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
         [record["epoch"] for record in known], reconstruction,
         color=SECOND, marker=marker, label="− reconstruction cross-entropy",
     )  # fmt: skip
+    place: Literal["lower left", "lower right"] = "lower right"  # of the legend
     if isinstance(history, HelmholtzMachine) and history.patience is not None:
+        place = "lower left" if 2 * history.best_epoch_ > known[0]["epoch"] + known[-1]["epoch"] else place
         ax.axvline(history.best_epoch_, color="0.6", linewidth=1, linestyle=":", label=f"epoch {history.best_epoch_}")
     ax.set(xlabel="epoch", ylabel="nats per row", title="held-out rows" if held_out else "rows learned from")
     whole_ticks(ax.xaxis)
@@ -90,7 +92,7 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     ax.grid(axis="y", color="0.92")
     ax.set_axisbelow(True)
     lines = ax.get_legend_handles_labels()[1]
-    ax.legend(edgecolor="none", framealpha=1, loc="lower right", fontsize="small")
+    ax.legend(edgecolor="none", framealpha=1, loc=place, fontsize="small")
     finite = np.array([value for value in drawn if np.isfinite(value)] or [0.0])
     room = len(lines) * LINE / max(ax.get_window_extent().height / ax.figure.dpi - len(lines) * LINE, LINE)
     ax.update_datalim([(known[0]["epoch"], finite.min() - room * np.ptp(finite))])  # where the legend stands
