@@ -115,7 +115,7 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
     estimator_ : HelmholtzMachine
         The one that was trained.
     n_features_in_ : int
-    feature_names_in_ : ndarray of shape (n_features_in_,), object
+    feature_names_in_ : ndarray of shape (n_features,), object
         Only after `fit` to a data frame whose columns all have names.
 
     Examples
@@ -127,8 +127,8 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
     >>> from wakesleep.sklearn import HelmholtzImputer, HelmholtzMachine
     >>> bars = datasets.make_bars(500).to_dense()
     >>> X = np.where(np.random.default_rng(0).random(bars.shape) < 0.1, np.nan, bars)
-    >>> imputer = HelmholtzImputer(HelmholtzMachine((8, 1), batch_size=20, learning_rate=0.3), random_state=0)
-    >>> pipeline = make_pipeline(imputer, BernoulliNB(binarize=0.5)).fit(X, bars[:, 0])
+    >>> machine = HelmholtzMachine((8, 1), batch_size=20, learning_rate=0.3, random_state=0)
+    >>> pipeline = make_pipeline(HelmholtzImputer(machine), BernoulliNB(binarize=0.5)).fit(X, bars[:, 0])
     >>> pipeline[0].transform(X).shape, bool(pipeline.score(X, bars[:, 0]) > 0.9)
     ((500, 16), True)
     """
