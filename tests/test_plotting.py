@@ -254,7 +254,7 @@ def test_names_of_columns_are_written_below_them(survey, kind):
     }[kind]()
     laid_out(ax.figure)
     ticks = {round(tick): label.get_text() for tick, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)}
-    assert ticks == dict(enumerate(["coffee", "$^$", "rolls and other b…", *NAMES[3:]]))
+    assert ticks == dict(enumerate(["coffee", "$^$", "rolls and…ked goods", *NAMES[3:]]))
     assert ax.get_xlabel() == ""
 
 

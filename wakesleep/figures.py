@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 INK = "Greys"  # colour map of bits and their probabilities
 GREY = "0.85"  # behind images, and where a cell is missing
 FEWEST_PIXELS = 32  # of an image, as drawn
-MOST_NAMES, LONGEST_NAME = 32, 18  # of columns that can be read side by side, and characters of one
+MOST_NAMES, LONGEST_NAME = 32, 19  # of columns that can be read side by side, and characters of one
 
 
 def images(
@@ -68,8 +68,8 @@ def images(
         whole_ticks(ax.yaxis)
         if readable(feature_names):
             ax.set_xlabel("")
-            lines = [" ".join(str(name).split()) for name in feature_names]
-            labels = [line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1].rstrip()}…" for line in lines]
+            lines, half = [" ".join(str(name).split()) for name in feature_names], LONGEST_NAME // 2
+            labels = [line if len(line) <= LONGEST_NAME else f"{line[:half]}…{line[-half:]}" for line in lines]
             size = "small" if len(labels) <= MOST_NAMES / 2 else "x-small"
             ax.set_xticks(range(len(labels)), labels, rotation="vertical", fontsize=size, parse_math=False)
         return ax

@@ -208,7 +208,7 @@ def reconstructions(
         labelled = range(0, n_rows, -(-n_rows // N_PAIRS))
         ax.set_yticks(labelled, [str(numbers[i]) for i in labelled], fontsize="small")
         ax.set_ylabel("row of X")
-        ax.hlines(np.arange(1, n_rows) - 0.5, *edges[:2], color=figures.GREY, linewidth=2)
+        ax.hlines(np.arange(1, n_rows) - 0.5, *edges[:2], color=FIRST, linewidth=0.8)
     else:
         n_columns = figures.columns_for(n_rows, 2 * found[0], found[1])
         blank = np.full((-n_rows % n_columns, 2, D), np.nan)
