@@ -8,7 +8,9 @@ from bench.contests import LearningError
 from bench.report import foreign_seconds, machine, table, write_section
 from bench.rows import SECTIONS, lacking, seconds
 
-HEAD = ["work", "core (median)", "fastest peer (median)", "ratio", "must", "goal", "verdict"]
+FIGURES = ["work", "core (median)", "fastest peer (median)", "ratio"]
+TARGETS = ["work", "ratio", "must", "goal", "verdict"]
+WANTED = "What is wanted of these ratios, and what was reached:"  # docs/performance.md ends before it
 DETAILS = ["work", "who", "median", "from", "to", "nats gained before, or log p(x)"]
 
 MOST_OTHERS = 0.5  # of a core, by other programs
@@ -19,6 +21,21 @@ def lines_of(work, measured):
     for who, taken in measured.seconds.items():
         nats = f"{measured.nats[who.name]:.1f}" if measured.nats else "-"
         yield [work, str(who), *map(seconds, (measured.median(who), min(taken), max(taken))), nats]
+
+
+def report(facts, rows, n_rounds, details):
+    """What was measured, on what; then what was wanted; then all that was timed."""
+    measured = [row for row in rows if row.core != "-"]
+    return "\n\n".join(
+        [
+            *facts,
+            table(FIGURES, [[row.work, row.core, row.peer, row.ratio] for row in measured]),
+            WANTED,
+            table(TARGETS, [[row.work, row.ratio, row.must, row.goal, row.verdict] for row in rows]),
+            f"All that was timed, {n_rounds} times by turns:",
+            table(DETAILS, details),
+        ]
+    )
 
 
 def told_of_others(share):
@@ -42,20 +59,16 @@ def main():
         except LearningError as error:
             failures.append(f"{name}: {error}")
             continue
-        rows += [vars(row).values() for row in found]
+        rows += found
         for work, measured in measurements.items():
             details += lines_of(work, measured)
     took = time.perf_counter() - began
     others = "" if foreign is None else told_of_others((foreign_seconds() - foreign) / took)
-    text = "\n\n".join(
-        [
-            f"{machine()}\n- took {took:.0f} s{others}",
-            *(f"{name} is not installed, and was skipped." for name in lacking()),
-            table(HEAD, rows),
-            f"All that was timed, {n_rounds} times by turns:",
-            table(DETAILS, details),
-        ]
-    )
+    facts = [
+        f"{machine()}\n- took {took:.0f} s{others}",
+        *(f"{name} is not installed, and was skipped." for name in lacking()),
+    ]
+    text = report(facts, rows, n_rounds, details)
     print(text)
     if failures:
         sys.exit("\n".join(failures))

@@ -1,5 +1,8 @@
 """What `python -m bench.peers` says about its measurements."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,9 +10,9 @@ from bench.cases import Work, tiny
 from bench.contenders import Contender, Worker
 from bench.contests import LearningError, Measured, check
 from bench.implementations import IMPLEMENTATIONS
-from bench.peers import told_of_others
-from bench.report import write_section
-from bench.rows import CORE, comparison, straight_line, verdict
+from bench.peers import report, told_of_others
+from bench.report import RESULTS, write_section
+from bench.rows import CORE, Row, comparison, straight_line, verdict
 from wakesleep import _likelihood
 from wakesleep.parameters import Parameters
 
@@ -134,3 +137,25 @@ def test_a_section_replaces_only_itself(tmp_path):
     assert text.count("## `python -m bench.peers`") == text.count("new \\1") == text.count("kept") == 1
     assert "old" not in text
     assert text.index("new") < text.index("kept")
+
+
+def shown_on_the_site(text):
+    """The part of the results that the page on performance includes."""
+    page = (Path(__file__).parents[1] / "docs" / "performance.md").read_text(encoding="utf-8")
+    (start,), (end,) = (re.findall(rf'^:{mark}: "(.*)"$', page, re.M) for mark in ("start-after", "end-before"))
+    return text.partition(start)[2].partition(end)[0]
+
+
+def test_the_site_shows_what_was_measured_and_not_what_was_wanted(tmp_path):
+    path = tmp_path / "RESULTS.md"
+    rows = [
+        Row("an epoch", "1 s", "JAX: 4 s", "4.00x", ">= 3x", "5x", "must met"),
+        Row("another", must=">= 6x", verdict="not available here"),
+    ]
+    write_section("bench.peers", report(["- a machine"], rows, 7, []), path)
+    text = path.read_text(encoding="utf-8")
+    assert "| an epoch | 1 s | JAX: 4 s | 4.00x |" in shown_on_the_site(text)
+    assert "| another | - | >= 6x | - | not available here |" in text
+    for shown in map(shown_on_the_site, (text, RESULTS.read_text(encoding="utf-8"))):
+        assert "- a machine" in shown or "- processor:" in shown
+        assert not re.search("must|goal|verdict|another|What is wanted", shown)

@@ -289,6 +289,15 @@ def test_what_may_take_long_tells_first_what_it_measures(command, model, monkeyp
     assert capsys.readouterr().out == f"9 rows, {n_samples} samples for each; levels 64-32-16\n"
 
 
+@pytest.mark.parametrize("command", ["score", "diagnose"])
+def test_without_data_the_output_says_that_rows_learned_from_are_measured_too(command, model, capsys):
+    np.save("few.npy", datasets.load_digits()[:9].to_dense())
+    told = "no DATA: all digits in the package, those learned from among them"
+    for data in ([], ["few.npy"]):
+        assert main([command, model, *data, "--particles", "2"]) == 0
+        assert (capsys.readouterr().out.splitlines()[1] == told) is (data == [])
+
+
 def test_score_by_annealing(model, capsys):
     np.save("few.npy", datasets.load_digits().to_dense()[:9])
     assert main(["score", model, "few.npy", "--method", "ais", "--particles", "3", "--steps", "4"]) == 0

@@ -17,7 +17,7 @@ FLOORS = [
     " _likelihood+_enumeration+_imputation+_annealing+_chains+_interrupts",
     "bits+_packing+_bits_file+probabilities+rows",
     "state hyperparameters",
-    "datasets likelihood training",
+    "datasets likelihood training figures",
     "estimator monitor configuration",
     "learner",
     "imputer+measures",

@@ -97,8 +97,11 @@ def test_notebooks_show_what_bits_are():
 def test_notebooks_show_the_figures_that_diagnostics_print():
     found = small().fit(ROWS).diagnostics(ROWS, n_particles=5)
     shown = re.sub(r"<[^>]*>", " ", found._repr_html_())
-    assert shown.split() == ["Diagnostics", *str(found).replace("level ", "Levels level ").split()]
+    assert shown.split() == ["Diagnostics", *str(found).replace("level ", "Levels, nats level ").split()]
     assert found._repr_html_().count("<table") == 2
+    assert "<tr><th>level</th><th>units</th><th>log q - log p</th>" in bare(found)
+    names = [line[:28].rstrip() for line in str(found).partition("\n\n")[0].splitlines()]
+    assert re.findall(r"<tr><th>([^<]*)</th><td>[\d.-]+(?: %)?</td></tr>", bare(found)) == names
 
 
 def bare(thing):

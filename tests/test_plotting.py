@@ -3,30 +3,32 @@
 import subprocess
 import sys
 import textwrap
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from machines import DIGITS, random_machine, small
 
-from wakesleep import HelmholtzMachine, NotFittedError, plotting
-from wakesleep.cli import main
+from wakesleep import HelmholtzMachine, NotFittedError, figures, plotting
 
 pytest.importorskip("matplotlib")
-
-FIGURES = ("curves", "fields", "fantasies", "reconstructions", "activity")
-
 
 @pytest.fixture(scope="module")
 def machine():
     return small(n_iter=4, batch_size=20, learning_rate=0.3).fit(DIGITS[:500], validation=DIGITS[500:700])
 
 
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 def tiles(ax, n_columns, size=8):
     """The images of a mosaic, each in its own size again."""
     mosaic = np.asarray(ax.images[0].get_array().filled(np.nan))
-    gap = plotting.FEWEST_PIXELS // 10
-    step = plotting.FEWEST_PIXELS + gap
-    scale = plotting.FEWEST_PIXELS // size
+    gap = figures.FEWEST_PIXELS // 10
+    step = figures.FEWEST_PIXELS + gap
+    scale = figures.FEWEST_PIXELS // size
     corners = [(y, x) for y in range(gap, len(mosaic), step) for x in range(gap, mosaic.shape[1], step)]
     assert len(corners) % n_columns == 0
     assert mosaic.shape[1] == n_columns * step + gap
@@ -56,9 +58,15 @@ def test_without_held_out_rows_there_is_one_curve(capsys):
 
 
 @pytest.mark.filterwarnings("ignore::wakesleep.PoorFitWarning")
-def test_early_stopping_is_marked():
-    machine = small(patience=2, learning_rate=3.0, n_iter=30).fit(DIGITS[:60], validation=DIGITS[100:160])
-    assert plotting.learning_curves(machine).lines[-1].get_xdata() == [machine.best_epoch_] * 2
+@pytest.mark.parametrize("patience", [2, 9])
+def test_early_stopping_is_marked_beside_the_legend(patience):
+    machine = small(patience=patience, learning_rate=3.0, n_iter=30).fit(DIGITS[:60], validation=DIGITS[100:160])
+    ax = plotting.learning_curves(machine)
+    laid_out(ax.figure)
+    marked = ax.lines[-1]
+    assert marked.get_xdata() == [machine.best_epoch_] * 2
+    box, place = ax.get_legend().get_window_extent(), ax.transData.transform((machine.best_epoch_, 0))[0]
+    assert not box.x0 <= place <= box.x1
 
 
 @pytest.mark.parametrize("history", [[], [{"epoch": 1}], [{"reconstruction_cross_entropy": 9.0}]])
@@ -204,18 +212,99 @@ def laid_out(figure):
     return figure
 
 
-def test_the_legend_crosses_no_curve():
+@pytest.mark.parametrize("height", [2.0, 4.0], ids=lambda inches: f"{inches:g} inches")
+@pytest.mark.parametrize("error", [0.1, 6.0])
+def test_the_legend_covers_no_curve_and_no_band(height, error):
+    from matplotlib.figure import Figure
+
     history = [
-        {"epoch": n, "log_likelihood": v, "standard_error": 0.1, "reconstruction_cross_entropy": 22.0}
-        for n, v in enumerate(np.linspace(-22, -10, 30), 1)
+        {"epoch": n, "log_likelihood": v, "standard_error": error, "reconstruction_cross_entropy": 12.0}
+        for n, v in enumerate(np.linspace(-10, -22, 30), 1)
     ]
-    ax = plotting.learning_curves(history)
+    ax = plotting.learning_curves(history, ax=Figure((5, height), layout="constrained").subplots())
     laid_out(ax.figure)
     box = ax.get_legend().get_window_extent()
-    for line in ax.lines[:2]:
-        assert not line.get_path().interpolated(50).transformed(line.get_transform()).intersects_bbox(box, filled=False)
-    plotting.learning_curves([entry | {"log_likelihood": -9.0} for entry in history], ax=ax)
-    assert ax.get_ylim()[1] > -9, "what is drawn later sets the limits too"
+    drawn = [line.get_path().transformed(line.get_transform()) for line in ax.lines]
+    (band,) = ax.collections
+    for path in (*drawn, band.get_paths()[0].transformed(band.get_transform())):
+        assert not path.interpolated(50).intersects_bbox(box, filled=False)
+    plotting.learning_curves([entry | {"log_likelihood": -1.0} for entry in history], ax=ax)
+    assert ax.get_ylim()[1] > -1, "what is drawn later sets the limits too"
+
+
+NAMES = ["coffee", "$^$", "rolls and other\n baked goods", *(f"item {n}" for n in range(3, 9))]
+
+
+@pytest.fixture(scope="module")
+def survey():
+    """A machine of nine columns with names, which without them would be squares, and its rows."""
+    machine = random_machine((9, 5, 3))
+    machine._feature_names = tuple(NAMES)
+    return machine, machine.sample(100)
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize("kind", ["fields", "deeper fields", "fantasies", "reconstructions"])
+def test_names_of_columns_are_written_below_them(survey, kind):
+    machine, X = survey
+    ax = {
+        "fields": lambda: plotting.fields(machine),
+        "deeper fields": lambda: plotting.fields(machine, -1),
+        "fantasies": lambda: plotting.fantasies(machine),
+        "reconstructions": lambda: plotting.reconstructions(machine, X),
+    }[kind]()
+    laid_out(ax.figure)
+    ticks = {round(tick): label.get_text() for tick, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)}
+    assert ticks == dict(enumerate(["coffee", "$^$", "rolls and…ked goods", *NAMES[3:]]))
+    assert ax.get_xlabel() == ""
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+def test_a_shape_that_is_given_and_more_names_than_can_be_read_leave_them_out(survey):
+    machine, X = survey
+    for ax in (plotting.fields(machine, shape=(3, 3)), plotting.reconstructions(machine, X, shape=(3, 3))):
+        assert len(ax.get_xticks()) == 0
+    for D, label in ((33, "visible unit"), (64, "")):
+        assert plotting.images(np.zeros((2, D)), feature_names=list(map(str, range(D)))).get_xlabel() == label
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.parametrize(("n_rows", "numbers"), [
+    (5, [0, 24, 49, 74, 99]), (18, np.linspace(0, 99, 18).astype(int)), (100, range(0, 100, 6)),
+])  # fmt: skip
+def test_rows_of_a_matrix_have_the_numbers_that_they_have_in_the_data(survey, n_rows, numbers):
+    machine, X = survey
+    ax = plotting.reconstructions(machine, X, n_rows)
+    shown = np.asarray(ax.images[0].get_array())
+    assert len(shown) == 2 * n_rows
+    _, _, bottom, top = ax.images[0].get_extent()
+    for tick, label in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True):
+        above = int((tick - top) / (bottom - top) * len(shown)) - 1  # a tick is where a row and its reconstruction meet
+        np.testing.assert_array_equal(shown[above], X[int(label.get_text())])
+    assert [int(label.get_text()) for label in ax.get_yticklabels()] == list(numbers)
+
+
+def test_of_many_rows_some_are_reconstructed(machine):
+    found = np.reshape(tiles(plotting.reconstructions(machine, DIGITS), 6), (3, 2, 6, 64))
+    numbers = np.linspace(0, len(DIGITS) - 1, 18).astype(int)
+    np.testing.assert_array_equal(found[:, 0].reshape(18, 64), DIGITS[numbers].to_dense())
+    np.testing.assert_array_equal(found[:, 1].reshape(18, 64), machine.reconstruct(DIGITS[numbers]))
+
+
+@pytest.mark.parametrize("sizes", [(64, 1), (2000, 3)], ids=str)
+def test_ticks_are_at_whole_numbers_and_apart(sizes):
+    machine = random_machine(sizes)
+    axes = plotting.overview(machine, machine.sample(30))
+    laid_out(axes[0].figure)
+    for ax in axes:
+        low, high = sorted(ax.get_xlim())
+        boxes = [
+            label.get_window_extent()
+            for tick, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+            if low <= tick <= high
+        ]
+        assert all(tick == round(tick) for tick in ax.get_xticks())
+        assert not any(one.overlaps(next_) for one, next_ in pairwise(boxes))
 
 
 @pytest.mark.parametrize(("sizes", "shape", "X"), [
@@ -244,7 +333,8 @@ def test_an_overview_has_what_can_be_drawn(machine):
 
 def test_an_overview_draws_rows_from_everywhere(machine):
     X = np.eye(64)
-    shown, some = plotting.overview(machine, X)[-2], plotting.reconstructions(machine, X[::3][:18])
+    numbers = np.linspace(0, 63, plotting.N_PAIRS).astype(int)
+    shown, some = plotting.overview(machine, X)[-2], plotting.reconstructions(machine, X[numbers])
     assert shown.get_title() == some.get_title()
     np.testing.assert_array_equal(shown.images[0].get_array(), some.images[0].get_array())
 
@@ -255,6 +345,8 @@ def test_an_overview_draws_rows_from_everywhere(machine):
         (lambda m: plotting.images(np.zeros((0, 4))), r"^rows: want an array of shape \(n, D\)"),
         (lambda m: plotting.images([1.0, 0.0]), r"^rows: want an array of shape \(n, D\)"),
         (lambda m: plotting.images(np.eye(4), n_columns=0), "^n_columns: want a whole number from 1"),
+        (lambda m: plotting.images(np.eye(4), feature_names=["a"]), "^feature_names: want 4, one for each"),
+        (lambda m: plotting.reconstructions(m, DIGITS, 0), "^n_rows: want a whole number from 1"),
         (lambda m: plotting.fantasies(m, 0), "^n_samples: want a whole number from 1"),
         (lambda m: plotting.fields(m, 2), "^layer: want a hidden level"),
         (lambda m: plotting.fields(m, shape=(3, 3)), "^shape: want .* = 64"),
@@ -296,105 +388,6 @@ def test_the_example_of_the_module_runs(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fields.png", "machine.svg"]
 
 
-# ---- the command ----
-
-
-@pytest.fixture(scope="module")
-def model(machine, tmp_path_factory):
-    path = tmp_path_factory.mktemp("models") / "some.npz"
-    machine.save(path)
-    return str(path)
-
-
-@pytest.fixture(autouse=True)
-def _folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.mark.parametrize("kind", FIGURES)
-@pytest.mark.parametrize(("ending", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
-def test_the_ending_of_the_file_decides(model, tmp_path, capsys, kind, ending, begins):
-    for name in ("one", "two"):
-        assert main(["plot", model, "--kind", kind, "-o", f"{name}.{ending}"]) == 0
-    assert capsys.readouterr().out == f"saved to one.{ending}\nsaved to two.{ending}\n"
-    one, two = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("one", "two"))
-    assert one.startswith(begins)
-    assert one == two
-
-
-def test_the_ending_may_be_in_capitals(model, tmp_path, capsys):
-    assert main(["plot", model, "--kind", "fields", "-o", "x.PNG"]) == 0
-    assert (tmp_path / "x.PNG").read_bytes().startswith(b"\x89PNG")
-
-
-def test_all_in_one_is_the_default(model, tmp_path, capsys, monkeypatch):
-    seen = []
-    overview = plotting.overview
-    monkeypatch.setattr(
-        plotting, "overview", lambda m, X, **how: seen.append((X, how)) or overview(m, X, **how)
-    )
-    assert main(["plot", model]) == 0
-    assert (tmp_path / "some.png").read_bytes().startswith(b"\x89PNG")
-    assert seen == [(DIGITS, {"shape": None})]
-
-
-@pytest.mark.parametrize(
-    ("kind", "options", "n_rows", "how"),
-    [
-        ("reconstructions", "--shape 4x16", plotting.N_PAIRS, {"shape": (4, 16)}), ("activity", "--layer 0", 1797, {}),
-        ("fields", "--layer 1", None, {"shape": None}), ("fantasies", "-n 7 --seed 3", None, {"shape": None}),
-    ],
-)  # fmt: skip
-def test_rows_and_options_come_to_the_picture(model, monkeypatch, capsys, kind, options, n_rows, how):
-    seen, draw = [], getattr(plotting, kind)
-    monkeypatch.setattr(plotting, kind, lambda m, *X, **how: seen.append((*map(len, X), how)) or draw(m, *X, **how))
-    assert main(["plot", model, "--kind", kind, *options.split()]) == 0
-    given = {"activity": {"layer": 0}, "fields": {"layer": 1}, "fantasies": {"n_samples": 7, "random_state": 3}}
-    assert seen == [(*([] if n_rows is None else [n_rows]), how | given.get(kind, {}))]
-
-
-def test_a_machine_of_other_rows_is_drawn_without_the_digits(tmp_path, capsys):
-    random_machine((12, 5)).save(tmp_path / "m.npz")
-    assert main(["plot", "m.npz", "--shape", "3x4"]) == 0
-    assert capsys.readouterr().out == (
-        "left out: curves, since no epoch was measured\n"
-        "left out: reconstructions and activity, for want of DATA with 12 features\n"
-        "saved to m.png\n"
-    )
-    assert main(["plot", "m.npz", "--kind", "activity"]) == 1
-    assert "DATA: want a file of 12 features, since the digits in the package have 64" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "fault"),
-    [
-        (["-o", "x.pdf"], "--output: want a .png or .svg file, got x.pdf"),
-        (["--kind", "curves", "--layer", "1"], "--layer: want --kind fields or activity with it, got curves"),
-        (["--layer", "1"], "--layer: want --kind fields or activity with it, got all"),
-        (["--kind", "fields", "-n", "3"], " -n: want --kind fantasies with it, got fields"),
-        (["--kind", "activity", "--seed", "3"], "--seed: want --kind fantasies with it, got activity"),
-        (["-o", ""], "--output: want the name of a file, got ''"),
-        (["--kind", "fields", "--layer", "2"], "--layer: want a hidden level from -2 to 1, got 2"),
-        (["--shape", "4x4"], "--shape: want (height, width) with height × width = 64, got (4, 4)"),
-        (["missing.npy"], "missing.npy: No such file"),
-        (["--kind", "fantasies", "-n", "0"], " -n: want a whole number from 1"),
-    ],
-)
-def test_its_errors_are_one_line(model, capsys, arguments, fault):
-    assert main(["plot", model, *arguments]) == 1
-    err = capsys.readouterr().err
-    assert fault in err
-    assert err.count("\n") == 1
-
-
-def test_without_matplotlib_the_command_says_so_in_one_line(model, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert main(["plot", model]) == 2
-    assert capsys.readouterr() == (
-        "", "wakesleep: error: pictures need matplotlib: pip install 'wakesleep[plot]'\n"
-    )  # fmt: skip
-
-
 def test_axes_that_were_drawn_on_are_drawn_on_again(machine):
     from matplotlib.figure import Figure
 
@@ -419,7 +412,7 @@ def test_missing_cells_of_rows_are_left_out():
     X = np.array([[1.0, np.nan, 0.0, 1.0]])
     gappy = HelmholtzMachine((2,), n_iter=1, missing="marginalise", random_state=0).fit(X)
     drawn = np.ma.filled(plotting.reconstructions(gappy, X, shape=(2, 2)).images[0].get_array(), np.nan)
-    gap, side = plotting.FEWEST_PIXELS // 10, plotting.FEWEST_PIXELS
+    gap, side = figures.FEWEST_PIXELS // 10, figures.FEWEST_PIXELS
     original, reconstructed = (drawn[top : top + side, gap:-gap] for top in (gap, side + 2 * gap))
     np.testing.assert_array_equal(original[[0, 0, -1, -1], [0, -1, 0, -1]], X[0])
     assert np.isfinite(reconstructed).all()

@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
+from sklearn.utils.validation import has_fit_parameter
 
 import wakesleep
 from wakesleep.sklearn import HelmholtzMachine as Derived
@@ -116,9 +117,10 @@ def test_frames_are_of_the_top_level():
     assert isinstance(frame, pandas.DataFrame)
     assert frame.columns.tolist() == ["helmholtzmachine0"]
     pandas.testing.assert_frame_equal(fitted.transform(BARS, layer=1), frame)
-    with pytest.raises(ValueError, match="layer: want the top level for a frame of pandas, got 0"):
+    advice = r'because the output is set to frames of pandas, .*; set_output\(transform="default"\) sets it to arrays'
+    with pytest.raises(ValueError, match=f"^layer: want the top level, -1, got 0, {advice}"):
         fitted.transform(BARS, layer=0)
-    with pytest.raises(ValueError, match="bits: want False for a frame of pandas, got True"):
+    with pytest.raises(ValueError, match=f"^bits: want False, got True, {advice}"):
         fitted.transform(BARS, bits=True)
     reconstructed = fitted.reconstruct(BARS)
     np.testing.assert_array_equal(reconstructed, fitted.set_output(transform="default").reconstruct(BARS))
@@ -131,6 +133,19 @@ def test_a_machine_that_is_not_fitted_says_so_in_both_ways():
             machine(Derived).transform(BARS)
     with pytest.raises(wakesleep.NotFittedError):
         machine(wakesleep.HelmholtzMachine).get_feature_names_out()
+
+
+@CLASSES
+def test_weights_of_rows_are_refused_in_plain_words(kind):
+    weights = np.ones(len(BARS))
+    fault = "^sample_weight: not supported by fit, which takes X, y, validation, callbacks, resume$"
+    with pytest.raises(TypeError, match=fault):
+        machine(kind).fit(BARS, sample_weight=weights)
+    with pytest.raises(TypeError, match=fault):
+        make_pipeline("passthrough", machine(kind)).fit(BARS, helmholtzmachine__sample_weight=weights)
+    with pytest.raises(TypeError, match=r"^sample_weight: not supported by partial_fit, which takes X, y$"):
+        machine(kind).partial_fit(BARS, sample_weight=weights)
+    assert not has_fit_parameter(machine(kind), "sample_weight")
 
 
 def test_notebooks_get_the_small_table():

@@ -11,6 +11,7 @@ pytest.importorskip("sklearn")
 from sklearn.utils import estimator_checks
 
 from wakesleep import HelmholtzMachine
+from wakesleep.sklearn import HelmholtzImputer
 from wakesleep.sklearn import HelmholtzMachine as Derived
 
 RUN = """
@@ -18,7 +19,7 @@ import json, sys, unittest, warnings
 import wakesleep
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-if sys.argv[1] == "wakesleep.sklearn.HelmholtzMachine":
+if sys.argv[1].startswith("wakesleep.sklearn."):
     import wakesleep.sklearn
 
 class Dependent(wakesleep.HelmholtzMachine):  # what is measured of a row depends on those before it
@@ -29,7 +30,7 @@ warnings.simplefilter("error")
 warnings.filterwarnings("ignore", "X: has values from")
 warnings.filterwarnings("ignore", "Estimator .* does not inherit from `sklearn.base.BaseEstimator`")
 outcomes = {}
-for machine, check in estimator_checks_generator(eval(sys.argv[1])((4,), n_iter=2, batch_size=20)):
+for machine, check in estimator_checks_generator(eval(sys.argv[1])):
     name = str(getattr(check, "func", check).__name__) + str(getattr(check, "keywords", ""))
     try:
         check(machine)
@@ -40,7 +41,13 @@ for machine, check in estimator_checks_generator(eval(sys.argv[1])((4,), n_iter=
         outcomes[name] = f"failed: {error!r}"
 print(json.dumps(outcomes))
 """
-FEWEST = 40  # checks, of which there are 47 in scikit-learn 1.9
+SMALL = "((4,), n_iter=2, batch_size=20)"
+ESTIMATORS = [
+    f"wakesleep.HelmholtzMachine{SMALL}",
+    f"wakesleep.sklearn.HelmholtzMachine{SMALL}",
+    f"wakesleep.sklearn.HelmholtzImputer(wakesleep.HelmholtzMachine{SMALL})",
+]
+FEWEST = 40  # checks, of which there are 47 in scikit-learn 1.9, and 46 for an imputer
 OF_NAMES = [
     "check_dataframe_column_names_consistency",
     "check_transformer_get_feature_names_out",
@@ -68,23 +75,25 @@ def others(estimator):
     return {name: outcome for name, outcome in outcomes.items() if outcome != "passed"}
 
 
-@pytest.mark.parametrize("estimator", ["wakesleep.HelmholtzMachine", "wakesleep.sklearn.HelmholtzMachine"])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=["core", "derived", "imputer"])
 def test_all_checks_of_estimators_pass(estimator):
     pytest.importorskip("array_api_strict")  # without which one of them skips
     assert others(estimator) == {}
 
 
 def test_checks_that_do_not_pass_are_seen():
-    assert "check_methods_sample_order_invariance" in " ".join(others("Dependent"))
+    assert "check_methods_sample_order_invariance" in " ".join(others(f"Dependent{SMALL}"))
 
 
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")  # which these checks mean to cause
 @pytest.mark.filterwarnings("ignore:X. has values from")
 @pytest.mark.parametrize("check", OF_FRAMES)
-def test_checks_of_data_frames_pass(check):
+@pytest.mark.parametrize("wrapped", [lambda machine: machine, HelmholtzImputer], ids=["machine", "imputer"])
+def test_checks_of_data_frames_pass(check, wrapped):
     pytest.importorskip("pandas")
     pytest.importorskip("polars")
-    getattr(estimator_checks, check)("HelmholtzMachine", Derived((4,), n_iter=2, batch_size=20))
+    estimator = wrapped(Derived((4,), n_iter=2, batch_size=20))
+    getattr(estimator_checks, check)(type(estimator).__name__, estimator)
 
 
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")

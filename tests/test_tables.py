@@ -9,7 +9,7 @@ import pytest
 from machines import learned, small
 from test_packing import peak_bytes, random_dense
 
-from wakesleep import Bits, CheckpointError, HelmholtzMachine, checkpoint, datasets
+from wakesleep import Bits, CheckpointError, HelmholtzMachine, checkpoint, datasets, tables
 from wakesleep._packing import BLOCK_BYTES, as_matrix, dense
 from wakesleep.rows import as_bits, as_rows
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MOST_ROWS, WIDTH = 14, 40  # of the table, and characters of a value
 LEFT = ' style="text-align:left"'  # of every cell, because notebooks would have it otherwise
 
 
-def table(title: str, rows: Mapping[str, Any]) -> str:
-    """A title over a table of names and values; a tuple takes several cells. All is escaped, and what is long is cut.
+def table(title: str, rows: Mapping[str, Any], head: Sequence[str] = ()) -> str:
+    """A title over a table of names and values; a tuple takes several cells, of which `head` has the names.
+
+    All is escaped, and what is long is cut.
 
     Colours are those of the page, be it light or dark.
 
@@ -23,7 +25,9 @@ def table(title: str, rows: Mapping[str, Any]) -> str:
     if len(lines) > MOST_ROWS:
         lines[MOST_ROWS - 1 :] = [_line("…", f"{len(lines) - MOST_ROWS + 1} more")]
     caption = f"<caption{LEFT}><b>{_text(title)}</b></caption>"
-    return f'<table style="white-space:nowrap">{caption}{"".join(lines)}</table>'
+    names = "".join(f"<th{LEFT}>{_text(name)}</th>" for name in head)
+    above = f"<tr>{names}</tr>" if head else ""
+    return f'<table style="white-space:nowrap">{caption}{above}{"".join(lines)}</table>'
 
 
 def _line(name: str, *values: Any) -> str:

@@ -6,6 +6,7 @@ import numbers
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
+from inspect import signature
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -51,8 +52,12 @@ def _as_a_whole(training: Training) -> Training:
     What has been learned is kept, whatever ends the call.
     """
 
+    known = list(signature(training).parameters)[1:]
+
     @wraps(training)
     def call(self: Learner, *args: Any, **how: Any) -> Any:
+        for name in (name for name in how if name not in known):
+            raise TypeError(f"{name}: not supported by {training.__name__}, which takes {', '.join(known)}")
         before, key, refused = {name: vars(self)[name] for name in FITTED if name in vars(self)}, id(self), False
         try:
             if _at_work.setdefault(key, before) is not before:  # in one operation, so that one of two threads is first

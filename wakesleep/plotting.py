@@ -13,29 +13,27 @@ Nothing here touches pyplot: a new figure is ``axes.figure``, which a notebook s
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from wakesleep import hyperparameters
-from wakesleep.drawing import image_shape
+from wakesleep import figures, hyperparameters
+from wakesleep.figures import images, new_axes, save, whole_ticks
 from wakesleep.machine import HelmholtzMachine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-INK, DIVERGING, DENSITY = "Greys", "RdBu_r", "viridis"  # colour maps: of bits and their probabilities, fields, activity
-GREY = "0.85"  # behind images, and where a cell is missing
+__all__ = ["activity", "fantasies", "fields", "images", "learning_curves", "overview", "reconstructions", "save"]
+
+DIVERGING, DENSITY = "RdBu_r", "viridis"  # colour maps: of fields and activity
 FIRST, SECOND = "#1f5fa8", "#b0541d"  # colours of curves
 KINDS_OF_FILES = (".png", ".svg")
 N_IMAGES, N_PAIRS = 100, 18  # fantasies; rows with reconstructions
 PANEL = 4.4, 4.0  # inches of each picture in an overview
-FEWEST_PIXELS = 32  # of an image, as drawn
+LINE = 0.3  # inches of a line of a legend, with its share of the frame and of what labels take from the axes
 SHARE_IN_SCALE = 99.5  # percent of the weights that the colour scale tells apart
 
 
@@ -68,81 +66,37 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     known = [record for record in records if {"epoch", "reconstruction_cross_entropy"} <= record.keys()]
     if not known:
         raise ValueError("history: want epochs that were measured, as fit(X, validation=0.2) does, got none")
-    ax = _axes((6, 3.8)) if ax is None else ax
+    ax = new_axes((6, 3.8)) if ax is None else ax
     held_out = [record for record in known if "log_likelihood" in record]
     marker = "o" if len(known) == 1 else None
     reconstruction = [-record["reconstruction_cross_entropy"] for record in known]
-    all_values = np.array([*reconstruction, *(record["log_likelihood"] for record in held_out)])
-    all_values = all_values[np.isfinite(all_values)] if np.isfinite(all_values).any() else np.zeros(1)
+    drawn = reconstruction
     if held_out:
         x = [record["epoch"] for record in held_out]
         y = np.array([record["log_likelihood"] for record in held_out])
         error = np.array([record.get("standard_error") or 0 for record in held_out])
         ax.plot(x, y, color=FIRST, marker=marker, label="log p(x), ± standard error")
         ax.fill_between(x, y - error, y + error, color=FIRST, alpha=0.25, linewidth=0)
+        drawn = [*reconstruction, *(y - error), *(y + error)]
     ax.plot(
         [record["epoch"] for record in known], reconstruction,
         color=SECOND, marker=marker, label="− reconstruction cross-entropy",
     )  # fmt: skip
+    place: Literal["lower left", "lower right"] = "lower right"  # of the legend
     if isinstance(history, HelmholtzMachine) and history.patience is not None:
+        place = "lower left" if 2 * history.best_epoch_ > known[0]["epoch"] + known[-1]["epoch"] else place
         ax.axvline(history.best_epoch_, color="0.6", linewidth=1, linestyle=":", label=f"epoch {history.best_epoch_}")
     ax.set(xlabel="epoch", ylabel="nats per row", title="held-out rows" if held_out else "rows learned from")
-    _whole(ax.xaxis)
+    whole_ticks(ax.xaxis)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="0.92")
     ax.set_axisbelow(True)
-    ax.legend(edgecolor="none", framealpha=1, loc="lower right", fontsize="small")
-    ax.update_datalim([(known[0]["epoch"], all_values.min() - 0.3 * np.ptp(all_values))])  # where the legend stands
+    lines = ax.get_legend_handles_labels()[1]
+    ax.legend(edgecolor="none", framealpha=1, loc=place, fontsize="small")
+    finite = np.array([value for value in drawn if np.isfinite(value)] or [0.0])
+    room = len(lines) * LINE / max(ax.get_window_extent().height / ax.figure.dpi - len(lines) * LINE, LINE)
+    ax.update_datalim([(known[0]["epoch"], finite.min() - room * np.ptp(finite))])  # where the legend stands
     ax.autoscale_view()
-    return ax
-
-
-def images(
-    rows: ArrayLike, *, shape: Sequence[int] | None = None, n_columns: int | None = None, ax: Axes | None = None,
-    **how: Any,
-) -> Axes:  # fmt: skip
-    """Rows as images side by side, on grey; what are no images is drawn as a matrix.
-
-    Parameters
-    ----------
-    rows : array-like of shape (n, D)
-        Bits, or probabilities: 0 is white, 1 is black.
-    shape : (height, width), optional
-        Of an image; a square if that is left out and D is a square number.
-    n_columns : int, optional
-        Images side by side; if left out, so many that all of them together are about a square.
-    ax : Axes, optional
-    **how
-        For `Axes.imshow`.
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    ValueError, TypeError
-        For an argument that is not as described; so in all functions here.
-    """
-    rows = np.asarray(rows, np.float64)
-    if rows.ndim != 2 or not rows.size:
-        raise ValueError(f"rows: want an array of shape (n, D), n and D 1 or more, got {rows.shape}")
-    found = image_shape(rows.shape[1], shape)
-    how = dict[str, Any]({"cmap": INK, "vmin": 0, "vmax": 1}) | how
-    if found is None:
-        ax = _axes((6, 4)) if ax is None else ax
-        ax.set_facecolor(GREY)
-        ax.imshow(rows, **({"aspect": "auto", "interpolation": "nearest"} | how))
-        ax.set(xlabel="visible unit", ylabel="row")
-        _whole(ax.xaxis)
-        _whole(ax.yaxis)
-        return ax
-    mosaic = _mosaic(rows.reshape(-1, *found), n_columns)
-    ax = _axes(_size_of(mosaic)) if ax is None else ax
-    ax.set_facecolor(GREY)
-    ax.imshow(mosaic, **how)
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
     return ax
 
 
@@ -181,14 +135,15 @@ def fields(
     largest = np.abs(rows).max()
     most = float(np.percentile(np.abs(rows), SHARE_IN_SCALE)) or largest or 1.0
     new = ax is None
-    ax = images(rows, shape=shape, ax=ax, cmap=DIVERGING, vmin=-most, vmax=most)
+    names = machine._feature_names
+    ax = images(rows, shape=shape, feature_names=names, ax=ax, cmap=DIVERGING, vmin=-most, vmax=most)
     ax.set_title(f"generative fields of level {level}")
     if ax.get_ylabel():
         ax.set_ylabel("hidden unit")
     elif new:
         figure: Any = ax.figure
         figure.set_figwidth(figure.get_figwidth() + 0.9)  # inches for the colour bar
-    _colour_bar(ax, unit, "both" if largest > most else "neither")
+    figures.colour_bar(ax, unit, "both" if largest > most else "neither")
     return ax
 
 
@@ -213,22 +168,26 @@ def fantasies(
     Axes
     """
     n_samples = hyperparameters.count("n_samples", n_samples)
-    ax = images(machine.sample(n_samples, random_state=random_state), shape=shape, ax=ax)
+    rows = machine.sample(n_samples, random_state=random_state)
+    ax = images(rows, shape=shape, feature_names=machine._feature_names, ax=ax)
     ax.set_title("fantasies, x ~ p(x)")
     return ax
 
 
 def reconstructions(
-    machine: HelmholtzMachine, X: Any, *, shape: Sequence[int] | None = None, ax: Axes | None = None
-) -> Axes:
+    machine: HelmholtzMachine, X: Any, n_rows: int = N_PAIRS, *, shape: Sequence[int] | None = None,
+    ax: Axes | None = None,
+) -> Axes:  # fmt: skip
     """Rows, each above its reconstruction: the probabilities of the visible units after a pass up and down.
 
-    Missing cells are grey. All images together are about a square.
+    Missing cells are grey. All images together are about a square. The rows of a matrix have their numbers in X.
 
     Parameters
     ----------
     machine : HelmholtzMachine
     X : as for ``machine.reconstruct``, of shape (n, D)
+    n_rows : int, default=18
+        At most so many, from the first to the last at equal distances.
     shape : (height, width), optional
         Of an image; a square if that is left out and D is a square number.
     ax : Axes, optional
@@ -237,13 +196,24 @@ def reconstructions(
     -------
     Axes
     """
-    data = machine._bits(X).to_dense(np.float64)
-    pairs = np.stack([data, machine.reconstruct(X)])
-    found = image_shape(data.shape[1], shape)
-    n_columns = 1 if found is None else _across(len(data), 2 * found[0], found[1])
-    blank = np.full((2, -len(data) % n_columns, data.shape[1]), np.nan)
-    pairs = np.concatenate([pairs, blank], axis=1).reshape(2, -1, n_columns, data.shape[1])
-    ax = images(pairs.swapaxes(0, 1).reshape(-1, data.shape[1]), shape=shape, n_columns=n_columns, ax=ax)
+    X = machine._bits(X)
+    n_rows = min(hyperparameters.count("n_rows", n_rows), len(X))
+    numbers = np.linspace(0, len(X) - 1, n_rows).astype(np.int64)
+    some, names, D = X[numbers], machine._feature_names, X.n_features
+    pairs = np.stack([some.to_dense(np.float64), machine.reconstruct(some)], axis=1)
+    found = figures.shape_of_images(D, shape, names)
+    if found is None:
+        edges = -0.5, D - 0.5, n_rows - 0.5, -0.5
+        ax = images(pairs.reshape(-1, D), feature_names=names, ax=ax, extent=edges)
+        labelled = range(0, n_rows, -(-n_rows // N_PAIRS))
+        ax.set_yticks(labelled, [str(numbers[i]) for i in labelled], fontsize="small")
+        ax.set_ylabel("row of X")
+        ax.hlines(np.arange(1, n_rows) - 0.5, *edges[:2], color=FIRST, linewidth=0.8)
+    else:
+        n_columns = figures.columns_for(n_rows, 2 * found[0], found[1])
+        blank = np.full((-n_rows % n_columns, 2, D), np.nan)
+        mosaic = np.concatenate([pairs, blank]).reshape(-1, n_columns, 2, D).swapaxes(1, 2)
+        ax = images(mosaic.reshape(-1, D), shape=found, n_columns=n_columns, ax=ax)
     ax.set_title("rows, and below each its reconstruction")
     return ax
 
@@ -273,18 +243,18 @@ def activity(machine: HelmholtzMachine, X: Any, layer: int = -1, *, ax: Axes | N
     means = values.mean(axis=0)
     values = values[:, np.argsort(-means, kind="stable")]
     values = values[np.lexsort((values > 0.5)[:, np.argsort(values.var(axis=0), kind="stable")].T)[::-1]]
-    ax = _axes((6, 4.5)) if ax is None else ax
+    ax = new_axes((6, 4.5)) if ax is None else ax
     edges = 0.5, values.shape[1] + 0.5, values.shape[0] + 0.5, 0.5  # ranks begin with 1
     ax.imshow(values, aspect="auto", cmap=DENSITY, vmin=0, vmax=1, interpolation="nearest", extent=edges)
     ax.set(xlabel="rank of the unit, by mean", ylabel="rank of the row, by code")
-    _whole(ax.xaxis)
-    _whole(ax.yaxis)
+    whole_ticks(ax.xaxis)
+    whole_ticks(ax.yaxis)
     above = ax.inset_axes((0, 1.03, 1, 0.18), sharex=ax)
     above.bar(range(1, len(means) + 1), np.sort(means)[::-1], width=0.8, color=FIRST)
     above.set(ylim=(0, 1), yticks=[1], ylabel="mean", title=f"posterior activity of level {level}")
     above.tick_params(labelbottom=False, bottom=False)
     above.spines[["top", "right"]].set_visible(False)
-    _colour_bar(ax, "q(h = 1 | x)")
+    figures.colour_bar(ax, "q(h = 1 | x)")
     return ax
 
 
@@ -312,13 +282,11 @@ def overview(machine: HelmholtzMachine, X: Any = None, *, shape: Sequence[int] |
         panels.append(lambda ax: fields(machine, -1, shape=shape, ax=ax))
     panels.append(lambda ax: fantasies(machine, shape=shape, ax=ax))
     if X is not None:
-        data = machine._bits(X)
-        some = data[:: max(1, len(data) // N_PAIRS)][:N_PAIRS]
-        panels.append(lambda ax: reconstructions(machine, some, shape=shape, ax=ax))
+        panels.append(lambda ax: reconstructions(machine, X, shape=shape, ax=ax))
         panels.append(lambda ax: activity(machine, X, ax=ax))
     n_columns = 2 if len(panels) == 4 else min(3, len(panels))
     n_rows = -(-len(panels) // n_columns)
-    figure = _new_figure((PANEL[0] * n_columns, PANEL[1] * n_rows))
+    figure = figures.new_figure((PANEL[0] * n_columns, PANEL[1] * n_rows))
     cells, axes = figure.add_gridspec(n_rows, n_columns), []
     for i, panel in enumerate(panels):
         row, column = divmod(i, n_columns)
@@ -338,75 +306,3 @@ def _mean_state(machine: HelmholtzMachine, level: int) -> NDArray[np.float64]:
 
 def _probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.exp(-np.logaddexp(0, -logits)))
-
-
-def save(axes: Axes | NDArray[Any], path: str | os.PathLike[str]) -> None:
-    """Write the figure of some axes to a .png or .svg file; the same figure gives the same bytes.
-
-    Parameters
-    ----------
-    axes : Axes, or ndarray of Axes
-    path : str or path-like
-    """
-    import matplotlib
-
-    figure: Any = (axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure.figure  # of subfigures, the whole
-    with matplotlib.rc_context({"svg.hashsalt": "wakesleep"}):
-        figure.savefig(path, metadata={"Date": None} if os.fspath(path).lower().endswith(".svg") else None)
-
-
-def _across(n: int, height: int, width: int) -> int:
-    """How many of n images to put side by side for something like a square with few gaps."""
-
-    def loss(columns: int) -> tuple[float, int]:
-        rows = -(-n // columns)
-        return round(abs(math.log(columns * width / (rows * height))) + (rows * columns - n) / n, 9), -columns
-
-    return min(range(1, n + 1), key=loss)
-
-
-def _mosaic(pictures: NDArray[np.float64], n_columns: int | None) -> NDArray[np.float64]:
-    """Images (n, height, width) in one, with NaN round each of them, a tenth of it, and where the last row has none."""
-    pictures = pictures.repeat(larger := -(-FEWEST_PIXELS // max(pictures.shape[1:])), axis=1).repeat(larger, axis=2)
-    n, height, width = pictures.shape
-    across = _across(*pictures.shape) if n_columns is None else hyperparameters.count("n_columns", n_columns)
-    across = min(across, n)
-    gap = max(1, min(height, width) // 10)
-    mosaic = np.full((-(-n // across), height + gap, across, width + gap), np.nan)
-    for i, picture in enumerate(pictures):
-        mosaic[i // across, gap:, i % across, gap:] = picture
-    return np.pad(mosaic.reshape(len(mosaic) * (height + gap), -1), ((0, gap), (0, gap)), constant_values=np.nan)
-
-
-def _size_of(mosaic: NDArray[np.float64]) -> tuple[float, float]:
-    """Inches for a mosaic, its sides in proportion, the more the larger it is, and room for a title."""
-    height, width = mosaic.shape
-    scale = min(10, max(4, max(height, width) / 70)) / max(height, width)
-    return max(3, width * scale), max(1, height * scale) + 0.4
-
-
-def _new_figure(size: tuple[float, float]) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'wakesleep[plot]'") from error
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    return Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
-
-
-def _axes(size: tuple[float, float]) -> Axes:
-    return _new_figure(size).subplots()
-
-
-def _whole(axis: Any) -> None:
-    """Ticks at whole numbers, whatever was there."""
-    from matplotlib.ticker import MaxNLocator
-
-    axis.set_major_locator(MaxNLocator(integer=True))
-
-
-def _colour_bar(ax: Axes, label: str, extend: str = "neither") -> None:
-    """Tell, beside it, what the colours of an image stand for."""
-    beside = ax.inset_axes((1.03, 0, 0.04, 1))
-    ax.figure.colorbar(ax.images[-1], cax=beside, label=label, extend=extend).outline.set_visible(False)

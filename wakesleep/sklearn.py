@@ -1,19 +1,23 @@
-"""The machine as an estimator of scikit-learn's own, which adds data frames as output: ``set_output``."""
+"""The machine as an estimator of scikit-learn's own, and as an imputer; both have `set_output`, for data frames."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 try:
     from sklearn import get_config
-    from sklearn.base import BaseEstimator, DensityMixin, TransformerMixin
+    from sklearn.base import BaseEstimator, DensityMixin, OneToOneFeatureMixin, TransformerMixin, clone
     from sklearn.exceptions import NotFittedError as SklearnNotFittedError
+    from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError("wakesleep.sklearn needs scikit-learn: pip install 'wakesleep[sklearn]'") from error
 
-from wakesleep import estimator, machine
+from wakesleep import estimator, imputer, machine
 
-__all__ = ["HelmholtzMachine", "NotFittedError"]
+__all__ = ["HelmholtzImputer", "HelmholtzMachine", "NotFittedError"]
 
 
 class NotFittedError(estimator.NotFittedError, SklearnNotFittedError):  # type: ignore[misc]
@@ -69,10 +73,12 @@ class HelmholtzMachine(TransformerMixin, DensityMixin, machine.HelmholtzMachine,
         """Probabilities of the hidden units: an array, or a frame where `set_output` wants one, of the top level."""
         container = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
         self._check_fitted()
-        if container != "default" and self._level(layer) != self._level(-1):
-            raise ValueError(f"layer: want the top level for a frame of {container}, got {layer!r}")
-        if container != "default" and bits:
-            raise ValueError(f"bits: want False for a frame of {container}, got {bits!r}")
+        if container != "default" and (bits or self._level(layer) != self._level(-1)):
+            wrong = f"bits: want False, got {bits!r}" if bits else f"layer: want the top level, -1, got {layer!r}"
+            raise ValueError(
+                f"{wrong}, because the output is set to frames of {container}, whose columns are the probabilities of "
+                'the top units; set_output(transform="default") sets it to arrays, of any level, and to Bits'
+            )
         return machine.HelmholtzMachine.transform(self, X, layer, bits=bits)
 
     def fit_transform(self, X: Any, y: None = None, layer: int = -1) -> Any:
@@ -85,3 +91,115 @@ class HelmholtzMachine(TransformerMixin, DensityMixin, machine.HelmholtzMachine,
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+
+class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Fill missing cells in, as a step of a pipeline: `fit` trains a machine on rows with gaps, `transform` imputes.
+
+    Observed cells stay what they are: data that are coded otherwise than by 0 and 1 get probabilities beside them.
+
+    Parameters
+    ----------
+    estimator : HelmholtzMachine, optional
+        What learns: a clone of it is trained, with ``missing="marginalise"``. None: a machine with its defaults.
+    method : {"auto", "exact", "importance"}, default="auto"
+    n_particles : int, default=1000
+    draws : bool, default=False
+        These three are those of `HelmholtzMachine.impute`: with `draws`, zeros and ones in place of probabilities.
+    random_state : int, NumPy generator or None
+        The seed of training and of what is filled in; None: the machine's own. Another one after `fit`, by
+        `set_params`, gives other draws of the same machine.
+
+    Attributes
+    ----------
+    estimator_ : HelmholtzMachine
+        The one that was trained.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,), object
+        Only after `fit` to a data frame whose columns all have names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.naive_bayes import BernoulliNB
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from wakesleep import datasets
+    >>> from wakesleep.sklearn import HelmholtzImputer, HelmholtzMachine
+    >>> bars = datasets.make_bars(500).to_dense()
+    >>> X = np.where(np.random.default_rng(0).random(bars.shape) < 0.1, np.nan, bars)
+    >>> machine = HelmholtzMachine((8, 1), batch_size=20, learning_rate=0.3, random_state=0)
+    >>> pipeline = make_pipeline(HelmholtzImputer(machine), BernoulliNB(binarize=0.5)).fit(X, bars[:, 0])
+    >>> pipeline[0].transform(X).shape, bool(pipeline.score(X, bars[:, 0]) > 0.9)
+    ((500, 16), True)
+    """
+
+    def __init__(
+        self, estimator: machine.HelmholtzMachine | None = None, *, method: str = "auto",
+        n_particles: int = imputer.N_PARTICLES, draws: bool = False, random_state: Any = None,
+    ) -> None:  # fmt: skip
+        self.estimator = estimator
+        self.method = method
+        self.n_particles = n_particles
+        self.draws = draws
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: None = None) -> Self:
+        """Train a machine on X.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n, D)
+            NaN, None and ``pandas.NA`` are the missing cells. What is 1 is for the machine's `binarize` to say.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `HelmholtzMachine.fit` does, or for an `estimator` that is no machine.
+        """
+        if not isinstance(self.estimator, machine.HelmholtzMachine | None):
+            raise TypeError(f"estimator: want a HelmholtzMachine or None, got {self.estimator!r:.80}")
+        learner = HelmholtzMachine() if self.estimator is None else clone(self.estimator)
+        learner.set_params(missing="marginalise")
+        if self.random_state is not None:
+            learner.set_params(random_state=self.random_state)
+        self.estimator_ = learner.fit(self._cells(X, reset=True))
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """X with its missing cells filled in; the observed ones are what they were.
+
+        Parameters
+        ----------
+        X : array-like or data frame of shape (n, D)
+
+        Returns
+        -------
+        ndarray of shape (n, D), or a frame where `set_output` wants one
+            float32 for float32 input, else float64: probabilities that a missing cell is above `binarize`, or `draws`.
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+        """
+        check_is_fitted(self)
+        cells = self._cells(X, reset=False)
+        filled = self.estimator_.impute(
+            cells, method=self.method, n_particles=self.n_particles, draws=self.draws, random_state=self.random_state
+        )
+        return np.where(np.isnan(cells), filled, cells).astype(cells.dtype, copy=False)
+
+    def _cells(self, X: Any, reset: bool) -> NDArray[np.floating[Any]]:
+        """X as an array of floats, once its columns are those that `fit` saw."""
+        how = {"dtype": FLOAT_DTYPES, "ensure_all_finite": "allow-nan"}
+        return np.asarray(validate_data(self, X, reset=reset, **how))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

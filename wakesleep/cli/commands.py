@@ -45,7 +45,7 @@ def score(args: argparse.Namespace) -> int:
     n_steps = likelihood.N_STEPS if args.n_steps is None else hyperparameters.count("n_steps", args.n_steps)
     machine, data = read_both(args)
     estimate = how(machine, args.method, args.n_particles)
-    begin(machine, len(data), None if estimate == "exact" else args.n_particles)
+    begin(machine, len(data), None if estimate == "exact" else args.n_particles, args.data)
     values, sizes = machine._estimates(data, args.method, args.n_particles, args.random_state, n_steps)
     if args.method == "ais":
         estimate += f", T = {n_steps:,}"
@@ -65,7 +65,7 @@ def impute(args: argparse.Namespace) -> int:
     check_output(args.output, args.data, kinds=(".npy", ".csv"))
     machine, data = read_both(args, missing="marginalise")
     exact = is_exact(args.method, (machine.n_features_in_, *machine.hidden_layer_sizes), args.n_particles)
-    begin(machine, len(data), None if exact else args.n_particles)
+    begin(machine, len(data), None if exact else args.n_particles, args.data)
     filled = machine.impute(
         data, method=args.method, n_particles=args.n_particles, draws=args.draws, random_state=args.random_state
     )
@@ -77,7 +77,7 @@ def impute(args: argparse.Namespace) -> int:
 def diagnose(args: argparse.Namespace) -> int:
     """Tell at which level likelihood is lost, and which units do nothing."""
     machine, data = read_both(args)
-    begin(machine, len(data), args.n_particles)
+    begin(machine, len(data), args.n_particles, args.data)
     print(machine.diagnostics(data, n_particles=args.n_particles, random_state=args.random_state))
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def plot(args: argparse.Namespace) -> int:
         axes = _drawn(args, machine, rows)
     except ImportError as error:
         return failed(error, USAGE)
-    with writing(output):
+    with writing(output), warnings.catch_warnings():
+        warnings.filterwarnings("once", "Glyph")  # which the font lacks, as names of columns are laid out and drawn
         plotting.save(axes, output)
     if args.kind == "all" and not any("reconstruction_cross_entropy" in record for record in machine.history_):
         print("left out: curves, since no epoch was measured")
@@ -60,7 +62,7 @@ def _drawn(args: argparse.Namespace, machine: HelmholtzMachine, rows: Any) -> An
         case "fantasies":
             return plotting.fantasies(machine, shape=shape, **given)
         case "reconstructions":
-            return plotting.reconstructions(machine, rows[: plotting.N_PAIRS], shape=shape)
+            return plotting.reconstructions(machine, rows, shape=shape)
         case "activity":
             return plotting.activity(machine, rows, **given)
         case _:

@@ -64,11 +64,13 @@ def n_of(number: int, unit: str) -> str:
     return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
 
-def begin(machine: HelmholtzMachine, n_rows: int, n_particles: int | None) -> None:
-    """Tell what is now measured, because that may take minutes."""
+def begin(machine: HelmholtzMachine, n_rows: int, n_particles: int | None, path: str | None) -> None:
+    """Tell what is now measured, because that may take minutes, and that without a file it is not only new rows."""
     samples = "" if n_particles is None else f", {n_of(count('n_particles', n_particles), 'sample')} for each"
     levels = "-".join(map(str, (machine.n_features_in_, *machine.hidden_layer_sizes)))
     print(f"{n_of(n_rows, 'row')}{samples}; levels {levels}", flush=True)
+    if path is None:
+        print("no DATA: all digits in the package, those learned from among them", flush=True)
 
 
 def how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:

@@ -105,27 +105,29 @@ class Diagnostics:
     levels: tuple[LevelDiagnostics, ...]
 
     def __str__(self) -> str:
-        lines = [f"{name:28} {value}" for name, value in self._measures().items()]
+        lines = [f"{name:28} {value:>9}" for name, value in self._measures().items()]
         lines += ["", *("".join(map(str.rjust, row, _COLUMNS.values())).rstrip() for row in self._levels())]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         """What notebooks show."""
-        levels = {number: tuple(cells) for number, *cells in self._levels()}
-        return html.table("Diagnostics", self._measures()) + html.table("Levels", levels)
+        head, *levels = self._levels()
+        rows = {number: tuple(cells) for number, *cells in levels}
+        return html.table("Diagnostics", self._measures()) + html.table("Levels, nats", rows, head)
 
     def _measures(self) -> dict[str, str]:
         """What is known of all levels together."""
         return {
-            "rows, particles for each": f"{self.n_rows:9,} {self.n_particles:7,}",
-            "log p(x), nats": f"{self.log_likelihood:9.3f}",
-            "ELBO": f"{self.elbo:9.3f}",
-            "reconstruction log p(x | h)": f"{self.reconstruction:9.3f}",
-            "effective sample size": f"{self.effective_sample_size:9.3f}",
-            "  median": f"{self.median_effective_sample_size:9.3f}",
-            f"  below {FEW:g}": f"{100 * self.few_effective:9.1f} %",
-            "norm of the wake gradient": f"{self.wake_gradient_norm:9.3g}",
-            "norm of the sleep gradient": f"{self.sleep_gradient_norm:9.3g}",
+            "rows": f"{self.n_rows:,}",
+            "particles for each": f"{self.n_particles:,}",
+            "log p(x), nats": f"{self.log_likelihood:.3f}",
+            "ELBO, nats": f"{self.elbo:.3f}",
+            "reconstruction log p(x | h)": f"{self.reconstruction:.3f}",
+            "effective sample size": f"{self.effective_sample_size:.3f}",
+            "its median": f"{self.median_effective_sample_size:.3f}",
+            f"rows where it is below {FEW:g}": f"{100 * self.few_effective:.1f} %",
+            "norm of the wake gradient": f"{self.wake_gradient_norm:.3g}",
+            "norm of the sleep gradient": f"{self.sleep_gradient_norm:.3g}",
         }
 
     def _levels(self) -> list[tuple[str, ...]]:

@@ -1,0 +1,168 @@
+"""Rows as images in a new figure or on given axes, and how it is written; all that pictures need of matplotlib."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wakesleep import hyperparameters
+from wakesleep.drawing import image_shape
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "Greys"  # colour map of bits and their probabilities
+GREY = "0.85"  # behind images, and where a cell is missing
+FEWEST_PIXELS = 32  # of an image, as drawn
+MOST_NAMES, LONGEST_NAME = 32, 19  # of columns that can be read side by side, and characters of one
+
+
+def images(
+    rows: ArrayLike, *, shape: Sequence[int] | None = None, n_columns: int | None = None,
+    feature_names: Sequence[str] | None = None, ax: Axes | None = None, **how: Any,
+) -> Axes:  # fmt: skip
+    """Rows as images side by side, on grey; what are no images is drawn as a matrix.
+
+    Parameters
+    ----------
+    rows : array-like of shape (n, D)
+        Bits, or probabilities: 0 is white, 1 is black.
+    shape : (height, width), optional
+        Of an image; a square if that is left out and D is a square number.
+    n_columns : int, optional
+        Images side by side; if left out, so many that all of them together are about a square.
+    feature_names : sequence of str, optional
+        Of the columns. Up to 32 of them are written below a matrix, which then stands in place of squares too.
+    ax : Axes, optional
+    **how
+        For `Axes.imshow`.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that is not as described; so in all functions here.
+    """
+    rows = np.asarray(rows, np.float64)
+    if rows.ndim != 2 or not rows.size:
+        raise ValueError(f"rows: want an array of shape (n, D), n and D 1 or more, got {rows.shape}")
+    if feature_names is not None and len(feature_names) != rows.shape[1]:
+        raise ValueError(f"feature_names: want {rows.shape[1]}, one for each column, got {len(feature_names)}")
+    found = shape_of_images(rows.shape[1], shape, feature_names)
+    how = dict[str, Any]({"cmap": INK, "vmin": 0, "vmax": 1}) | how
+    if found is None:
+        ax = new_axes((6, 4)) if ax is None else ax
+        ax.set_facecolor(GREY)
+        ax.imshow(rows, **({"aspect": "auto", "interpolation": "nearest"} | how))
+        ax.set(xlabel="visible unit", ylabel="row")
+        whole_ticks(ax.xaxis)
+        whole_ticks(ax.yaxis)
+        if readable(feature_names):
+            ax.set_xlabel("")
+            lines, half = [" ".join(str(name).split()) for name in feature_names], LONGEST_NAME // 2
+            labels = [line if len(line) <= LONGEST_NAME else f"{line[:half]}…{line[-half:]}" for line in lines]
+            size = "small" if len(labels) <= MOST_NAMES / 2 else "x-small"
+            ax.set_xticks(range(len(labels)), labels, rotation="vertical", fontsize=size, parse_math=False)
+        return ax
+    mosaic = _mosaic(rows.reshape(-1, *found), n_columns)
+    ax = new_axes(_size_of(mosaic)) if ax is None else ax
+    ax.set_facecolor(GREY)
+    ax.imshow(mosaic, **how)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def save(axes: Axes | NDArray[Any], path: str | os.PathLike[str]) -> None:
+    """Write the figure of some axes to a .png or .svg file; the same figure gives the same bytes.
+
+    Parameters
+    ----------
+    axes : Axes, or ndarray of Axes
+    path : str or path-like
+    """
+    import matplotlib
+
+    figure: Any = (axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure.figure  # of subfigures, the whole
+    with matplotlib.rc_context({"svg.hashsalt": "wakesleep"}):
+        figure.savefig(path, metadata={"Date": None} if os.fspath(path).lower().endswith(".svg") else None)
+
+
+def readable(feature_names: Sequence[str] | None) -> TypeGuard[Sequence[str]]:
+    """Whether there are names of columns, and few enough for an axis."""
+    return feature_names is not None and len(feature_names) <= MOST_NAMES
+
+
+def shape_of_images(
+    n_features: int, shape: Sequence[int] | None, feature_names: Sequence[str] | None
+) -> tuple[int, int] | None:
+    """The (height, width) of rows as images, or None for a matrix, which has an axis for names."""
+    return None if shape is None and readable(feature_names) else image_shape(n_features, shape)
+
+
+def columns_for(n: int, height: int, width: int) -> int:
+    """How many of n images to put side by side for something like a square with few gaps."""
+
+    def loss(columns: int) -> tuple[float, int]:
+        rows = -(-n // columns)
+        return round(abs(math.log(columns * width / (rows * height))) + (rows * columns - n) / n, 9), -columns
+
+    return min(range(1, n + 1), key=loss)
+
+
+def _mosaic(pictures: NDArray[np.float64], n_columns: int | None) -> NDArray[np.float64]:
+    """Images (n, height, width) in one, with NaN round each of them, a tenth of it, and where the last row has none."""
+    pictures = pictures.repeat(larger := -(-FEWEST_PIXELS // max(pictures.shape[1:])), axis=1).repeat(larger, axis=2)
+    n, height, width = pictures.shape
+    across = columns_for(*pictures.shape) if n_columns is None else hyperparameters.count("n_columns", n_columns)
+    across = min(across, n)
+    gap = max(1, min(height, width) // 10)
+    mosaic = np.full((-(-n // across), height + gap, across, width + gap), np.nan)
+    for i, picture in enumerate(pictures):
+        mosaic[i // across, gap:, i % across, gap:] = picture
+    return np.pad(mosaic.reshape(len(mosaic) * (height + gap), -1), ((0, gap), (0, gap)), constant_values=np.nan)
+
+
+def _size_of(mosaic: NDArray[np.float64]) -> tuple[float, float]:
+    """Inches for a mosaic, its sides in proportion, the more the larger it is, and room for a title."""
+    height, width = mosaic.shape
+    scale = min(10, max(4, max(height, width) / 70)) / max(height, width)
+    return max(3, width * scale), max(1, height * scale) + 0.4
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """A figure of so many inches, which pyplot knows nothing of."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("pictures need matplotlib: pip install 'wakesleep[plot]'") from error
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
+
+
+def new_axes(size: tuple[float, float]) -> Axes:
+    """Axes that fill a figure of so many inches."""
+    return new_figure(size).subplots()
+
+
+def whole_ticks(axis: Any) -> None:
+    """Ticks at whole numbers, as many as there is room for, whatever was there."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+
+
+def colour_bar(ax: Axes, label: str, extend: str = "neither") -> None:
+    """Tell, beside it, what the colours of an image stand for."""
+    beside = ax.inset_axes((1.03, 0, 0.04, 1))
+    ax.figure.colorbar(ax.images[-1], cax=beside, label=label, extend=extend).outline.set_visible(False)
