@@ -85,7 +85,28 @@ def test_cells_that_are_missing_in_other_ways_are_filled_in_alike():
     others = np.where(GAPS, None, BARS), pandas.DataFrame(X).astype("boolean").to_numpy(object, na_value=None)
     for other in (*others, Bits.from_dense(X, missing="marginalise")):
         np.testing.assert_allclose(imputer.transform(other), expected, rtol=0, atol=1e-7)
-    assert imputer.transform(X.astype(np.float32)).dtype == np.float32
+    for dtype, found in ((np.float16, np.float64), (np.float32, np.float32), (np.float64, np.float64)):
+        assert imputer.transform(X.astype(dtype)).dtype == found
+
+
+@pytest.mark.parametrize("form", ["frame", "nullable frame", "array", "list"])
+def test_cells_of_pandas_that_are_not_available_are_missing(form):
+    pandas = pytest.importorskip("pandas")
+    cells = np.where(GAPS, pandas.NA, BARS.astype(object))
+    frame = pandas.DataFrame(cells, columns=[f"bar {n}" for n in range(16)])
+    given = {"frame": frame, "nullable frame": frame.astype("Int64"), "array": cells, "list": cells.tolist()}[form]
+    imputer = HelmholtzImputer(machine(), random_state=0)
+    expected = imputer.fit_transform(X)
+    filled = imputer.fit_transform(given)
+    np.testing.assert_array_equal(filled, expected)
+    assert filled.dtype == np.float64
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "csr_array"])
+def test_a_sparse_matrix_is_refused_with_what_to_do(kind):
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(TypeError, match=r"^X: want a dense array or a data frame, got a sparse matrix; its toarray"):
+        HelmholtzImputer(machine()).fit(getattr(sparse, kind)(BARS))
 
 
 def test_it_feeds_a_classifier_in_a_search():

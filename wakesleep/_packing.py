@@ -119,7 +119,7 @@ def pack(
     observed: NDArray[np.uint64] | None = None
     cut = None
     for rows in row_blocks(n_rows, n_features * matrix.dtype.itemsize):
-        block, absent = _without_missing(dense(matrix, rows), name, missing)
+        block, absent = without_missing(dense(matrix, rows), name, missing)
         _store(_ones(block, absent, threshold, name, rows.start), words[rows])
         if absent is not None:
             observed = every_cell(n_rows, n_features) if observed is None else observed
@@ -213,7 +213,7 @@ def refuse_cell(
     raise ValueError(f"{name} {fault.format(block[row, column])} at row {first_row + row}, column {column}{more}")
 
 
-def _without_missing(
+def without_missing(
     block: NDArray[Any], name: str, missing: str | None
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """A block of numbers, and where they are missing if any are and may be."""

@@ -11,11 +11,12 @@ try:
     from sklearn import get_config
     from sklearn.base import BaseEstimator, DensityMixin, OneToOneFeatureMixin, TransformerMixin, clone
     from sklearn.exceptions import NotFittedError as SklearnNotFittedError
-    from sklearn.utils.validation import FLOAT_DTYPES, check_is_fitted, validate_data
+    from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as error:
     raise ImportError("wakesleep.sklearn needs scikit-learn: pip install 'wakesleep[sklearn]'") from error
 
 from wakesleep import estimator, imputer, machine
+from wakesleep._packing import as_matrix, dense, without_missing
 
 __all__ = ["HelmholtzImputer", "HelmholtzMachine", "NotFittedError"]
 
@@ -191,12 +192,15 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         filled = self.estimator_.impute(
             cells, method=self.method, n_particles=self.n_particles, draws=self.draws, random_state=self.random_state
         )
-        return np.where(np.isnan(cells), filled, cells).astype(cells.dtype, copy=False)
+        return np.where(np.isnan(cells), filled, cells).astype(imputer.float_of(cells), copy=False)
 
-    def _cells(self, X: Any, reset: bool) -> NDArray[np.floating[Any]]:
-        """X as an array of floats, once its columns are those that `fit` saw."""
-        how = {"dtype": FLOAT_DTYPES, "ensure_all_finite": "allow-nan"}
-        return np.asarray(validate_data(self, X, reset=reset, **how))
+    def _cells(self, X: Any, reset: bool) -> NDArray[Any]:
+        """X as an array of numbers, NaN where they are missing, once its columns are those that `fit` saw."""
+        if hasattr(X, "tocsr"):
+            raise TypeError("X: want a dense array or a data frame, got a sparse matrix; its toarray() makes one")
+        matrix = as_matrix(X, "X")
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        return without_missing(dense(matrix, slice(0, matrix.shape[0])), "X", "marginalise")[0]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
