@@ -1,8 +1,11 @@
 """`wakesleep plot`: files that matplotlib writes, the rows that they show, and errors of one line."""
 
+import errno
+import subprocess
 import sys
 
 import pytest
+from checks import posix
 from machines import DIGITS, random_machine, small
 
 from wakesleep import plotting
@@ -86,6 +89,29 @@ def test_a_character_that_the_font_lacks_is_told_once(tmp_path, capsys):
     machine.save("m.npz")
     assert main(["plot", "m.npz", "-o", "m.svg"]) == 0
     assert capsys.readouterr().err.count("Glyph 21654") == 1
+
+
+@posix
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_a_disk_that_is_full_leaves_the_old_picture_alone(tmp_path, ending):
+    path, script = tmp_path / f"x.{ending}", """if True:
+        import resource, sys
+        import numpy as np
+        from wakesleep import plotting
+        axes = plotting.images(np.eye(9))
+        plotting.save(axes, sys.argv[1])
+        old = open(sys.argv[1], "rb").read()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # stands for a disk that is full
+        try:
+            plotting.save(axes, sys.argv[1])
+        except OSError as error:
+            print(error.errno, error.filename)
+        assert open(sys.argv[1], "rb").read() == old
+        assert len(old) > 1000
+    """
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(errno.EFBIG), str(path)]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,17 @@ if sys.platform != "win32":
 
 
 def replace_file(path: str | bytes | os.PathLike[Any], pieces: Sequence[bytes | memoryview]) -> None:
-    """Write a temporary file beside `path`, or what that links to, and rename it: `path` is never half-written."""
+    """Write a temporary file beside `path`, or what that links to, and rename it: `path` is never half-written.
+
+    An OSError names `path`.
+    """
+    try:
+        _replace(path, pieces)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error
+
+
+def _replace(path: str | bytes | os.PathLike[Any], pieces: Sequence[bytes | memoryview]) -> None:
     target, mode = os.path.realpath(os.fsdecode(path)), None
     with suppress(FileNotFoundError):
         mode = os.stat(target).st_mode

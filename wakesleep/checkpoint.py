@@ -77,10 +77,7 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], manif
     members = [_Member(name, array.dtype.str, array.shape) for name, array in whole.items()]
     *starts, end = _frame(members, [m.crc(array) for m, array in zip(members, whole.values(), strict=True)])
     pieces = [piece for start, array in zip(starts, whole.values(), strict=True) for piece in (start, _raw(array))]
-    try:
-        replace_file(path, [*pieces, end])
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error
+    replace_file(path, [*pieces, end])
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wakesleep import hyperparameters
+from wakesleep.atomic import replace_file
 from wakesleep.drawing import image_shape
 
 if TYPE_CHECKING:
@@ -85,16 +87,25 @@ def images(
 def save(axes: Axes | NDArray[Any], path: str | os.PathLike[str]) -> None:
     """Write the figure of some axes to a .png or .svg file; the same figure gives the same bytes.
 
+    The file appears complete or not at all: an existing one is replaced at the very end.
+
     Parameters
     ----------
     axes : Axes, or ndarray of Axes
     path : str or path-like
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
     import matplotlib
 
+    content, ending = io.BytesIO(), os.path.splitext(os.fspath(path))[1].lower()
     figure: Any = (axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure.figure  # of subfigures, the whole
     with matplotlib.rc_context({"svg.hashsalt": "wakesleep"}):
-        figure.savefig(path, metadata={"Date": None} if os.fspath(path).lower().endswith(".svg") else None)
+        figure.savefig(content, format=ending[1:] or None, metadata={"Date": None} if ending == ".svg" else None)
+    replace_file(path, [content.getbuffer()])
 
 
 def readable(feature_names: Sequence[str] | None) -> TypeGuard[Sequence[str]]:
