@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from machines import ROWS, small
 
 from wakesleep import CheckpointError, HelmholtzMachine, checkpoint
+from wakesleep.estimator import MEASURED
 
 MOST_MEMORY = 1 << 20  # bytes, and ten times the file: what it may take to refuse one of 5 kB
 LONGEST = 1000  # characters of a message, which may name a number of 400 digits
@@ -87,9 +88,12 @@ WRONG = {
     ("state", "n_updates"): [ABSENT, None, 5, "", [], [1], [1, 2, 3], [-1, 0], [0.0, 1], [2**62, 0], [True, 1], {}],
     ("data",): [5, "", [], {}, [1, 2], [[1, 2]], [None, [1, 2]], [[1, 2], [3]], [["1", 2], None], [[1, 2.5], None]],
     ("aside",): [ABSENT, 5, "", [], {}],
-    ("feature_names",): [5, "", "ab", {}, [], ["tea"], ["tea"] * 65, [1] * 64, [["tea"]] * 64],
+    ("feature_names",): [5, "", "ab", {}, [], ["tea"], ["tea"] * 65, [1] * 64, [["tea"]] * 64,
+                        ["tea"] * 64, ["\ud800", *map(str, range(63))], ["a\udcffb", *map(str, range(63))]],
     ("history",): [ABSENT, None, 5, "", "history", {}, {"epoch": 1}, [5], ["ab"], [None], [[]], [[["epoch", 1]]],
-                   [{}], [{"epoch": 1}], [{"step": 9}], [{"epoch": "1", "step": 9}], [{"epoch": 1, "step": None}]],
+                   [{}], [{"epoch": 1}], [{"step": 9}], [{"epoch": "1", "step": 9}], [{"epoch": 1, "step": None}],
+                   *([{"epoch": number, "step": 9}] for number in (-1, 2**64, 10**400)),
+                   *([{"epoch": 1, "step": 9, k: v}] for k in MEASURED for v in ("9", [], True, 10**400))],
 }
 
 
@@ -108,6 +112,20 @@ def test_a_manifest_of_no_machine_is_refused(path, where, value):
         tracemalloc.stop()
     assert str(caught.value).startswith(f"{path}: ")
     assert len(str(caught.value)) < LONGEST
+
+
+def test_numbers_that_are_not_finite_come_back_from_a_file(path):
+    machine = small().fit(ROWS)
+    numbers = {"log_likelihood": -np.inf, "reconstruction_cross_entropy": np.nan, "standard_error": np.nan}
+    machine.history_ = [{"epoch": 1, "step": 2**64 - 1, **numbers}]
+    machine.save(path)
+    (entry,) = HelmholtzMachine.load(path).history_
+    assert entry["log_likelihood"] == -np.inf
+    assert np.isnan(entry["reconstruction_cross_entropy"])
+    assert entry["standard_error"] is None
+    machine.history_ = [{"epoch": 1, "step": 9}]
+    machine.save(path)
+    assert HelmholtzMachine.load(path).history_ == machine.history_
 
 
 @pytest.mark.parametrize("where", [("extra",), ("state", "moments")], ids=str)

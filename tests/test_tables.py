@@ -218,6 +218,13 @@ def test_a_name_of_several_columns_is_refused(tmp_path):
     assert datasets.read(tmp_path / "twice.csv", drop=[2]).feature_names == ("tea", "rum")
 
 
+def test_a_name_that_no_file_can_hold_is_refused():
+    names = "tea", "r\udcffm", "\N{HOT BEVERAGE}"
+    rows = Bits(Bits.from_dense(CELLS).words, 3, feature_names=names)
+    with pytest.raises(ValueError, match=r"^X: want names of whole characters, got lone surrogates in 'r\\udcffm'$"):
+        small().fit(rows)
+
+
 def test_a_training_that_fails_at_once_brings_the_names_back():
     machine = small(rule="wake-sleep").fit(pandas_frame(CELLS))
     with pytest.raises(ZeroDivisionError):

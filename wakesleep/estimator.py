@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wakesleep import checkpoint, html, hyperparameters
+from wakesleep import checkpoint, html, hyperparameters, tables
 from wakesleep.parameters import Layer, Parameters
 from wakesleep.rows import Given, given_before
 from wakesleep.state import State, restored
@@ -19,6 +20,11 @@ from wakesleep.version import package_version, warn_of_other
 MANIFEST = {"package_version", "params", "state", "aside", "history"}
 NEWER = {"data", "feature_names"}  # which not every file has
 VERSION = "_package_version"  # where a pickle has it
+WITHOUT_WORDS = {"log_likelihood": -np.inf, "reconstruction_cross_entropy": np.nan}  # what null stands for in a record
+MEASURED = (
+    *WITHOUT_WORDS, "seconds", "rows_per_second", "standard_error", "n_particles", "effective_sample_size",
+    "few_effective",
+)  # fmt: skip  # numbers of a record that an epoch need not have
 ASIDE = "aside."  # what begins the names of the second state's arrays in a file
 
 
@@ -265,10 +271,9 @@ class Estimator:
             machine._feature_names = _names(manifest.get("feature_names"), machine.n_features_in_)
             machine.history_ = manifest["history"]
             if type(machine.history_) is not list or not all(map(_is_record, machine.history_)):
-                raise ValueError(f"history: want a list of records with epoch and step, got {machine.history_!r:.80}")
-            for entry in machine.history_:
-                if entry.get("log_likelihood", 0) is None:
-                    entry["log_likelihood"] = -np.inf  # for which JSON has no word
+                raise ValueError(f"history: want records of numbers with epoch and step, got {machine.history_!r:.80}")
+            for entry in machine.history_:  # JSON has no words for these
+                entry |= {name: value for name, value in WITHOUT_WORDS.items() if entry.get(name, 0) is None}
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise checkpoint.CheckpointError(f"{os.fspath(path)}: not a machine: {error}") from error
         return machine
@@ -292,8 +297,11 @@ class Estimator:
 
 
 def _is_record(entry: Any) -> bool:
-    """Whether it is one of an epoch."""
-    return type(entry) is dict and type(entry.get("epoch")) is type(entry.get("step")) is int
+    """Whether it is one of an epoch, with numbers that a picture can show."""
+    if type(entry) is not dict or not all(type(n := entry.get(k)) is int and 0 <= n < 2**64 for k in ("epoch", "step")):
+        return False
+    values = [value for value in map(entry.get, MEASURED) if value is not None]
+    return all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in values)
 
 
 def _names(stored: Any, n_features: int) -> tuple[str, ...] | None:
@@ -302,4 +310,4 @@ def _names(stored: Any, n_features: int) -> tuple[str, ...] | None:
         return None
     if not isinstance(stored, list) or len(stored) != n_features or not all(isinstance(name, str) for name in stored):
         raise ValueError(f"feature_names: want {n_features} strings, got {stored!r:.80}")
-    return tuple(stored)
+    return tables.distinct_names(stored, "feature_names")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from wakesleep.notices import warn
 
 FRAMES = [("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"), ("pyarrow", "RecordBatch")]
+SURROGATE = re.compile("[\ud800-\udfff]")
 SHOWN = 5  # names that an error message lists
 
 
@@ -76,7 +78,7 @@ def feature_names(X: Any, name: str) -> tuple[str, ...] | None:
     TypeError
         If only some of them are.
     ValueError
-        If several columns have the same.
+        If several columns have the same, or one has half a character, which no file can hold.
     """
     library = library_of(X)
     if library is None:
@@ -90,10 +92,17 @@ def feature_names(X: Any, name: str) -> tuple[str, ...] | None:
             f"{name}: Feature names are only supported if all input features have string names, but your input has "
             f"{types} as feature name / column name types; X.columns.astype(str) converts them"
         )
-    if any(texts) and len(set(columns)) < len(columns):
+    return distinct_names(columns, name) if any(texts) else None
+
+
+def distinct_names(columns: Sequence[str], name: str) -> tuple[str, ...]:
+    """Names of columns, if they are such; ValueErrors are those of `feature_names`."""
+    if len(set(columns)) < len(columns):
         twice = few([column for column, n in Counter(columns).items() if n > 1])
         raise ValueError(f"{name}: want another name for each column, got several with the name {twice}")
-    return tuple(map(str, columns)) if any(texts) else None
+    if halves := [column for column in columns if SURROGATE.search(column)]:
+        raise ValueError(f"{name}: want names of whole characters, got lone surrogates in {few(halves)}")
+    return tuple(map(str, columns))
 
 
 def check_feature_names(fitted: tuple[str, ...] | None, X: Any, name: str, estimator: str) -> None:
