@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -25,6 +24,7 @@ MEASURED = (
     *WITHOUT_WORDS, "seconds", "rows_per_second", "standard_error", "n_particles", "effective_sample_size",
     "few_effective",
 )  # fmt: skip  # numbers of a record that an epoch need not have
+LARGEST = 1e100  # of them: far beyond what sums of float32 come to, and small enough for a picture
 ASIDE = "aside."  # what begins the names of the second state's arrays in a file
 
 
@@ -301,7 +301,7 @@ def _is_record(entry: Any) -> bool:
     if type(entry) is not dict or not all(type(n := entry.get(k)) is int and 0 <= n < 2**64 for k in ("epoch", "step")):
         return False
     values = [value for value in map(entry.get, MEASURED) if value is not None]
-    return all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in values)
+    return all(type(value) in (int, float) and abs(value) <= LARGEST for value in values)
 
 
 def _names(stored: Any, n_features: int) -> tuple[str, ...] | None:
