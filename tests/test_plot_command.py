@@ -83,6 +83,29 @@ def test_a_machine_of_other_rows_is_drawn_without_the_digits(tmp_path, capsys):
     assert "DATA: want a file of 12 features, since the digits in the package have 64" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "fault"),
+    [
+        (["--split", "q"], "--split: want DATA"), (["--drop", "tea"], "--drop: want DATA"),
+        (["--binarize", "0"], "DATA: want a file of 12 features"),
+    ],
+)  # fmt: skip
+def test_how_rows_are_read_is_not_said_of_none(capsys, option, fault):
+    random_machine((12, 5)).save("m.npz")
+    assert main(["plot", "m.npz", *option]) == 1
+    assert capsys.readouterr().err.startswith(f"wakesleep: error: {fault}")
+
+
+def test_no_character_of_a_name_is_obeyed_by_the_terminal(capsys):
+    machine = random_machine((4, 3))
+    machine._feature_names = ("a\x1bb", *"bcd")
+    machine.save("m.npz")
+    assert main(["plot", "m.npz", "-o", "m.svg"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("wakesleep: warning: Glyph 27 ")
+    assert err.rstrip("\n").isprintable()
+
+
 def test_a_character_that_the_font_lacks_is_told_once(tmp_path, capsys):
     machine = random_machine((4, 3))
     machine._feature_names = tuple("\N{CJK UNIFIED IDEOGRAPH-5496}bcd")
@@ -122,6 +145,11 @@ def test_a_disk_that_is_full_leaves_the_old_picture_alone(tmp_path, ending):
         (["--layer", "1"], "--layer: want --kind fields or activity with it, got all"),
         (["--kind", "fields", "-n", "3"], " -n: want --kind fantasies with it, got fields"),
         (["--kind", "activity", "--seed", "3"], "--seed: want --kind fantasies with it, got activity"),
+        (["nofile.csv", "--kind", "fields"], "DATA: want --kind all or reconstructions or activity with it, got"),
+        (["--kind", "curves", "--split", "q"], "--split: want --kind all or reconstructions or activity with it, got"),
+        (["--kind", "fantasies", "--drop", "nope"], "--drop: want --kind all or reconstructions or activity with it"),
+        (["--kind", "fields", "--binarize", "0"], "--binarize: want --kind all or reconstructions or activity with it"),
+        (["--kind", "activity", "--shape", "8x8"], "--shape: want --kind all or fields or fantasies or"),
         (["-o", ""], "--output: want the name of a file, got ''"),
         (["--kind", "fields", "--layer", "2"], "--layer: want a hidden level from -2 to 1, got 2"),
         (["--shape", "4x4"], "--shape: want (height, width) with height × width = 64, got (4, 4)"),

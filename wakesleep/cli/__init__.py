@@ -1,4 +1,4 @@
-"""The command line: train, sample, score, diagnose, plot, info."""
+"""The command line: train, sample, score, impute, diagnose, plot, info."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from wakesleep import hyperparameters
 from wakesleep.cli.arguments import parse
-from wakesleep.cli.reports import USAGE, as_typed, failed
+from wakesleep.cli.reports import USAGE, as_typed, failed, printable
 from wakesleep.cli.train import INTERRUPTED
 
 
@@ -41,4 +41,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _warned(message: Warning | str, *_: object, **__: object) -> None:
     """Tell a warning in one line."""
-    print("wakesleep: warning:", as_typed(str(message)), file=sys.stderr)
+    print("wakesleep: warning:", printable(as_typed(str(message))), file=sys.stderr)

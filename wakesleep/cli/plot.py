@@ -14,6 +14,10 @@ from wakesleep.machine import HelmholtzMachine
 
 KINDS = ("all", "curves", "fields", "fantasies", "reconstructions", "activity")
 OPTIONS_OF = {"layer": ("fields", "activity"), "n_samples": ("fantasies",), "random_state": ("fantasies",)}
+USED_BY = OPTIONS_OF | {
+    "shape": ("all", "fields", "fantasies", "reconstructions"),
+    **dict.fromkeys(("data", "split", "drop", "binarize"), ("all", "reconstructions", "activity")),
+}  # fmt: skip
 
 
 def plot(args: argparse.Namespace) -> int:
@@ -22,9 +26,10 @@ def plot(args: argparse.Namespace) -> int:
     check_output(output, args.data)
     if Path(output).suffix.lower() not in plotting.KINDS_OF_FILES:
         raise ValueError(f"--output: want a {' or '.join(plotting.KINDS_OF_FILES)} file, got {output}")
-    for name, kinds in OPTIONS_OF.items():
-        if getattr(args, name) is not None and args.kind not in kinds:
-            raise ValueError(f"{name}: want --kind {' or '.join(kinds)} with it, got {args.kind}")
+    for name, kinds in USED_BY.items():
+        if getattr(args, name) not in (None, []) and args.kind not in kinds:
+            typed = {"data": "DATA", "split": "--split"}.get(name, name)
+            raise ValueError(f"{typed}: want --kind {' or '.join(kinds)} with it, got {args.kind}")
     machine = HelmholtzMachine.load(args.model)
     rows = _rows(args, machine)
     try:
@@ -46,7 +51,8 @@ def _rows(args: argparse.Namespace, machine: HelmholtzMachine) -> Any:
     """The rows that this picture needs: those of DATA, or the digits in the package, where the machine fits them."""
     if args.kind in ("curves", "fields", "fantasies"):
         return None
-    if args.kind == "all" and args.data is None and machine.n_features_in_ != datasets.load_digits().n_features:
+    of_rows = (args.data, args.split, args.binarize) != (None, None, None) or args.drop
+    if args.kind == "all" and not of_rows and machine.n_features_in_ != datasets.load_digits().n_features:
         return None
     return read_for(machine, args)
 
