@@ -27,6 +27,14 @@ def restored(state):
 # ---- pickles ----
 
 
+def test_packed_rows_from_before_there_were_names_have_none():
+    bits = Bits(ROWS.words, ROWS.n_features)
+    del bits.feature_names
+    part = pickle.loads(pickle.dumps(bits))[3:7]
+    assert part == ROWS[3:7]
+    assert part.feature_names is None
+
+
 def test_a_pickle_has_the_version_and_the_machine_has_not():
     machine = small().fit(ROWS)
     assert machine.__getstate__() == vars(machine) | {VERSION: __version__}

@@ -68,7 +68,8 @@ class Bits:
     """
 
     __hash__ = None  # type: ignore[assignment]  # equality is that of the cells, and cells may change
-    cut: Cut | None = None  # the values that these bits were
+    feature_names: tuple[str, ...] | None = None  # which an older pickle has not
+    _cut: Cut | None = None  # the values that these bits were
 
     def __init__(
         self, words: NDArray[np.uint64], n_features: int, observed: NDArray[np.uint64] | None = None, *,
@@ -171,7 +172,7 @@ class Bits:
         """The bits of what `as_matrix` returns, and of what values they were cut."""
         words, observed, cut = pack(matrix, threshold, name, missing)
         bits = cls(words, matrix.shape[1], observed)
-        bits.cut = cut
+        bits._cut = cut
         return bits
 
     @classmethod
@@ -181,8 +182,8 @@ class Bits:
         if any(part.observed is not None for part in parts):
             planes = [every_cell(len(part), n_features) if part.observed is None else part.observed for part in parts]
             observed = np.concatenate(planes)
-        whole, cuts = cls(words, n_features, observed, feature_names=feature_names), [part.cut for part in parts]
-        whole.cut = None if cuts[0] is None else functools.reduce(Cut.joined, filter(None, cuts))
+        whole, cuts = cls(words, n_features, observed, feature_names=feature_names), [part._cut for part in parts]
+        whole._cut = None if cuts[0] is None else functools.reduce(Cut.joined, filter(None, cuts))
         return whole
 
     @property
@@ -275,7 +276,7 @@ class Bits:
         """Several rows, with a second plane if the whole has one: it has been checked."""
         words = np.ascontiguousarray(self.words[rows])
         part = Bits(words, self.n_features, feature_names=self.feature_names)
-        part.cut = self.cut
+        part._cut = self._cut
         if self.observed is not None:
             part.observed = np.ascontiguousarray(self.observed[rows])
         return part

@@ -23,6 +23,7 @@ Dense = NDArray[np.uint8]
 
 AT_ONCE = 1 << 28  # parameters times fantasies of a compiled call, which takes some tenths of a second
 
+
 class HelmholtzMachine(Measures, Imputer):
     """A deep Helmholtz machine: a sigmoid belief network p with a recognition network q.
 
@@ -279,7 +280,6 @@ class HelmholtzMachine(Measures, Imputer):
             _core.dream(flat, sizes, self._state.methods, part, seed, _core.FANTASY, first)
         fantasies = Bits(np.ascontiguousarray(states[:, : words_of(sizes[0])]), sizes[0])
         return fantasies if bits else fantasies.to_dense()
-
 
     # ---- weights from elsewhere ----
 

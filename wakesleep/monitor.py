@@ -41,9 +41,9 @@ class PoorFitWarning(UserWarning):
 def warn_of_values(rows: Rows, names: tuple[str, ...] | None) -> None:
     """Warn where values beyond 0 to 1 were cut at a threshold between these, and in which columns."""
     matrix = rows.rows if isinstance(rows, Selection) else rows
-    if not isinstance(matrix, Bits) or matrix.cut is None:
+    if not isinstance(matrix, Bits) or matrix._cut is None:
         return
-    threshold, least, greatest = matrix.cut
+    threshold, least, greatest = matrix._cut
     columns = np.flatnonzero((least < 0) | (greatest > 1))
     if len(columns) == 0:
         return
