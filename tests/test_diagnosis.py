@@ -1,13 +1,14 @@
 """Diagnostics: against plain sums over the twin's particles and dreams, and units whose fault is known."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from checks import Z_MAX, estimate
 from machines import DIGITS, every_row, random_machine, random_rows
+from test_missing_measures import incomplete
 
-from wakesleep import HelmholtzMachine, _likelihood, _reference, _reference_measures, likelihood
+from wakesleep import Bits, HelmholtzMachine, _likelihood, _reference, _reference_measures, likelihood
 
 SINGLE = 2e-5  # relative and absolute: sums of float32
 MACHINES = [(9, 4), (6, 5, 3), (70, 3, 4, 2), (1, 1)]
@@ -25,21 +26,25 @@ def softplus(z):
 def by_hand(machine, X, n_particles, seed):
     """All that `diagnostics` finds, in float64, one level after the other."""
     parameters, sizes, methods = described(machine)
-    states = _reference_measures.particles(parameters, sizes, methods, X.words, seed, n_particles)
+    how = parameters, sizes, methods, X.words, seed, n_particles, X.observed
+    states = _reference_measures.particles(*how)
+    seen = None if X.observed is None else X.observed.repeat(n_particles, axis=0)
     dreams = np.zeros((len(X), states.shape[1]), np.uint64)
     _reference.dream(parameters, sizes, methods, dreams, seed, _reference.FANTASY)
+    if X.observed is not None:
+        dreams[:, : X.words.shape[1]] &= X.observed
     wake, sleep = np.zeros((2, parameters.size))
     exact, ones = parameters.astype(np.float64), np.ones(len(states))
-    _reference.teach(exact, sizes, methods, states, ones / len(states), None, wake)
+    _reference.teach(exact, sizes, methods, states, ones / len(states), None, wake, seen)
     _reference.teach(exact, sizes, methods, dreams, None, np.ones(len(X)) / len(X), sleep)
-    _, effective, elbos = _reference_measures.importance(parameters, sizes, methods, X.words, seed, n_particles)
+    log_likelihoods, effective, elbos = _reference_measures.importance(*how)
     levels, asleep = _reference.levels(states, sizes), _reference.levels(dreams, sizes)
 
     def logits(layer, source):
         return source @ layer.weights.astype(np.float64) + layer.biases
 
-    def log_p(z, bits):
-        return (bits * z - softplus(z)).sum(axis=1).mean()
+    def log_p(z, bits, counted=1):
+        return (counted * (bits * z - softplus(z))).sum(axis=1).mean()
 
     def entropy(z):
         return (softplus(z) - z / (1 + np.exp(-z))).sum(axis=1).mean()
@@ -60,12 +65,13 @@ def by_hand(machine, X, n_particles, seed):
             "saturated": (np.abs(z) > np.log(99)).mean(),
         }
 
+    counted = 1 if seen is None else Bits(seen, sizes[0]).to_dense(np.bool_)
     return {
         "n_rows": len(X),
         "n_particles": n_particles,
-        "log_likelihood": machine.score(X, method="importance", n_particles=n_particles, random_state=seed),
+        "log_likelihood": log_likelihoods.mean(),
         "elbo": elbos.mean(),
-        "reconstruction": log_p(logits(machine.generative_[0], levels[1]), levels[0]),
+        "reconstruction": log_p(logits(machine.generative_[0], levels[1]), levels[0], counted),
         "entropy_p": entropy(logits(machine.generative_[0], asleep[1])),
         "effective_sample_size": effective.mean(),
         "median_effective_sample_size": np.median(effective),
@@ -85,8 +91,11 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("sizes", MACHINES, ids=str)
 @pytest.mark.parametrize(("n_particles", "scale"), [(1, 0.5), (30, 2.5)])
-def test_all_is_what_sums_by_hand_come_to(sizes, n_particles, scale, monkeypatch):
-    machine, X = random_machine(sizes, scale), random_rows(50, sizes[0])
+@pytest.mark.parametrize("missing", [0, 0.4])
+def test_all_is_what_sums_by_hand_come_to(sizes, n_particles, scale, missing, monkeypatch):
+    machine, X = random_machine(sizes, scale, missing="marginalise"), random_rows(50, sizes[0])
+    if missing:
+        X = incomplete(50, sizes[0], missing)
     expected = by_hand(machine, X, n_particles, 3)
     for states in (4096, 20):  # unpacked at a time
         monkeypatch.setattr(likelihood.diagnosis, "_STATES", states)
@@ -154,8 +163,16 @@ def test_gradients_vanish_where_p_and_q_are_right():
 
 def test_a_table_of_it():
     machine = random_machine((6, 5, 3))
-    table = str(machine.diagnostics(random_rows(50, 6), n_particles=10)).splitlines()
-    assert [line.split()[-1] for line in table[:2]] == ["50", "10"]
+    found = machine.diagnostics(random_rows(50, 6), n_particles=10)
+    measures = "log_likelihood", "elbo", "reconstruction", "effective_sample_size", "median_effective_sample_size"
+    numbers = dict(zip(measures, (-2.5, -3.25, -1.125, 7.5, 6.75), strict=True))
+    norms = {"wake_gradient_norm": 0.5, "sleep_gradient_norm": 0.25}
+    table = str(replace(found, few_effective=0.1234, **numbers, **norms)).splitlines()
+    assert [" ".join(line.split()) for line in table[:10]] == [
+        "rows 50", "particles for each 10", "log p(x), nats -2.500", "ELBO, nats -3.250",
+        "reconstruction log p(x | h) -1.125", "effective sample size 7.500", "its median 6.750",
+        "rows where it is below 1.1 12.3 %", "norm of the wake gradient 0.5", "norm of the sleep gradient 0.25",
+    ]  # fmt: skip
     assert [line.split()[0] for line in table[-4:]] == ["level", "1", "0", "x"]
     assert max(map(len, table)) <= 80
 
