@@ -6,7 +6,7 @@ from checks import Z_MAX, estimate, same_bits
 from machines import random_machine, random_rows
 from test_missing_measures import NAN, SIZES, completions, described, incomplete, marginalising
 
-from wakesleep import Bits, HelmholtzMachine, _imputation, _panels, _reference_measures, likelihood
+from wakesleep import Bits, HelmholtzMachine, _core, _imputation, _likelihood, _panels, _reference_measures, likelihood
 from wakesleep.elementary import exp, log
 from wakesleep.monitor import SampleSizeWarning
 from wakesleep.rows import as_bits
@@ -200,6 +200,14 @@ def test_fantasies_are_limited(limit, value, monkeypatch):
     np.testing.assert_allclose(effective, 64 if value > 1 else by_q)
 
 
+@pytest.mark.parametrize(("n_particles", "expected"), [(4095, 4095), (5000, 4096)])
+def test_a_row_takes_4096_fantasies_at_most(n_particles, expected):
+    machine, X = with_poor_q(40), as_bits([[NAN] * 40], missing="marginalise")
+    how = {"method": "importance", "n_particles": n_particles}
+    _, effective = likelihood.impute(machine.parameters_, machine._state.methods, X, **how)
+    np.testing.assert_allclose(effective, expected)
+
+
 def test_fantasies_are_for_rows_of_up_to_sixteen_cells():
     machine, X = with_poor_q(40), np.full((3, 40), NAN)
     machine.generative_[0].weights[:] = 0
@@ -242,8 +250,8 @@ def test_complete_rows_are_neither_sampled_nor_told_of():
     assert sizes.shape == (1,)
 
 
-def by_states(machine, states, log_prior, X, row):
-    """The means of a row and its effective sample size, with the operations that eq. 20 states, one after the other."""
+def by_states(machine, states, log_prior, X, row, seed):
+    """The means of a row, draws of it and its effective sample size, with the operations of eq. 20, one by one."""
     weights, biases = (part.astype(np.float64) for part in machine.generative_[0])
     z = np.empty((X.n_features, len(states)))
     for s, h in enumerate(states):
@@ -263,7 +271,12 @@ def by_states(machine, states, log_prior, X, row):
     w = exp(joint - joint.max())
     p = exp(np.minimum(z, 0) - softplus)
     means = [np.sum(w * p[unit]) / np.sum(w) if np.isnan(cell) else cell for unit, cell in enumerate(cells)]
-    return np.array(means, np.float32), np.sum(w) ** 2 / np.sum(w * w)
+    key = int(_likelihood.hash_rows(np.hstack([X.words, X.observed]), seed)[row])
+    of_state, *of_units = (_core.random_words(key, _core.IMPORTANCE, 1, 1 + X.n_features)[0] + 0.5) / 2.0**32
+    shares = np.cumsum(w)
+    chosen = next(s for s in range(len(states)) if shares[s] > of_state * shares[-1])
+    draws = [u < p[unit, chosen] if np.isnan(cells[unit]) else cells[unit] for unit, u in enumerate(of_units)]
+    return np.array(means, np.float32), np.array(draws, np.uint8), np.sum(w) ** 2 / np.sum(w * w)
 
 
 @pytest.mark.parametrize("sizes", [(9, 4), (70, 6, 3), (11, 21), (1, 1)], ids=str)
@@ -273,12 +286,14 @@ def test_sums_over_states_are_in_the_order_that_is_stated(sizes):
     rng, weights = np.random.default_rng(0), machine.generative_[0].weights
     weights *= 10 ** rng.uniform(-9, 0.5, weights.shape)  # or else sums of float32 are exact in float64
     h, log_prior = rng.random((37, sizes[1])) < 0.4, rng.normal(size=37)
-    how = Bits.from_dense(h).words, log_prior, X, False, 0
-    filled, effective = likelihood.imputation._by_states(machine.parameters_, *how)
+    how, seed = (Bits.from_dense(h).words, log_prior, X), 5
+    filled, effective = likelihood.imputation._by_states(machine.parameters_, *how, False, seed)
+    drawn, of_draws = likelihood.imputation._by_states(machine.parameters_, *how, True, seed)
     for row in range(len(X)):
-        means, size = by_states(machine, h, log_prior, X, row)
+        means, draws, size = by_states(machine, h, log_prior, X, row, seed)
         assert same_bits(filled[row], means)
-        assert effective[row] == size
+        assert same_bits(drawn[row], draws)
+        assert effective[row] == of_draws[row] == size
 
 
 @pytest.mark.parametrize("draws", [False, True])

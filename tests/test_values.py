@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from machines import small
 
-from wakesleep import Bits, datasets
+from wakesleep import Bits, _packing, datasets
 from wakesleep.cli import main
 
 RNG = np.random.default_rng(0)
@@ -45,6 +45,14 @@ def test_values_beyond_zero_and_one_are_told_once(number):
 def test_values_that_packed_rows_were_cut_from_are_told_by_their_parts(part):
     X = Bits.from_dense(COUNTS, missing="marginalise")[part]
     assert told(small(missing="marginalise", n_iter=1).fit, X)[0].startswith("X: has values from 0 to 16 in all ")
+
+
+def test_the_least_and_the_greatest_of_all_blocks_are_told(monkeypatch):
+    monkeypatch.setattr(_packing, "BLOCK_BYTES", 24)  # a row of them
+    for order in (slice(None), slice(None, None, -1)):
+        values = np.array([[-3.0, 0.5, 1], [0, 0.5, 1], [1, 0.5, 9]])[order]
+        (message,) = told(small(n_iter=1).fit, values)
+        assert message.startswith("X: has values from -3 to 9 in columns 0, 2; ")
 
 
 def test_values_below_zero_are_told():

@@ -22,7 +22,7 @@ from unittest import mock
 
 import numpy as np
 
-from wakesleep import Bits, HelmholtzMachine, _core, _panels, checkpoint, datasets, state, training
+from wakesleep import Bits, HelmholtzMachine, _core, _panels, checkpoint, datasets, likelihood, state, training
 from wakesleep.optimizers import MOMENTS, Optimizer
 from wakesleep.rules import Rule
 
@@ -127,11 +127,26 @@ def resumed(case: Case, n_threads: int = 1) -> bytes:
 
 
 def drawn() -> bytes:
-    """What else follows from a seed alone: fantasies and data sets."""
+    """What follows from a seed alone: fantasies and data sets."""
     fantasies = CASES["walk"].machine().fit(CASES["walk"].rows).sample(99, bits=True)
     rows, true = datasets.make_synthetic(99, n_features=70, hidden_layer_sizes=(9, 5), random_state=3)
     bits = fantasies, rows, datasets.make_bars(99, random_state=3), datasets.make_shifter(99, random_state=3)
     return b"".join(each.words.astype("<u8").tobytes() for each in bits) + true.flat.astype("<f4").tobytes()
+
+
+def imputed(n_threads: int = 1) -> bytes:
+    """Missing cells of small machines, by all states, by particles of q, and by fantasies: their means, and draws."""
+    rows, true = datasets.make_synthetic(60, n_features=70, hidden_layer_sizes=(9, 5), random_state=3)
+    rates = np.linspace(0, 1, len(rows))[:, None]  # of missing cells
+    seen = Bits.from_dense(_core.random_words(3, _core.DATASETS, *rows.shape) >= rates * 2.0**32).words
+    gappy, methods = Bits(rows.words & seen, rows.n_features, seen), state.methods_for(true.sizes, 0.5)
+    found = [
+        likelihood.impute(
+            true, methods, gappy, method=method, n_particles=300, draws=draws, seed=7, n_threads=n_threads
+        )[0]
+        for method in ("exact", "importance") for draws in (False, True)
+    ]  # fmt: skip
+    return b"".join(filled.astype(filled.dtype.newbyteorder("<")).tobytes() for filled in found)
 
 
 def everything() -> Iterator[bytes]:
@@ -139,9 +154,10 @@ def everything() -> Iterator[bytes]:
     for level in _panels.cpu_levels():
         _panels.set_cpu_level(level)
         for n_threads in THREADS:
+            others = drawn() + imputed(n_threads)
             for chunk in CHUNKS:
-                yield b"".join(learned(case, n_threads, chunk) for case in CASES.values()) + drawn()
-            yield b"".join(resumed(case, n_threads) for case in CASES.values()) + drawn()
+                yield b"".join(learned(case, n_threads, chunk) for case in CASES.values()) + others
+            yield b"".join(resumed(case, n_threads) for case in CASES.values()) + others
 
 
 def sha256(content: bytes) -> str:
@@ -150,7 +166,8 @@ def sha256(content: bytes) -> str:
 
 def hashes() -> dict[str, str]:
     """A SHA-256 for each case, and one for what else is drawn."""
-    contents = {name: learned(case) for name, case in CASES.items()} | {"fantasies and data sets": drawn()}
+    contents = {name: learned(case) for name, case in CASES.items()}
+    contents |= {"fantasies and data sets": drawn(), "imputed cells": imputed()}
     return {name: sha256(content) for name, content in contents.items()}
 
 
