@@ -1,6 +1,8 @@
 """Columns that are left out of a file, by name or number; an index, which is refused; those that a machine knows."""
 
+import csv
 import gzip
+import shlex
 import struct
 from pathlib import Path
 
@@ -103,12 +105,20 @@ def test_all_columns_of_a_name_are_left_out():
 
 @pytest.mark.parametrize(
     ("cell", "place"),
-    [("x", "line 2, column 3: want a number"), ("0.5", r"line 2 contains 0\.5, .*in column 3 \('rum'\)")],
+    [("x", "line {}, {}: want a number, got 'x'; {}$"), ("0.5", r"line {} contains 0\.5, .* in {}$")],
 )
-def test_a_wrong_cell_is_named_by_its_place_in_the_file(cell, place):
-    Path("rows.csv").write_text(f"id,tea,rum\nx7,1,{cell}\n")
-    with pytest.raises(ValueError, match=f"^rows.csv: {place}"):
-        read("rows.csv", drop="id", binarize=None)
+@pytest.mark.parametrize(
+    ("names", "line", "column", "how"),
+    [
+        ("id,tea,rum\n", 2, "column 'rum'", r"drop=\['rum'\] leaves it out"),
+        ("id,tea," + 61 * "x" + "\n", 2, f"column '{61 * 'x'}'", r"drop=\[2\] leaves it out"),
+        ("", 1, r"column 2 \(from 0\)", r"drop=\[2\] leaves it out"),
+    ],
+)
+def test_a_wrong_cell_is_named_as_it_can_be_left_out(cell, place, names, line, column, how):
+    Path("rows.csv").write_text(f"{names}7,1,{cell}\n")
+    with pytest.raises(ValueError, match=f"^rows.csv: {place.format(line, column, how)}"):
+        read("rows.csv", drop="0", binarize=None)
 
 
 @pytest.mark.parametrize("name", ["", " ", "Unnamed: 0", "Unnamed: 12"])
@@ -147,10 +157,26 @@ def test_the_command_line_takes_names_as_a_csv_has_them(typed):
     assert HelmholtzMachine.load("model.npz").feature_names_in_.tolist() == ["tea", "3", "rum"]
 
 
-def test_a_cell_that_is_no_number_is_told_with_the_option(capsys):
-    assert main(["train", "all.csv", *MACHINE]) == 1
-    err = capsys.readouterr().err
-    assert err == "wakesleep: error: all.csv: line 2, column 2: want a number, got 'p0'; --drop leaves columns out\n"
+@pytest.mark.parametrize("name", ["when", "the date", "with, milk", 'so "called"', "it's", "batch_size", "1", 70 * "x"])
+def test_a_cell_that_is_no_number_is_told_with_what_to_type(name, capsys):
+    with open("dates.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["rum", name, "tea"], *([1, "2024-01-01", row] for row in (0, 1, 1, 0))])
+    assert main(["train", "dates.csv", *MACHINE]) == 1
+    error, how = capsys.readouterr().err.split("; ")
+    assert error == f"wakesleep: error: dates.csv: line 2, column {name!r}: want a number, got '2024-01-01'"
+    *typed, _, _, _ = shlex.split(how)
+    assert typed[0] == "--drop"
+    assert main(["train", "dates.csv", *MACHINE, "--epochs", "1", *typed, "--held-out", "0.5"]) == 0
+    assert HelmholtzMachine.load("model.npz").feature_names_in_.tolist() == ["rum", "tea"]
+
+
+def test_a_cell_that_is_no_number_is_told_with_the_number_of_its_column(capsys):
+    Path("dates.csv").write_text("1,x,0\n" * 4)
+    assert main(["train", "dates.csv", *MACHINE]) == 1
+    where = "line 1, column 1 (from 0)"
+    assert capsys.readouterr().err == (
+        f"wakesleep: error: dates.csv: {where}: want a number, got 'x'; --drop 1 leaves it out\n"
+    )
 
 
 def commands(data, *options):

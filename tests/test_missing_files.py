@@ -35,7 +35,7 @@ def test_csv_files_have_missing_cells(monkeypatch, nothing):
     rows = np.concatenate([np.nan_to_num(X[:20]), X[20:]])
     path = written(rows, nothing)
     assert read(path, missing="marginalise") == Bits.from_dense(rows, missing="marginalise")
-    with pytest.raises(ValueError, match=r"line 21, column 7: want a number|line 21 contains NaN"):
+    with pytest.raises(ValueError, match=r"line 21, column 6 \(from 0\): want a number|line 21 contains NaN"):
         read(path)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import re
+import shlex
 import shutil
 import sys
 from typing import Any
@@ -27,9 +29,10 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "drop", "la
 
 WORDS = {
     'missing="marginalise"': "train --missing marginalise", "want None with": "want none with",
-    'binarize="sample"': "--binarize sample", "binarize=": "--binarize ", "; drop leaves": "; --drop leaves",
+    'binarize="sample"': "--binarize sample", "binarize=": "--binarize ",
     "threshold or fewer columns": "threshold or --drop",
 }  # fmt: skip
+DROPPED = re.compile(r"""drop=\[(\d+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\] leaves""")
 
 
 def failed(error: BaseException, status: int = 1, more: str = "") -> int:
@@ -55,8 +58,14 @@ def as_typed(message: str) -> str:
     """A message with options in place of arguments of Python."""
     for python, typed in WORDS.items():
         message = message.replace(python, typed)
-    message = re.sub(r"drop=\[(.*?)\] leaves", r"--drop \1 leaves", message)
-    return re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
+    message = re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
+    return DROPPED.sub(lambda found: f"--drop {_quoted(ast.literal_eval(found[1]))} leaves", message)
+
+
+def _quoted(column: str | int) -> str:
+    """A column as a shell wants it, and as --drop takes it: in the quotes of a .csv file, where those tell."""
+    text = str(column)
+    return shlex.quote('"{}"'.format(text.replace('"', '""')) if set(text) & set(',"\r\n') else text)
 
 
 def n_of(number: int, unit: str) -> str:

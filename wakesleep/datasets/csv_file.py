@@ -23,6 +23,7 @@ EMPTY = "", "na", "n/a", "<na>", "null", "none", "?"  # cells that hold nothing,
 CELL = re.compile(r"at row 0, column (\d+)")  # how an error names it in a matrix of one row
 OTHER_MARKS = (";", "\t", "|", " ")  # by which cells are separated in what is no CSV file
 NO_NAME = re.compile(r"\s*|Unnamed: \d+")  # of a column, as written, and as pandas reads that
+LONG = 60  # a name, in place of which the number of its column is told
 FEWEST_COUNTED = 3  # rows that a column counts, before it is taken for an index
 
 Lines = Iterator[tuple[int, str]]
@@ -36,9 +37,13 @@ class _Columns(NamedTuple):
     names: tuple[str, ...] | None  # of these
 
     def place(self, column: int) -> str:
-        """How an error tells where one of those that are read stands."""
-        name = "" if self.names is None else f" ({self.names[column]!r:.80})"
-        return f"in column {self.numbers[column] + 1}{name}"
+        """How an error names one of those that are read: as `drop` does."""
+        return f"column {self.numbers[column]} (from 0)" if self.names is None else f"column {self.names[column]!r:.80}"
+
+    def hint(self, column: int) -> str:
+        """How to leave it out."""
+        name = None if self.names is None or len(self.names[column]) > LONG else self.names[column]
+        return f"drop=[{self.numbers[column] if name is None else name!r}] leaves it out"
 
 
 def read_csv(path: Path, drop: Sequence[str | int], binarize: float | str | None, missing: str | None) -> Rows:
@@ -59,7 +64,7 @@ def read_csv(path: Path, drop: Sequence[str | int], binarize: float | str | None
         blocks: list[Rows] = []
         while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
             if names is not None and not blocks and len(block) >= FEWEST_COUNTED:
-                _refuse_index([row for _, row in block], columns.names or ())
+                _refuse_index([row for _, row in block], columns)
             blocks.append(_block(block, columns, binarize, missing))
     if not blocks:
         raise ValueError("want lines of numbers below the names, got none")
@@ -120,19 +125,19 @@ def _block(
             try:
                 as_rows([row], binarize=binarize, name=f"line {number}", missing=missing)
             except ValueError as error:
-                raise ValueError(CELL.sub(lambda cell: columns.place(int(cell[1])), str(error))) from error
+                raise ValueError(CELL.sub(lambda cell: f"in {columns.place(int(cell[1]))}", str(error))) from error
         raise
 
 
-def _refuse_index(rows: list[NDArray[np.float64]], names: tuple[str, ...]) -> None:
+def _refuse_index(rows: list[NDArray[np.float64]], columns: _Columns) -> None:
     """Refuse a column without a name that counts the rows, as the index of a frame does."""
-    for column, name in enumerate(names):
+    for column, name in enumerate(columns.names or ()):
         if NO_NAME.fullmatch(name) and rows[0][column] in (0, 1):
             start = int(rows[0][column])
             if all(row[column] == number for number, row in enumerate(rows, start)):
                 raise ValueError(
                     f"column {name!r} counts the rows, {start}, {start + 1}, {start + 2} ..., and is an index; "
-                    f"drop=[{name!r}] leaves it out, or to_csv(index=False) where it is written"
+                    f"{columns.hint(column)}, or to_csv(index=False) where it is written"
                 )
 
 
@@ -143,15 +148,15 @@ def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) 
     try:
         return np.array([np.nan if missing and _is_empty(cell) else _number(cell) for cell in chosen])
     except ValueError as error:
-        wrong = (i for i in columns.numbers if not _is_number(cells[i]) and not (missing and _is_empty(cells[i])))
-        column = next(wrong)
-        cell = cells[column].strip()
+        wrong = (not _is_number(cell) and not (missing and _is_empty(cell)) for cell in chosen)
+        column = next(i for i, is_wrong in enumerate(wrong) if is_wrong)
+        cell = chosen[column].strip()
         other = next((mark for mark in OTHER_MARKS if all(map(_is_number, cell.split(mark)))), None) if cell else None
-        hint = TAKEN if _is_empty(cell) else "; drop leaves columns out"
+        hint = TAKEN if _is_empty(cell) else f"; {columns.hint(column)}"
         if other is not None:
             hint = f"; cells are separated by commas, not by {other!r}"
         got = repr(cell)[:80] if cell else "an empty cell"
-        raise ValueError(f"line {number}, column {column + 1}: want a number, got {got}{hint}") from error
+        raise ValueError(f"line {number}, {columns.place(column)}: want a number, got {got}{hint}") from error
 
 
 def _cells(text: str) -> list[str]:
