@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from wakesleep import datasets, tables
 from wakesleep.atomic import replace_file
-from wakesleep.datasets.readers import SplitError, names_of
+from wakesleep.datasets.columns import ColumnError, kept
+from wakesleep.datasets.readers import SplitError, read_chosen
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.notices import warn
 from wakesleep.rows import Rows, as_rows
@@ -60,14 +61,46 @@ def writing(path: str) -> Iterator[None]:
         raise OSError(error.errno or errno.EIO, error.strerror or f"not written to its end: {error}", path) from error
 
 
+class Columns:
+    """Which columns of a file are read: those of a machine, by name where both have names, or all that --drop leaves.
+
+    Attributes
+    ----------
+    numbers : list of int
+        Their places in the file, in the order in which they are read; empty before it is.
+    """
+
+    def __init__(self, path: str | None, drop: Sequence[str], known: Sequence[str] | None = None) -> None:
+        self.path, self.drop, self.known = path, drop, known
+        self.numbers: list[int] = []
+
+    def __call__(self, names: tuple[str, ...] | None, n_features: int) -> list[int]:
+        """Choose them, and tell of those that the machine does not know; one that it lacks is an error."""
+        self.numbers = kept(self.drop, Path(self.path or ""), names, n_features)
+        if self.known is None or names is None:
+            return self.numbers
+        rank = {name: place for place, name in enumerate(self.known)}
+        left = [names[i] for i in self.numbers]
+        lacking, others = sorted(rank.keys() - set(left), key=rank.__getitem__), [n for n in left if n not in rank]
+        if lacking:
+            where = f"{self.path}:{' after --drop' if self.drop else ''} lacks"
+            has = f", and has {tables.named(others)}, which it was not" if others else ""
+            raise ColumnError(f"{where} {tables.named(lacking)}, which the machine was trained on{has}")
+        if others:
+            what = f"left out {tables.named(others)}, which the machine was not trained on"
+            warn(f"{self.path}: {what}; --drop does so without this warning", UserWarning)
+        self.numbers = sorted((i for i in self.numbers if names[i] in rank), key=lambda i: rank[names[i]])
+        return self.numbers
+
+
 def read(
-    path: str | None, split: str | None, binarize: float | str | None, n_features: int | None = None,
-    option: str = "--split", missing: str | None = None, drop: Sequence[str] = (),
+    path: str | None, split: str | None, binarize: float | str | None, columns: Columns, n_features: int | None = None,
+    option: str = "--split", missing: str | None = None,
 ) -> Rows:  # fmt: skip
     """The rows of a file, or the digits in the package; `option` is what the split was asked for by."""
     if path is None and split is not None:
         raise ValueError(f"{option}: want DATA, since the digits in the package have no splits")
-    if path is None and drop:
+    if path is None and columns.drop:
         raise ValueError("--drop: want DATA, since the digits in the package are read whole")
     if path in ("", "-"):
         raise ValueError(f"DATA: want the name of a file, got {path!r}{'; standard input is not read' if path else ''}")
@@ -75,7 +108,7 @@ def read(
         if path is None:
             data: Rows = datasets.load_digits()
         else:
-            data = datasets.read(path, split=split, binarize=binarize, missing=missing, drop=drop)
+            data = read_chosen(Path(path), split, binarize, missing, columns)
     except SplitError as error:
         raise ValueError(str(error).replace("split", option, 1)) from error
     if path is None and n_features not in (None, D := data.n_features):
@@ -103,30 +136,14 @@ def read_both(args: argparse.Namespace, missing: str | None = None) -> tuple[Hel
 
 
 def read_for(machine: HelmholtzMachine, args: argparse.Namespace, missing: str | None = None) -> Rows:
-    """Rows to use a machine on, whose columns have its names, if any have: others of a file that has them are left out.
-
-    What counts as a 1, or as missing, is the machine's own if not given.
-    """
+    """Rows to use a machine on.  What counts as a 1, or as missing, is the machine's own if not given."""
     binarize = machine.binarize if args.binarize is None else args.binarize
     expected, missing = machine.n_features_in_, missing or machine.missing
-    drop = [*args.drop, *_others(machine, args)]
-    rows = read(args.data, args.split, binarize, None if args.data else expected, missing=missing, drop=drop)
+    columns = Columns(args.data, args.drop, machine._feature_names)
+    rows = read(args.data, args.split, binarize, columns, None if args.data else expected, missing=missing)
     if args.data is not None and not args.data.lower().endswith(".bits"):
         tables.check_feature_names(machine._feature_names, rows, args.data, type(machine).__name__)
     if args.data is not None and rows.n_features > expected:
         has = f"{args.data} has {rows.n_features} features, but HelmholtzMachine is expecting {expected}"
         raise ValueError(f"{has}; want the --drop that it was trained with, or other rows")
     return as_rows(rows, binarize=binarize, n_features=expected, name=args.data or "DATA", missing=missing)
-
-
-def _others(machine: HelmholtzMachine, args: argparse.Namespace) -> list[str]:
-    """Names of columns that the machine does not have, where the file has all of its own too; it is told of them."""
-    known, names = machine._feature_names, names_of(args.data) if args.data else None
-    if known is None or names is None or not set(known) <= set(names):
-        return []
-    others = [i for i, name in enumerate(names) if {name, str(i)}.isdisjoint({*known, *args.drop})]
-    if others:
-        columns = tables.columns_of(np.array(others), names, len(names))
-        what = f"left out {columns}, which the machine was not trained on"
-        warn(f"{args.data}: {what}; --drop does so without this warning", UserWarning)
-    return [names[i] for i in others]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from wakesleep._packing import BLOCK_BYTES, TAKEN
 from wakesleep.bits import Bits
-from wakesleep.datasets.columns import kept
+from wakesleep.datasets.columns import Choice
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
 
@@ -32,8 +33,8 @@ Lines = Iterator[tuple[int, str]]
 class _Columns(NamedTuple):
     """Those of a file."""
 
-    n_all: int
     numbers: list[int]  # of those that are read
+    whole: bool  # whether these are all, in their order
     names: tuple[str, ...] | None  # of these
 
     def place(self, column: int) -> str:
@@ -46,23 +47,15 @@ class _Columns(NamedTuple):
         return f"drop=[{self.numbers[column] if name is None else name!r}] leaves it out"
 
 
-def read_csv(path: Path, drop: Sequence[str | int], binarize: float | str | None, missing: str | None) -> Rows:
+def read_csv(path: Path, choose: Choice, binarize: float | str | None, missing: str | None) -> Rows:
     """The rows of a file, as `datasets.read` has them."""
-    with _opened(path) as file:
-        lines = enumerate(file, 1)
-        number, cells = _first(lines)
-        if not cells:
-            raise ValueError("want lines of numbers, got none")
-        names = tuple(cells) if _are_names(cells) else None
-        numbers = kept(drop, names, len(cells), path)
-        columns = _Columns(len(cells), numbers, None if names is None else tuple(names[i] for i in numbers))
-        below: Iterator[tuple[int, list[str]]] = ((at, _cells(text)) for at, text in _of_rows(lines, len(cells)))
-        if names is None:
-            above = ((at, [""]) for at in range(1, number if len(cells) == 1 else 1))
-            below = chain(above, [(number, cells)], below)
-        rows = ((at, _row(at, found, columns, missing)) for at, found in below)
+    with opened(path) as (names, n_columns, lines):
+        numbers = choose(names, n_columns)
+        whole = numbers == list(range(n_columns))
+        columns = _Columns(numbers, whole, None if names is None else tuple(names[i] for i in numbers))
+        rows = ((number, _row(number, cells, columns, missing)) for number, cells in lines)
         blocks: list[Rows] = []
-        while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
+        while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * n_columns)))):
             if names is not None and not blocks and len(block) >= FEWEST_COUNTED:
                 _refuse_index([row for _, row in block], columns)
             blocks.append(_block(block, columns, binarize, missing))
@@ -74,17 +67,22 @@ def read_csv(path: Path, drop: Sequence[str | int], binarize: float | str | None
     return Probabilities(np.concatenate(values), feature_names=columns.names)
 
 
-def names_of(path: Path) -> tuple[str, ...] | None:
-    """The names above the columns of a file, if there are any."""
-    with _opened(path) as file:
-        _, cells = _first(enumerate(file, 1))
-    return tuple(cells) if _are_names(cells) else None
-
-
-def _opened(path: Path) -> IO[str]:
-    """The file as text, in which the ends of lines stay what they are: names in quotes may have such."""
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    return opened(path, "rt", encoding="utf-8-sig", newline="")
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[tuple[str, ...] | None, int, Iterator[tuple[int, list[str]]]]]:
+    """The names above the columns of a file, if any, how many these are, and numbers of lines with the cells there."""
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    file: IO[str]
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:  # names in quotes may have ends of lines
+        lines = enumerate(file, 1)
+        number, cells = _first(lines)
+        if not cells:
+            raise ValueError("want lines of numbers, got none")
+        names = tuple(cells) if _are_names(cells) else None
+        below: Iterator[tuple[int, list[str]]] = ((at, _cells(text)) for at, text in _of_rows(lines, len(cells)))
+        if names is None:
+            above = ((at, [""]) for at in range(1, number if len(cells) == 1 else 1))
+            below = chain(above, [(number, cells)], below)
+        yield names, len(cells), (_checked(at, found, len(cells)) for at, found in below)
 
 
 def _first(lines: Lines) -> tuple[int, list[str]]:
@@ -141,10 +139,14 @@ def _refuse_index(rows: list[NDArray[np.float64]], columns: _Columns) -> None:
                 )
 
 
+def _checked(number: int, cells: list[str], n_columns: int) -> tuple[int, list[str]]:
+    if len(cells) != n_columns:
+        raise ValueError(f"line {number}: want {n_columns} numbers like the first line, got {len(cells)}")
+    return number, cells
+
+
 def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) -> NDArray[np.float64]:
-    if len(cells) != columns.n_all:
-        raise ValueError(f"line {number}: want {columns.n_all} numbers like the first line, got {len(cells)}")
-    chosen = cells if len(columns.numbers) == columns.n_all else [cells[i] for i in columns.numbers]
+    chosen = cells if columns.whole else [cells[i] for i in columns.numbers]
     try:
         return np.array([np.nan if missing and _is_empty(cell) else _number(cell) for cell in chosen])
     except ValueError as error:
