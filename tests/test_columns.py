@@ -202,9 +202,51 @@ def test_only_what_was_not_asked_for_is_told(model, capsys):
     machine = HelmholtzMachine.load(model)
     assert main(["score", model, "all.csv", "-o", "scores.csv"]) == 0
     expected = machine.score_samples(Bits.from_dense(ROWS))
-    np.testing.assert_allclose(np.loadtxt("scores.csv", skiprows=1), expected, rtol=1e-9)
-    assert main(["impute", model, "all.csv", "-o", "filled.csv"]) == 0
-    assert read("filled.csv").feature_names == tuple(NAMES)
+    scores = np.loadtxt("scores.csv", str, delimiter=",")
+    np.testing.assert_allclose(scores[1:, 2].astype(float), expected, rtol=1e-9)
+    np.testing.assert_array_equal(scores[:, :2], [["", "id"], *([n, f"p{n}"] for n in range(60))])
+    assert scores[0, 2] == "log_likelihood"
+
+
+CUSTOMERS = [
+    'rum,when,3,"said, ""why""",tea,"with, milk"', '1,2024-01-01, ,"more, and ""more""",0,1', "",
+    "0,2024-01-02,1,,,NA", ",,0,nothing,1,0", "",
+]  # fmt: skip
+DROPPED = ["--drop", "when", "--drop", '"said, ""why"""']
+
+
+@pytest.mark.parametrize("source", ["customers.csv", "customers.csv.gz"])
+@pytest.mark.parametrize("drop", [DROPPED, []], ids=["drop", "unknown"])
+def test_what_was_left_out_is_written_as_it_was_read_and_where(source, drop, model):
+    opened = gzip.open if source.endswith(".gz") else open
+    with opened(source, "wt") as file:
+        file.write("\n".join(CUSTOMERS))
+    assert main(["impute", model, source, "-o", "filled.npy", "--draws", *drop]) == 0
+    assert main(["impute", model, source, "-o", "filled.csv", "--draws", *drop]) == 0
+    header, first, second, third = csv.reader(Path("filled.csv").read_text().splitlines())
+    assert header == ["rum", "when", "3", 'said, "why"', "tea", "with, milk"]
+    assert (first[1], first[3]) == ("2024-01-01", 'more, and "more"')
+    assert (second[1], second[3], third[1], third[3]) == ("2024-01-02", "", "", "nothing")
+    filled = [[line[header.index(name)] for name in NAMES] for line in (first, second, third)]
+    np.testing.assert_array_equal(np.array(filled, int), np.load("filled.npy"))
+    assert (first[0], first[4:], second[0], second[2], third[2]) == ("1", ["0", "1"], "0", "1", "0")
+
+
+def test_rows_without_names_are_written_whole_too():
+    Path("bare.csv").write_text("".join(f"{n},a{n},{n % 2},{n // 2 % 2}\n" for n in range(8)))
+    assert main(["train", "bare.csv", *MACHINE, "--drop", "0,1", "--epochs", "1"]) == 0
+    assert main(["impute", "model.npz", "bare.csv", "-o", "filled.csv", "--drop", "0,1"]) == 0
+    assert Path("filled.csv").read_text() == Path("bare.csv").read_text()
+    assert main(["score", "model.npz", "bare.csv", "-o", "scores.csv", "--drop", "0,1"]) == 0
+    header, *lines = Path("scores.csv").read_text().splitlines()
+    assert header == ",,log_likelihood"
+    assert [line.split(",")[:2] for line in lines] == [[f"{n}", f"a{n}"] for n in range(8)]
+
+
+def test_rows_without_names_get_those_of_the_machine(model):
+    Path("bare.csv").write_text("1,7,0,1,1\n0,8,0,1,0\n")
+    assert main(["impute", model, "bare.csv", "-o", "filled.csv", "--drop", "1"]) == 0
+    assert Path("filled.csv").read_text() == 'tea,,"with, milk",3,rum\n1,7,0,1,1\n0,8,0,1,0\n'
 
 
 def test_a_machine_without_names_wants_the_option_again(capsys):

@@ -233,13 +233,19 @@ def _score(scoring: argparse.ArgumentParser) -> None:
         "--steps", dest="n_steps", type=_whole, metavar="T",
         help=f"with --method ais: steps of annealing; {likelihood.N_STEPS} if left out",
     )  # fmt: skip
-    scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy or .csv file")
+    scoring.add_argument(
+        "-o", "--output", metavar="FILE",
+        help="write log p(x) of every row to a .npy or .csv file; a .csv for a .csv begins with the columns left out",
+    )  # fmt: skip
 
 
 def _impute(filling: argparse.ArgumentParser) -> None:
     _model_argument(filling)
     _data_arguments(filling, needed=True)
-    filling.add_argument("-o", "--output", metavar="FILE", required=True, help="write the rows to a .npy or .csv file")
+    filling.add_argument(
+        "-o", "--output", metavar="FILE", required=True,
+        help="write the rows to a .npy or .csv file; a .csv for a .csv has all its columns in their places",
+    )  # fmt: skip
     filling.add_argument(
         "--method", default="auto", choices=likelihood.WAYS, help="auto: exact if that is cheap, else importance"
     )

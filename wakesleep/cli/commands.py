@@ -43,14 +43,14 @@ def score(args: argparse.Namespace) -> int:
     if args.n_steps is not None and args.method != "ais":
         raise ValueError(f"--steps: want it with --method ais only, got --method {args.method}")
     n_steps = likelihood.N_STEPS if args.n_steps is None else hyperparameters.count("n_steps", args.n_steps)
-    machine, data = read_both(args)
+    machine, data, columns = read_both(args)
     estimate = how(machine, args.method, args.n_particles)
     begin(machine, len(data), None if estimate == "exact" else args.n_particles, args.data)
     values, sizes, rows = machine._estimates(data, args.method, args.n_particles, args.random_state, n_steps)
     if args.method == "ais":
         estimate += f", T = {n_steps:,}"
     if args.output is not None:
-        write_rows(args.output, values, ["elbo" if args.method == "elbo" else "log_likelihood"], "%.12g")
+        write_rows(args.output, values, ["elbo" if args.method == "elbo" else "log_likelihood"], "%.12g", columns)
     measure = "ELBO" if args.method == "elbo" else "log p(x)"
     shared = likelihood.shared_variance(rows, None if args.method == "elbo" else sizes, args.n_particles)
     print(f"{measure + ', nats':28} {mean(values, shared)}  ({estimate})")
@@ -64,20 +64,21 @@ def score(args: argparse.Namespace) -> int:
 def impute(args: argparse.Namespace) -> int:
     """Fill missing cells in, and write the rows to a file."""
     check_output(args.output, args.data, kinds=(".npy", ".csv"))
-    machine, data = read_both(args, missing="marginalise")
+    machine, data, columns = read_both(args, missing="marginalise")
     exact = is_exact(args.method, (machine.n_features_in_, *machine.hidden_layer_sizes), args.n_particles)
     begin(machine, len(data), None if exact else args.n_particles, args.data)
     filled = machine.impute(
         data, method=args.method, n_particles=args.n_particles, draws=args.draws, random_state=args.random_state
     )
-    write_rows(args.output, filled, data.feature_names or machine._feature_names, "%d" if args.draws else "%.6g")
+    names, digits = data.feature_names or machine._feature_names, "%d" if args.draws else "%.6g"
+    write_rows(args.output, filled, names, digits, columns, in_place=True)
     print(f"saved to {args.output}")
     return 0
 
 
 def diagnose(args: argparse.Namespace) -> int:
     """Tell at which level likelihood is lost, and which units do nothing."""
-    machine, data = read_both(args)
+    machine, data, _ = read_both(args)
     begin(machine, len(data), args.n_particles, args.data)
     print(machine.diagnostics(data, n_particles=args.n_particles, random_state=args.random_state))
     return 0

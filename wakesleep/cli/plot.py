@@ -48,7 +48,7 @@ def _rows(args: argparse.Namespace, machine: HelmholtzMachine) -> Any:
         return None
     if args.kind == "all" and args.data is None and machine.n_features_in_ != datasets.load_digits().n_features:
         return None
-    return read_for(machine, args)
+    return read_for(machine, args)[0]
 
 
 def _drawn(args: argparse.Namespace, machine: HelmholtzMachine, rows: Any) -> Any:

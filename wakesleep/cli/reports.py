@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import CheckpointError, drawing, likelihood
+from wakesleep.datasets.csv_file import as_cell
 from wakesleep.hyperparameters import count
 from wakesleep.machine import HelmholtzMachine
 
@@ -59,13 +60,7 @@ def as_typed(message: str) -> str:
     for python, typed in WORDS.items():
         message = message.replace(python, typed)
     message = re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
-    return DROPPED.sub(lambda found: f"--drop {_quoted(ast.literal_eval(found[1]))} leaves", message)
-
-
-def _quoted(column: str | int) -> str:
-    """A column as a shell wants it, and as --drop takes it: in the quotes of a .csv file, where those tell."""
-    text = str(column)
-    return shlex.quote('"{}"'.format(text.replace('"', '""')) if set(text) & set(',"\r\n') else text)
+    return DROPPED.sub(lambda found: f"--drop {shlex.quote(as_cell(str(ast.literal_eval(found[1]))))} leaves", message)
 
 
 def n_of(number: int, unit: str) -> str:

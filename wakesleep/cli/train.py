@@ -140,7 +140,7 @@ def _split(args: argparse.Namespace, machine: HelmholtzMachine) -> tuple[Rows, B
     """Rows to learn from, and rows held out, those of probabilities drawn once for all."""
     seed = hyperparameters.seed(args.random_state)
     how = {"columns": Columns(args.data, args.drop), "missing": args.missing}
-    data = read_for(machine, args) if args.resume else read(args.data, args.split, args.binarize, **how)
+    data = read_for(machine, args)[0] if args.resume else read(args.data, args.split, args.binarize, **how)
     if args.held_out_split is not None:
         held_out = read(args.data, args.held_out_split, args.binarize, option="--held-out-split", **how)
         if held_out.n_features != data.n_features:

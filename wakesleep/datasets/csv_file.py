@@ -24,6 +24,7 @@ EMPTY = "", "na", "n/a", "<na>", "null", "none", "?"  # cells that hold nothing,
 CELL = re.compile(r"at row 0, column (\d+)")  # how an error names it in a matrix of one row
 OTHER_MARKS = (";", "\t", "|", " ")  # by which cells are separated in what is no CSV file
 NO_NAME = re.compile(r"\s*|Unnamed: \d+")  # of a column, as written, and as pandas reads that
+MARKS = re.compile(r'[,"\r\n]')  # of a line, which a cell has in quotes only
 LONG = 60  # a name, in place of which the number of its column is told
 FEWEST_COUNTED = 3  # rows that a column counts, before it is taken for an index
 
@@ -164,6 +165,11 @@ def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) 
 def _cells(text: str) -> list[str]:
     """The cells of a line; only where there are quotes is it worth a parser."""
     return next(csv.reader([text])) if '"' in text else text.strip().split(",")
+
+
+def as_cell(text: str) -> str:
+    """A text as a cell of a line: in quotes, if it has marks of its own."""
+    return '"{}"'.format(text.replace('"', '""')) if MARKS.search(text) else text
 
 
 def _number(cell: str) -> float:
