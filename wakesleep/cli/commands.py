@@ -6,12 +6,17 @@ import argparse
 import shutil
 from typing import Any
 
+import numpy as np
+
 import wakesleep
 from wakesleep import drawing, hyperparameters, likelihood, tables
+from wakesleep._packing import Cut
+from wakesleep.bits import Bits
 from wakesleep.cli.files import check_output, read_both, write_rows, writing
 from wakesleep.cli.reports import begin, draw, how, mean, printable
 from wakesleep.likelihood.imputation import is_exact
 from wakesleep.machine import HelmholtzMachine
+from wakesleep.notices import warn
 
 
 def sample(args: argparse.Namespace) -> int:
@@ -72,8 +77,18 @@ def impute(args: argparse.Namespace) -> int:
     )
     names, digits = data.feature_names or machine._feature_names, "%d" if args.draws else "%.6g"
     write_rows(args.output, filled, names, digits, columns, in_place=True)
+    if isinstance(data, Bits) and data.cut is not None:
+        _tell_of_values(data.cut, args)
     print(f"saved to {args.output}")
     return 0
+
+
+def _tell_of_values(cut: Cut, args: argparse.Namespace) -> None:
+    """Warn where observed cells are not written as they were, as far as the ends of each column tell."""
+    ends = np.array([cut.least, cut.greatest], np.float64)
+    if not (0 <= cut.threshold < 1 and np.isin(ends[~np.isnan(ends)], (0, 1)).all()):
+        values = f"{args.data}: had values from {np.nanmin(ends):g} to {np.nanmax(ends):g}"
+        warn(f"{values}; {args.output} has 0 and 1 in their place, 1 for those above {cut.threshold:g}", UserWarning)
 
 
 def diagnose(args: argparse.Namespace) -> int:
