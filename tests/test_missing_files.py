@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from machines import DIGITS, learned
+from machines import DIGITS, learned, small
 
 from wakesleep import Bits, HelmholtzMachine
 from wakesleep.cli import main
@@ -122,3 +122,13 @@ def test_impute_tells_of_values_that_it_writes_as_zeros_and_ones(source, cells, 
     assert capsys.readouterr().err == ("" if values is None else f"wakesleep: warning: {told}\n")
     known = ~np.isnan(cells)
     np.testing.assert_array_equal(np.loadtxt("filled.csv", delimiter=",")[known], np.array(cells)[known] > threshold)
+
+
+def test_impute_by_a_machine_that_has_not_learned_from_gaps_is_told(capsys):
+    small(n_iter=1).fit(DIGITS).save("model.npz")
+    fault = "what is filled in may be far off, because q has not learned to recognise rows with gaps"
+    how = "train --missing marginalise teaches it, where learning meets such rows"
+    for rows, told in ((X, f"wakesleep: warning: {fault}; {how}\n"), (np.nan_to_num(X), "")):
+        written(rows, "")
+        assert main(["impute", "model.npz", "x.csv", "-o", "filled.csv", "--method", "importance"]) == 0
+        assert capsys.readouterr().err == told
