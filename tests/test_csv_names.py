@@ -263,6 +263,18 @@ def test_what_is_written_begins_with_names(model):
         np.testing.assert_allclose(np.array(values, float), expected, rtol=1e-11)
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("sample model.npz -o out.csv", "sample model.npz -o out.npy", "sample model.npz -o out.bits"),
+        *("score model.npz data.csv -o out.csv", "impute model.npz gaps.csv -o out.npy"),
+    ],
+)
+def test_what_is_written_is_told_at_the_end(typed, model, capsys):
+    assert main(typed.split()) == 0
+    assert capsys.readouterr().out.endswith(f"saved to {typed.split()[-1]}\n")
+
+
 def test_names_are_written_in_utf_8():
     names = ["thé", "κρασί", "茶", "☕"]
     write("data.csv", CELLS, names)

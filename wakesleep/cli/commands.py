@@ -31,6 +31,8 @@ def sample(args: argparse.Namespace) -> int:
             fantasies.save(args.output)
     elif args.output is not None:
         write_rows(args.output, fantasies.to_dense(), machine._feature_names)
+    if args.output is not None:
+        print(f"saved to {args.output}")
     elif shape is None:
         for row in fantasies.to_dense():
             print("".join(map(str, row)))
@@ -63,6 +65,8 @@ def score(args: argparse.Namespace) -> int:
         print(f"effective sample size        {sizes.mean():9.3f}")
         print(f"  below {likelihood.FEW:g}                  {100 * (sizes < likelihood.FEW).mean():9.1f} %")
     print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}  (mean field)")
+    if args.output is not None:
+        print(f"saved to {args.output}")
     return 0
 
 

@@ -81,7 +81,7 @@ def train(args: argparse.Namespace) -> int:
         _save(machine, output)
         done = f"{n_of(machine.n_iter_, 'epoch')} and {n_of(machine.step_, 'step')} are in {output}"
         if not isinstance(stopped, KeyboardInterrupt | BrokenPipeError):
-            return failed(stopped, more=f"; {done}")
+            return failed(stopped, more=f"; {done}", data=args.data)
         how = "--resume instead of --overwrite" if args.overwrite else "--resume"
         closed = isinstance(stopped, BrokenPipeError)
         why = "the output was closed" if closed else "interrupted"

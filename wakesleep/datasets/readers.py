@@ -145,6 +145,8 @@ def read_chosen(
 ) -> Rows:
     """`read`, with the columns that are chosen, in the order in which they are."""
     threshold = None if binarize == "sample" else as_threshold(binarize)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
     if suffix is None:
         raise ValueError(f"{path}: want a file whose name ends in {', '.join(SUFFIXES)}")
