@@ -74,13 +74,13 @@ class Columns:
     """
 
     def __init__(self, path: str | None, drop: Sequence[str], known: Sequence[str] | None = None) -> None:
-        self.path, self.drop, self.known = path, drop, known
+        self.path, self.drop, self.known = path or "", drop, known
         self.numbers: list[int] = []
         self.whole = True
 
     def __call__(self, names: tuple[str, ...] | None, n_features: int) -> list[int]:
         """Choose them."""
-        numbers = kept(self.drop, Path(self.path or ""), names, n_features)
+        numbers = kept(self.drop, Path(self.path), names, n_features)
         self.numbers = numbers if self.known is None or names is None else self._by_name(numbers, names, self.known)
         self.whole = self.numbers == list(range(n_features))
         return self.numbers
@@ -134,9 +134,9 @@ def write_rows(
     """
     content = io.BytesIO()
     if path.endswith(".csv"):
-        from_csv = source is not None and (source.path or "").lower().endswith((".csv", ".csv.gz"))
-        others = source if from_csv and source is not None and not source.whole else None
-        for line in _lines(rows.reshape(len(rows), -1), names, digits, others, in_place):
+        if source is not None and (source.whole or not source.path.lower().endswith((".csv", ".csv.gz"))):
+            source = None
+        for line in _lines(rows.reshape(len(rows), -1), names, digits, source, in_place):
             content.write(f"{line}\n".encode())
     else:
         np.save(content, rows)
@@ -149,7 +149,7 @@ def _lines(
 ) -> Iterator[str]:
     """Names, if any, and rows as lines of a .csv file; with a source, its other columns among them."""
     nothing: tuple[None, int, Iterator[tuple[int, list[str]]]] = None, 0, repeat((0, []), len(rows))
-    with nullcontext(nothing) if source is None else opened(Path(source.path or "")) as (found, n_columns, lines):
+    with nullcontext(nothing) if source is None else opened(Path(source.path)) as (found, n_columns, lines):
         numbers = [] if source is None else source.numbers
         left = sorted(set(range(n_columns)) - set(numbers))
         places = [*(numbers if in_place and numbers else [n_columns] * rows.shape[1]), *left]
