@@ -99,6 +99,8 @@ def test_an_error_between_epochs_loses_no_training(error, told, monkeypatch, cap
         (["train", "one.csv", "--drop", "0,2,1"], "--drop: want a column or more of one.csv left, got all 3 of them"),
         (["train", "one.csv", "--split", "one"], "--split: want none for one.csv"),
         ([*RESUME, "wrong.csv"], "wrong.csv has 3 features, but HelmholtzMachine is expecting 64"),
+        (["train", "twice.csv"], "error: twice.csv: want another name for each column, got several with the name 'a'"),
+        (["train", "."], "error: .: Is a directory"), (["score", "model.npz", ".."], "error: ..: Is a directory"),
         (["train", "folder.npy"], "folder.npy: Is a directory"), (["info", "folder.npy"], "folder.npy: Is a directory"),
         (["info", "one.csv"], "one.csv: not a wakesleep checkpoint"), (["info", "cut.npz"], "cut.npz: truncated"),
         (["sample", "newer.npz"], "newer.npz: format version 2 is newer than 1, please upgrade wakesleep"),
@@ -137,6 +139,7 @@ def test_errors_are_one_line_and_status_1(arguments, message, model, capsys, mon
     Path("one.csv").write_text("1,0,1\n")
     Path("None or x.csv").write_text("1,0,1\n")
     Path("pair.csv").write_text("1,0,1\n0,0,1\n")
+    Path("twice.csv").write_text("a,b,a\n" + "1,0,1\n" * 9)
     Path("empty.npy").write_bytes(b"")
     np.save("hole.npy", np.full((1, 64), np.nan))
     Path("folder.npy").mkdir()
@@ -233,6 +236,7 @@ def test_wrong_usage_is_told_in_two_lines(command, capsys):
         ("--hidden 16 4", "4; several numbers for one option are joined by commas, as in --hidden 32,16"),
         ("rows.npy --hidden 16 4", "4; several numbers for one option are joined by commas, as in --hidden 32,16"),
         ("--n-particles 5", "--n-particles; is --particles meant?"), ("--n_iter=5", "--n_iter=5; is --epochs meant?"),
+        (".5", ".5; several numbers for one option are joined by commas, as in --hidden 32,16"),
         ("--lerning-rate 1", "--lerning-rate; is --learning-rate meant?"), ("--no-such x.npy", "--no-such"),
     ],
 )  # fmt: skip
@@ -241,6 +245,16 @@ def test_what_is_unknown_is_told_with_what_may_be_meant(typed, hint, capsys):
         main(["train", *typed.split()])
     assert stopped.value.code == 2
     assert capsys.readouterr().err.endswith(f"\nwakesleep train: error: unrecognized arguments: {hint}\n")
+
+
+def test_the_name_alone_prints_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    help_text = capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    assert capsys.readouterr() == ("", help_text)
 
 
 def test_an_unknown_option_of_no_command_is_named(capsys):

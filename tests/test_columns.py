@@ -1,6 +1,8 @@
 """Columns that are left out of a file, by name or number; an index, which is refused; those that a machine knows."""
 
+import csv
 import gzip
+import shlex
 import struct
 from pathlib import Path
 
@@ -103,12 +105,20 @@ def test_all_columns_of_a_name_are_left_out():
 
 @pytest.mark.parametrize(
     ("cell", "place"),
-    [("x", "line 2, column 3: want a number"), ("0.5", r"line 2 contains 0\.5, .*in column 3 \('rum'\)")],
+    [("x", "line {}, {}: want a number, got 'x'; {}$"), ("0.5", r"line {} contains 0\.5, .* in {}$")],
 )
-def test_a_wrong_cell_is_named_by_its_place_in_the_file(cell, place):
-    Path("rows.csv").write_text(f"id,tea,rum\nx7,1,{cell}\n")
-    with pytest.raises(ValueError, match=f"^rows.csv: {place}"):
-        read("rows.csv", drop="id", binarize=None)
+@pytest.mark.parametrize(
+    ("names", "line", "column", "how"),
+    [
+        ("id,tea,rum\n", 2, "column 'rum'", r"drop=\['rum'\] leaves it out"),
+        ("id,tea," + 61 * "x" + "\n", 2, f"column '{61 * 'x'}'", r"drop=\[2\] leaves it out"),
+        ("", 1, r"column 2 \(from 0\)", r"drop=\[2\] leaves it out"),
+    ],
+)
+def test_a_wrong_cell_is_named_as_it_can_be_left_out(cell, place, names, line, column, how):
+    Path("rows.csv").write_text(f"{names}7,1,{cell}\n")
+    with pytest.raises(ValueError, match=f"^rows.csv: {place.format(line, column, how)}"):
+        read("rows.csv", drop="0", binarize=None)
 
 
 @pytest.mark.parametrize("name", ["", " ", "Unnamed: 0", "Unnamed: 12"])
@@ -147,10 +157,26 @@ def test_the_command_line_takes_names_as_a_csv_has_them(typed):
     assert HelmholtzMachine.load("model.npz").feature_names_in_.tolist() == ["tea", "3", "rum"]
 
 
-def test_a_cell_that_is_no_number_is_told_with_the_option(capsys):
-    assert main(["train", "all.csv", *MACHINE]) == 1
-    err = capsys.readouterr().err
-    assert err == "wakesleep: error: all.csv: line 2, column 2: want a number, got 'p0'; --drop leaves columns out\n"
+@pytest.mark.parametrize("name", ["when", "the date", "with, milk", 'so "called"', "it's", "batch_size", "1", 70 * "x"])
+def test_a_cell_that_is_no_number_is_told_with_what_to_type(name, capsys):
+    with open("dates.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["rum", name, "tea"], *([1, "2024-01-01", row] for row in (0, 1, 1, 0))])
+    assert main(["train", "dates.csv", *MACHINE]) == 1
+    error, how = capsys.readouterr().err.split("; ")
+    assert error == f"wakesleep: error: dates.csv: line 2, column {name!r}: want a number, got '2024-01-01'"
+    *typed, _, _, _ = shlex.split(how)
+    assert typed[0] == "--drop"
+    assert main(["train", "dates.csv", *MACHINE, "--epochs", "1", *typed, "--held-out", "0.5"]) == 0
+    assert HelmholtzMachine.load("model.npz").feature_names_in_.tolist() == ["rum", "tea"]
+
+
+def test_a_cell_that_is_no_number_is_told_with_the_number_of_its_column(capsys):
+    Path("dates.csv").write_text("1,x,0\n" * 4)
+    assert main(["train", "dates.csv", *MACHINE]) == 1
+    where = "line 1, column 1 (from 0)"
+    assert capsys.readouterr().err == (
+        f"wakesleep: error: dates.csv: {where}: want a number, got 'x'; --drop 1 leaves it out\n"
+    )
 
 
 def commands(data, *options):
@@ -176,9 +202,51 @@ def test_only_what_was_not_asked_for_is_told(model, capsys):
     machine = HelmholtzMachine.load(model)
     assert main(["score", model, "all.csv", "-o", "scores.csv"]) == 0
     expected = machine.score_samples(Bits.from_dense(ROWS))
-    np.testing.assert_allclose(np.loadtxt("scores.csv", skiprows=1), expected, rtol=1e-9)
-    assert main(["impute", model, "all.csv", "-o", "filled.csv"]) == 0
-    assert read("filled.csv").feature_names == tuple(NAMES)
+    scores = np.loadtxt("scores.csv", str, delimiter=",")
+    np.testing.assert_allclose(scores[1:, 2].astype(float), expected, rtol=1e-9)
+    np.testing.assert_array_equal(scores[:, :2], [["", "id"], *([n, f"p{n}"] for n in range(60))])
+    assert scores[0, 2] == "log_likelihood"
+
+
+CUSTOMERS = [
+    'rum,when,3,"said, ""why""",tea,"with, milk"', '1,2024-01-01, ,"more, and ""more""",0,1', "",
+    "0,2024-01-02,1,,,NA", ",,0,nothing,1,0", "",
+]  # fmt: skip
+DROPPED = ["--drop", "when", "--drop", '"said, ""why"""']
+
+
+@pytest.mark.parametrize("source", ["customers.csv", "customers.csv.gz"])
+@pytest.mark.parametrize("drop", [DROPPED, []], ids=["drop", "unknown"])
+def test_what_was_left_out_is_written_as_it_was_read_and_where(source, drop, model):
+    opened = gzip.open if source.endswith(".gz") else open
+    with opened(source, "wt") as file:
+        file.write("\n".join(CUSTOMERS))
+    assert main(["impute", model, source, "-o", "filled.npy", "--draws", *drop]) == 0
+    assert main(["impute", model, source, "-o", "filled.csv", "--draws", *drop]) == 0
+    header, first, second, third = csv.reader(Path("filled.csv").read_text().splitlines())
+    assert header == ["rum", "when", "3", 'said, "why"', "tea", "with, milk"]
+    assert (first[1], first[3]) == ("2024-01-01", 'more, and "more"')
+    assert (second[1], second[3], third[1], third[3]) == ("2024-01-02", "", "", "nothing")
+    filled = [[line[header.index(name)] for name in NAMES] for line in (first, second, third)]
+    np.testing.assert_array_equal(np.array(filled, int), np.load("filled.npy"))
+    assert (first[0], first[4:], second[0], second[2], third[2]) == ("1", ["0", "1"], "0", "1", "0")
+
+
+def test_rows_without_names_are_written_whole_too():
+    Path("bare.csv").write_text("".join(f"{n},a{n},{n % 2},{n // 2 % 2}\n" for n in range(8)))
+    assert main(["train", "bare.csv", *MACHINE, "--drop", "0,1", "--epochs", "1"]) == 0
+    assert main(["impute", "model.npz", "bare.csv", "-o", "filled.csv", "--drop", "0,1"]) == 0
+    assert Path("filled.csv").read_text() == Path("bare.csv").read_text()
+    assert main(["score", "model.npz", "bare.csv", "-o", "scores.csv", "--drop", "0,1"]) == 0
+    header, *lines = Path("scores.csv").read_text().splitlines()
+    assert header == ",,log_likelihood"
+    assert [line.split(",")[:2] for line in lines] == [[f"{n}", f"a{n}"] for n in range(8)]
+
+
+def test_rows_without_names_get_those_of_the_machine(model):
+    Path("bare.csv").write_text("1,7,0,1,1\n0,8,0,1,0\n")
+    assert main(["impute", model, "bare.csv", "-o", "filled.csv", "--drop", "1"]) == 0
+    assert Path("filled.csv").read_text() == 'tea,,"with, milk",3,rum\n1,7,0,1,1\n0,8,0,1,0\n'
 
 
 def test_a_machine_without_names_wants_the_option_again(capsys):
@@ -199,12 +267,14 @@ def test_both_splits_lack_what_is_left_out():
     assert HelmholtzMachine.load("model.npz").n_features_in_ == 68
 
 
-def test_a_large_file_stays_on_disk_when_columns_are_left_out(monkeypatch):
-    monkeypatch.setattr(datasets.columns, "kept", lambda *_: [1])
+def test_a_large_file_stays_on_disk_when_columns_are_left_out():
     np.save("x.npy", CELLS)
-    table = datasets.columns.without(np.load("x.npy", mmap_mode="r"), [], Path("x.npy"))
+    mapped = np.load("x.npy", mmap_mode="r")
+    table = datasets.columns.of_columns(mapped, [2, 1])
     assert not isinstance(table, np.ndarray)
-    np.testing.assert_array_equal(table[slice(3, 5)], CELLS[3:5, [1]])
+    np.testing.assert_array_equal(table[slice(3, 5)], CELLS[3:5, [2, 1]])
+    assert datasets.columns.of_columns(mapped, list(range(70))) is mapped
+    np.testing.assert_array_equal(datasets.columns.of_columns(CELLS[:, :2], [1, 0]), CELLS[:, [1, 0]])
 
 
 def test_names_are_as_many_as_features():

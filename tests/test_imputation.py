@@ -233,7 +233,8 @@ def test_where_no_particle_of_q_has_a_weight_fantasies_fill_in():
 
 @pytest.mark.parametrize("n_particles", [1, 5, 16])
 def test_few_fantasies_do_not_stand_in_for_a_better_q(n_particles):
-    machine = HelmholtzMachine.from_parameters([0.0], [([[8.0] * 8], [-4.0] * 8)], [([[8.0]] * 8, [-20.0])])
+    p, q = ([[8.0] * 8], [-4.0] * 8), ([[8.0]] * 8, [-20.0])
+    machine = HelmholtzMachine.from_parameters([0.0], [p], [q], missing="marginalise")
     X = [[1.0] * 7 + [NAN]]
     exact = machine.impute(X, method="exact")[0, 7]
     for seed in range(5):
@@ -318,6 +319,17 @@ def test_cells_that_rest_on_one_sample_are_told():
     machine, X = marginalising((60, 20), scale=2.0), incomplete(20, 60, share=0.2)
     with pytest.warns(SampleSizeWarning, match=r"^what is filled in of \d+ % of the rows rests on one of 1,000"):
         machine.impute(X)
+
+
+def test_a_machine_that_has_not_learned_from_gaps_is_told_of():
+    untaught, X = random_machine((9, 4, 2)), np.where(np.eye(5, 9) > 0, NAN, 1.0)
+    told = r"^what is filled in may be far off, because q has not learned .* gaps; missing=\"marginalise\" teaches it"
+    with pytest.warns(UserWarning, match=told):
+        untaught.impute(X, method="importance", n_particles=50)
+    for method in ("exact", "auto"):
+        untaught.impute(X, method=method)
+    untaught.impute(np.ones((5, 9)), method="importance")
+    marginalising((9, 4, 2)).impute(X, method="importance")
 
 
 def test_impute_refuses_what_does_not_fit():

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from machines import DIGITS, learned
+from machines import DIGITS, learned, small
 
 from wakesleep import Bits, HelmholtzMachine
 from wakesleep.cli import main
@@ -23,7 +23,7 @@ def _folder(tmp_path, monkeypatch):
 
 def written(rows, nothing):
     """A file of numbers in which missing cells are this text."""
-    lines = [",".join(nothing if np.isnan(cell) else str(int(cell)) for cell in row) for row in rows]
+    lines = [",".join(nothing if np.isnan(cell) else f"{cell:g}" for cell in row) for row in rows]
     with open("x.csv", "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
     return "x.csv"
@@ -35,7 +35,7 @@ def test_csv_files_have_missing_cells(monkeypatch, nothing):
     rows = np.concatenate([np.nan_to_num(X[:20]), X[20:]])
     path = written(rows, nothing)
     assert read(path, missing="marginalise") == Bits.from_dense(rows, missing="marginalise")
-    with pytest.raises(ValueError, match=r"line 21, column 7: want a number|line 21 contains NaN"):
+    with pytest.raises(ValueError, match=r"line 21, column 6 \(from 0\): want a number|line 21 contains NaN"):
         read(path)
 
 
@@ -99,3 +99,36 @@ def test_impute_writes_what_the_machine_fills_in(draws, output, capsys):
         assert np.abs(filled - HelmholtzMachine.load("x-model.npz").impute(BITS)).max() > 1e-4
     assert main(["impute", "x-model.npz", "x.csv", "-o", "filled.txt"]) == 1
     assert "--output: want a .npy or .csv file, got filled.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", ["x.csv", "x.npy"])
+@pytest.mark.parametrize(
+    ("cells", "threshold", "values"),
+    [
+        ([[1, 5, np.nan, 2], [6, 3, np.nan, 1]], 3, "from 1 to 6"),
+        ([[0, 1, np.nan, 0.25], [1, 0, np.nan, 0]], 0.5, "from 0 to 1"),
+        ([[0, 1, 0, -1], [1, 0, np.nan, 0]], -0.5, "from -1 to 1"),
+        ([[0, 1, np.nan, 0], [1, np.nan, np.nan, 1]], 0.5, None),
+        ([[0, 1, np.nan, 0], [1, np.nan, np.nan, 1]], 0, None),
+        ([[0, 1, np.nan, 0], [1, np.nan, np.nan, 1]], 1, "from 0 to 1"),
+    ],
+)
+def test_impute_tells_of_values_that_it_writes_as_zeros_and_ones(source, cells, threshold, values, capsys):
+    machine = HelmholtzMachine.from_parameters([0.0], [(np.ones((1, 4)), np.zeros(4))], [(np.ones((4, 1)), [0.0])])
+    machine.save("model.npz")
+    written(np.array(cells), "") if source == "x.csv" else np.save(source, np.array(cells, float))
+    assert main(["impute", "model.npz", source, "-o", "filled.csv", "--binarize", str(threshold)]) == 0
+    told = f"{source}: had values {values}; filled.csv has 0 and 1 in their place, 1 for those above {threshold:g}"
+    assert capsys.readouterr().err == ("" if values is None else f"wakesleep: warning: {told}\n")
+    known = ~np.isnan(cells)
+    np.testing.assert_array_equal(np.loadtxt("filled.csv", delimiter=",")[known], np.array(cells)[known] > threshold)
+
+
+def test_impute_by_a_machine_that_has_not_learned_from_gaps_is_told(capsys):
+    small(n_iter=1).fit(DIGITS).save("model.npz")
+    fault = "what is filled in may be far off, because q has not learned to recognise rows with gaps"
+    how = "train --missing marginalise teaches it, where learning meets such rows"
+    for rows, told in ((X, f"wakesleep: warning: {fault}; {how}\n"), (np.nan_to_num(X), "")):
+        written(rows, "")
+        assert main(["impute", "model.npz", "x.csv", "-o", "filled.csv", "--method", "importance"]) == 0
+        assert capsys.readouterr().err == told

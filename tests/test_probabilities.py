@@ -240,7 +240,7 @@ def test_files_of_grey_levels(tmp_path, monkeypatch):
     DIGITS.save("x.bits")
     assert isinstance(datasets.read("x.bits", binarize="sample"), Bits)
     Path("x.csv").write_text("0.1,0.2\n0.3,1.5\n")
-    with pytest.raises(ValueError, match=r"x\.csv: line 2 contains 1\.5, where .* in column 2"):
+    with pytest.raises(ValueError, match=r"x\.csv: line 2 contains 1\.5, where .* in column 1 \(from 0\)"):
         datasets.read("x.csv", binarize="sample")
 
 

@@ -191,7 +191,7 @@ def test_a_long_csv_is_read_in_blocks(tmp_path, monkeypatch):
     path = write(tmp_path / "x.csv", "\n".join(lines))
     np.testing.assert_array_equal(read(path), dense)
     lines[7] = "0,1,nan,1,1"
-    assert_refused(write(path, "\n".join(lines)), f"{path}: line 8 contains NaN in column 3")
+    assert_refused(write(path, "\n".join(lines)), f"{path}: line 8 contains NaN in column 2 (from 0)")
 
 
 @pytest.mark.parametrize(
@@ -202,18 +202,18 @@ def test_a_long_csv_is_read_in_blocks(tmp_path, monkeypatch):
         ("a,b\n", "want lines of numbers below the names, got none"),
         ("1,0\n1,0,1\n", "line 2: want 2 numbers like the first line, got 3"),
         ("a,b\n\n1,0\n1\n", "line 4: want 2 numbers like the first line, got 1"),
-        ("1,0\n0,x\n", "line 2, column 2: want a number, got 'x'"),
-        ("1,a\n0,1\n", "line 1, column 2: want a number, got 'a'"),
-        ("1,0\n0,\n", "line 2, column 2: want a number, got an empty cell"),
-        ("id,a\nanna,1\n", "line 2, column 1: want a number, got 'anna'"),
-        ("1,0,\n0,1,\n", "line 1, column 3: want a number, got an empty cell"),
-        ("yes,no\nno,yes\n", "line 2, column 1: want a number, got 'no'"),
-        ("1;0\n0;1\n", "line 2, column 1: want a number, got '0;1'; cells are separated by commas, not by ';'"),
-        ("1\t0\n0\t1\n", r"line 2, column 1: want a number, got '0\t1'; cells are separated by commas, not by '\t'"),
-        ("1 0\n0 1\n", "line 2, column 1: want a number, got '0 1'; cells are separated by commas, not by ' '"),
-        ("a|b\n0|1\n", "line 2, column 1: want a number, got '0|1'; cells are separated by commas, not by '|'"),
-        ("0,5;0,3\n", "line 1, column 2: want a number, got '5;0'; cells are separated by commas, not by ';'"),
-        ("1,0\n0,inf\n", "line 2 contains infinity in column 2"),
+        ("1,0\n0,x\n", "line 2, column 1 (from 0): want a number, got 'x'"),
+        ("1,a\n0,1\n", "line 1, column 1 (from 0): want a number, got 'a'"),
+        ("1,0\n0,\n", "line 2, column 1 (from 0): want a number, got an empty cell"),
+        ("id,a\nanna,1\n", "line 2, column 'id': want a number, got 'anna'"),
+        ("1,0,\n0,1,\n", "line 1, column 2 (from 0): want a number, got an empty cell"),
+        ("yes,no\nno,yes\n", "line 2, column 'yes': want a number, got 'no'"),
+        ("1;0\n0;1\n", "line 2, column '1;0': want a number, got '0;1'; cells are separated by commas, not by ';'"),
+        ("1\t0\n0\t1\n", r"line 2, column '1\t0': want a number, got '0\t1'; cells are separated by commas"),
+        ("1 0\n0 1\n", "line 2, column '1 0': want a number, got '0 1'; cells are separated by commas, not by ' '"),
+        ("a|b\n0|1\n", "line 2, column 'a|b': want a number, got '0|1'; cells are separated by commas, not by '|'"),
+        ("0,5;0,3\n", "line 1, column 1 (from 0): want a number, got '5;0'; cells are separated by commas, not by ';'"),
+        ("1,0\n0,inf\n", "line 2 contains infinity in column 1 (from 0)"),
         (b"1,0\n\xff,1\n", "want text in UTF-8, got something else (the byte 0xff)"),
         (b"\x00\x01,\x02\n1,0,0\n", "line 2: want 2 numbers like the first line, got 3"),
     ],
@@ -225,7 +225,7 @@ def test_a_faulty_csv_line_is_named(tmp_path, text, fault):
 
 def test_without_binarize_a_csv_line_that_is_not_binary_is_named(tmp_path):
     path = write(tmp_path / "x.csv", "1,0\n0,1\n0,2\n")
-    fault = f"{path}: line 3 contains 2.0, where binarize=None wants only 0 and 1, in column 2"
+    fault = f"{path}: line 3 contains 2.0, where binarize=None wants only 0 and 1, in column 1 (from 0)"
     assert_refused(path, fault, binarize=None)
 
 

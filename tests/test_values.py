@@ -103,10 +103,10 @@ def test_the_command_line_tells_it_of_all_blocks_of_a_file(tmp_path, monkeypatch
     np.save("scale.npy", SCALE)
     assert main(["train", "data.csv", "-q", "--epochs", "1"]) == 0
     above = ABOVE.replace("fewer columns", "--drop")
-    expected = f"DATA: has values from 0 to 39 in column 0; --binarize 0.5 {above}"
+    expected = f"data.csv: has values from 0 to 39 in column 0; --binarize 0.5 {above}"
     assert capsys.readouterr().err == f"wakesleep: warning: {expected}\n"
     assert main(["train", "scale.npy", "-q", "--epochs", "1"]) == 0
-    expected = "DATA: has values from 1 to 5 in all 3 columns; --binarize 0.5 makes ones of all, want another threshold"
-    assert capsys.readouterr().err == f"wakesleep: warning: {expected}\n"
+    expected = "scale.npy: has values from 1 to 5 in all 3 columns; --binarize 0.5 makes ones of all, want another"
+    assert capsys.readouterr().err == f"wakesleep: warning: {expected} threshold\n"
     assert main(["train", "scale.npy", "-q", "--epochs", "1", "--overwrite", "--binarize", "3"]) == 0
     assert not capsys.readouterr().err

@@ -135,7 +135,7 @@ def drawn() -> bytes:
 
 
 def imputed(n_threads: int = 1) -> bytes:
-    """Missing cells of small machines, by all states, by particles of q, and by fantasies: their means, and draws."""
+    """Missing cells of a small machine, by all states, by particles of q, and by fantasies: their means, and draws."""
     rows, true = datasets.make_synthetic(60, n_features=70, hidden_layer_sizes=(9, 5), random_state=3)
     rates = np.linspace(0, 1, len(rows))[:, None]  # of missing cells
     seen = Bits.from_dense(_core.random_words(3, _core.DATASETS, *rows.shape) >= rates * 2.0**32).words

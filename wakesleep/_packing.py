@@ -21,7 +21,7 @@ TAKEN = ' (with missing="marginalise" it is a missing cell)'
 
 
 class Cut(NamedTuple):
-    """A threshold between 0 and 1, and the least and the greatest value of each feature, (D,), that it has cut."""
+    """A threshold, and the least and the greatest value of each feature, (D,), that it has cut."""
 
     threshold: float
     least: NDArray[Any]
@@ -112,7 +112,7 @@ def pack(
     """The bits of what `as_matrix` returns, as words of shape (N, ⌈D/64⌉); the padding is zero.
 
     With ``missing="marginalise"`` also which cells are observed, in the same shape; None where all of them are. Last,
-    where a threshold between 0 and 1 cuts numbers, what these were.
+    where a threshold cuts numbers, what these were.
     """
     n_rows, n_features = matrix.shape
     words = np.zeros((n_rows, words_of(n_features)), WORD)
@@ -124,7 +124,7 @@ def pack(
         if absent is not None:
             observed = every_cell(n_rows, n_features) if observed is None else observed
             _store(~absent, observed[rows])
-        if threshold is not None and 0 < threshold < 1 and matrix.dtype.kind != "b":  # fmin and fmax pass over NaN
+        if threshold is not None and matrix.dtype.kind != "b":  # fmin and fmax pass over NaN
             part = Cut(threshold, np.fmin.reduce(block), np.fmax.reduce(block))
             cut = part if cut is None else cut.joined(part)
     return words, observed, cut

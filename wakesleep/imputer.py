@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 from wakesleep import hyperparameters, likelihood, monitor
 from wakesleep.bits import Bits
 from wakesleep.learner import Learner
+from wakesleep.notices import warn
 from wakesleep.rows import drawn_by_content
 
 N_PARTICLES = 1000
+UNTAUGHT = (
+    "what is filled in may be far off, because q has not learned to recognise rows with gaps; "
+    'missing="marginalise" teaches it, where learning meets such rows'
+)
 FAR_OFF = 'cells may be far off; more particles help, and learning from rows with such gaps (missing="marginalise")'
 
 
@@ -56,6 +61,9 @@ class Imputer(Learner):
 
         Warns
         -----
+        UserWarning
+            If the machine was not trained with ``missing="marginalise"``, save where nothing is missing or what is
+            filled in is exact.
         SampleSizeWarning
             If what is filled in rests on a single one of 100 samples or more in many rows.
 
@@ -78,6 +86,8 @@ class Imputer(Learner):
             self._state.parameters, self._state.methods, data, method=method, n_particles=n_particles, draws=draws,
             seed=self._seed(random_state), n_threads=hyperparameters.threads(self.n_threads),
         )  # fmt: skip
+        if sizes is not None and self.missing is None:
+            warn(UNTAUGHT, UserWarning)
         if sizes is not None:
             monitor.warn_of_single(sizes, n_particles, "what is filled in", FAR_OFF)
         return filled if draws else filled.astype(float_of(X), copy=False)

@@ -41,7 +41,7 @@ class PoorFitWarning(UserWarning):
 def warn_of_values(rows: Rows, names: tuple[str, ...] | None) -> None:
     """Warn where values beyond 0 to 1 were cut at a threshold between these, and in which columns."""
     matrix = rows.rows if isinstance(rows, Selection) else rows
-    if not isinstance(matrix, Bits) or matrix._cut is None:
+    if not isinstance(matrix, Bits) or matrix._cut is None or not 0 < matrix._cut.threshold < 1:
         return
     threshold, least, greatest = matrix._cut
     columns = np.flatnonzero((least < 0) | (greatest > 1))

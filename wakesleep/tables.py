@@ -137,8 +137,12 @@ def columns_of(numbers: NDArray[np.int64], names: tuple[str, ...] | None, n_feat
     """Some columns in words: the first few of them by name, or else by number from 0, and how many more there are."""
     if len(numbers) == n_features > 1:
         return f"all {n_features} columns"
-    told = few([number if names is None else names[number] for number in numbers.tolist()])
-    return f"column{'' if len(numbers) == 1 else 's'} {told}"
+    return named([number if names is None else names[number] for number in numbers.tolist()])
+
+
+def named(columns: Sequence[object]) -> str:
+    """The first few columns, by their names or numbers, and how many more there are."""
+    return f"column{'' if len(columns) == 1 else 's'} {few(columns)}"
 
 
 def few(items: Sequence[object]) -> str:

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from wakesleep import hyperparameters
 from wakesleep.cli.arguments import parse
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.  Returns the exit status: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
     args = parse(arguments)
     command: Callable[[argparse.Namespace], int] = args.command
+    data: str | None = getattr(args, "data", None)
     try:
         hyperparameters.threads(None)
     except ValueError as error:  # a wrong variable of the environment is wrong usage
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = _warned
+            warnings.showwarning = partial(_warned, data)
             status = command(args)
         print(end="", flush=True)
     except BrokenPipeError:  # whoever read the output has seen enough
@@ -35,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("wakesleep: interrupted", file=sys.stderr)
         return INTERRUPTED
     except (MemoryError, OSError, ValueError, TypeError) as error:
-        return failed(error)
+        return failed(error, data=data)
     return status
 
 
-def _warned(message: Warning | str, *_: object, **__: object) -> None:
+def _warned(data: str | None, message: Warning | str, *_: object, **__: object) -> None:
     """Tell a warning in one line."""
-    print("wakesleep: warning:", printable(as_typed(str(message))), file=sys.stderr)
+    print("wakesleep: warning:", printable(as_typed(str(message), data)), file=sys.stderr)

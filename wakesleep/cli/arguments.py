@@ -6,6 +6,7 @@ import argparse
 import csv
 import difflib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,7 +47,7 @@ DATA_HELP = (
     "rows: .npy, .npz, .csv or IDX (also .gz) or .bits, of an array of images one row for each; "
     "the digits in the package if left out"
 )
-NUMBER = re.compile(r"-?[\d.]+")
+NUMBER = re.compile(r"-?\.?\d[\d.]*")
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -66,7 +67,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if unknown or (unknown := [text for text in [getattr(args, "data", None)] if text and NUMBER.fullmatch(text)]):
         command.error(f"unrecognized arguments: {' '.join(unknown)}{_hint(command, unknown[0])}")
     if command is top:
-        top.error("the following arguments are required: COMMAND")
+        top.print_help(sys.stderr)
+        top.exit(2)
     return args
 
 
@@ -233,13 +235,19 @@ def _score(scoring: argparse.ArgumentParser) -> None:
         "--steps", dest="n_steps", type=_whole, metavar="T",
         help=f"with --method ais: steps of annealing; {likelihood.N_STEPS} if left out",
     )  # fmt: skip
-    scoring.add_argument("-o", "--output", metavar="FILE", help="write log p(x) of every row to a .npy or .csv file")
+    scoring.add_argument(
+        "-o", "--output", metavar="FILE",
+        help="write log p(x) of every row to a .npy or .csv file; a .csv for a .csv begins with the columns left out",
+    )  # fmt: skip
 
 
 def _impute(filling: argparse.ArgumentParser) -> None:
     _model_argument(filling)
     _data_arguments(filling, needed=True)
-    filling.add_argument("-o", "--output", metavar="FILE", required=True, help="write the rows to a .npy or .csv file")
+    filling.add_argument(
+        "-o", "--output", metavar="FILE", required=True,
+        help="write the rows to a .npy or .csv file; a .csv for a .csv has all its columns in their places",
+    )  # fmt: skip
     filling.add_argument(
         "--method", default="auto", choices=likelihood.WAYS, help="auto: exact if that is cheap, else importance"
     )

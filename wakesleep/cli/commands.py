@@ -6,12 +6,17 @@ import argparse
 import shutil
 from typing import Any
 
+import numpy as np
+
 import wakesleep
 from wakesleep import drawing, hyperparameters, likelihood, tables
+from wakesleep._packing import Cut
+from wakesleep.bits import Bits
 from wakesleep.cli.files import check_output, read_both, write_rows, writing
 from wakesleep.cli.reports import begin, draw, how, mean, printable
 from wakesleep.likelihood.imputation import is_exact
 from wakesleep.machine import HelmholtzMachine
+from wakesleep.notices import warn
 
 
 def sample(args: argparse.Namespace) -> int:
@@ -26,6 +31,8 @@ def sample(args: argparse.Namespace) -> int:
             fantasies.save(args.output)
     elif args.output is not None:
         write_rows(args.output, fantasies.to_dense(), machine._feature_names)
+    if args.output is not None:
+        print(f"saved to {args.output}")
     elif shape is None:
         for row in fantasies.to_dense():
             print("".join(map(str, row)))
@@ -43,14 +50,14 @@ def score(args: argparse.Namespace) -> int:
     if args.n_steps is not None and args.method != "ais":
         raise ValueError(f"--steps: want it with --method ais only, got --method {args.method}")
     n_steps = likelihood.N_STEPS if args.n_steps is None else hyperparameters.count("n_steps", args.n_steps)
-    machine, data = read_both(args)
+    machine, data, columns = read_both(args)
     estimate = how(machine, args.method, args.n_particles)
     begin(machine, len(data), None if estimate == "exact" else args.n_particles, args.data)
     values, sizes, rows = machine._estimates(data, args.method, args.n_particles, args.random_state, n_steps)
     if args.method == "ais":
         estimate += f", T = {n_steps:,}"
     if args.output is not None:
-        write_rows(args.output, values, ["elbo" if args.method == "elbo" else "log_likelihood"], "%.12g")
+        write_rows(args.output, values, ["elbo" if args.method == "elbo" else "log_likelihood"], "%.12g", columns)
     measure = "ELBO" if args.method == "elbo" else "log p(x)"
     shared = likelihood.shared_variance(rows, None if args.method == "elbo" else sizes, args.n_particles)
     print(f"{measure + ', nats':28} {mean(values, shared)}  ({estimate})")
@@ -58,26 +65,39 @@ def score(args: argparse.Namespace) -> int:
         print(f"effective sample size        {sizes.mean():9.3f}")
         print(f"  below {likelihood.FEW:g}                  {100 * (sizes < likelihood.FEW).mean():9.1f} %")
     print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}  (mean field)")
+    if args.output is not None:
+        print(f"saved to {args.output}")
     return 0
 
 
 def impute(args: argparse.Namespace) -> int:
     """Fill missing cells in, and write the rows to a file."""
     check_output(args.output, args.data, kinds=(".npy", ".csv"))
-    machine, data = read_both(args, missing="marginalise")
+    machine, data, columns = read_both(args, missing="marginalise")
     exact = is_exact(args.method, (machine.n_features_in_, *machine.hidden_layer_sizes), args.n_particles)
     begin(machine, len(data), None if exact else args.n_particles, args.data)
     filled = machine.impute(
         data, method=args.method, n_particles=args.n_particles, draws=args.draws, random_state=args.random_state
     )
-    write_rows(args.output, filled, data.feature_names or machine._feature_names, "%d" if args.draws else "%.6g")
+    names, digits = data.feature_names or machine._feature_names, "%d" if args.draws else "%.6g"
+    write_rows(args.output, filled, names, digits, columns, in_place=True)
+    if isinstance(data, Bits) and data._cut is not None:
+        _tell_of_values(data._cut, args)
     print(f"saved to {args.output}")
     return 0
 
 
+def _tell_of_values(cut: Cut, args: argparse.Namespace) -> None:
+    """Warn where observed cells are not written as they were, as far as the ends of each column tell."""
+    ends = np.array([cut.least, cut.greatest], np.float64)
+    if not (0 <= cut.threshold < 1 and np.isin(ends[~np.isnan(ends)], (0, 1)).all()):
+        values = f"{args.data}: had values from {np.nanmin(ends):g} to {np.nanmax(ends):g}"
+        warn(f"{values}; {args.output} has 0 and 1 in their place, 1 for those above {cut.threshold:g}", UserWarning)
+
+
 def diagnose(args: argparse.Namespace) -> int:
     """Tell at which level likelihood is lost, and which units do nothing."""
-    machine, data = read_both(args)
+    machine, data, _ = read_both(args)
     begin(machine, len(data), args.n_particles, args.data)
     print(machine.diagnostics(data, n_particles=args.n_particles, random_state=args.random_state))
     return 0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import errno
 import io
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from wakesleep import datasets, tables
 from wakesleep.atomic import replace_file
-from wakesleep.datasets.readers import SplitError, names_of
+from wakesleep.datasets.columns import ColumnError, kept
+from wakesleep.datasets.csv_file import as_cell, opened
+from wakesleep.datasets.readers import SplitError, read_chosen
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.notices import warn
 from wakesleep.rows import Rows, as_rows
@@ -60,14 +62,52 @@ def writing(path: str) -> Iterator[None]:
         raise OSError(error.errno or errno.EIO, error.strerror or f"not written to its end: {error}", path) from error
 
 
+class Columns:
+    """Which columns of a file are read: those of a machine, by name where both have names, or all that --drop leaves.
+
+    Attributes
+    ----------
+    numbers : list of int
+        Their places in the file, in the order in which they are read; empty before it is.
+    whole : bool
+        Whether these are all columns, in the order of the file.
+    """
+
+    def __init__(self, path: str | None, drop: Sequence[str], known: Sequence[str] | None = None) -> None:
+        self.path, self.drop, self.known = path or "", drop, known
+        self.numbers: list[int] = []
+        self.whole = True
+
+    def __call__(self, names: tuple[str, ...] | None, n_features: int) -> list[int]:
+        """Choose them."""
+        numbers = kept(self.drop, Path(self.path), names, n_features)
+        self.numbers = numbers if self.known is None or names is None else self._by_name(numbers, names, self.known)
+        self.whole = self.numbers == list(range(n_features))
+        return self.numbers
+
+    def _by_name(self, numbers: list[int], names: Sequence[str], known: Sequence[str]) -> list[int]:
+        """Those that are known, in that order; tells of those that are not, and one that is lacking is an error."""
+        rank = {name: place for place, name in enumerate(known)}
+        left = [names[i] for i in numbers]
+        lacking, others = sorted(rank.keys() - set(left), key=rank.__getitem__), [n for n in left if n not in rank]
+        if lacking:
+            where = f"{self.path}:{' after --drop' if self.drop else ''} lacks"
+            has = f", and has {tables.named(others)}, which it was not" if others else ""
+            raise ColumnError(f"{where} {tables.named(lacking)}, which the machine was trained on{has}")
+        if others:
+            what = f"left out {tables.named(others)}, which the machine was not trained on"
+            warn(f"{self.path}: {what}; --drop does so without this warning", UserWarning)
+        return sorted((i for i in numbers if names[i] in rank), key=lambda i: rank[names[i]])
+
+
 def read(
-    path: str | None, split: str | None, binarize: float | str | None, n_features: int | None = None,
-    option: str = "--split", missing: str | None = None, drop: Sequence[str] = (),
+    path: str | None, split: str | None, binarize: float | str | None, columns: Columns, n_features: int | None = None,
+    option: str = "--split", missing: str | None = None,
 ) -> Rows:  # fmt: skip
     """The rows of a file, or the digits in the package; `option` is what the split was asked for by."""
     if path is None and split is not None:
         raise ValueError(f"{option}: want DATA, since the digits in the package have no splits")
-    if path is None and drop:
+    if path is None and columns.drop:
         raise ValueError("--drop: want DATA, since the digits in the package are read whole")
     if path in ("", "-"):
         raise ValueError(f"DATA: want the name of a file, got {path!r}{'; standard input is not read' if path else ''}")
@@ -75,7 +115,7 @@ def read(
         if path is None:
             data: Rows = datasets.load_digits()
         else:
-            data = datasets.read(path, split=split, binarize=binarize, missing=missing, drop=drop)
+            data = read_chosen(Path(path), split, binarize, missing, columns)
     except SplitError as error:
         raise ValueError(str(error).replace("split", option, 1)) from error
     if path is None and n_features not in (None, D := data.n_features):
@@ -83,50 +123,66 @@ def read(
     return as_rows(data, binarize=binarize, n_features=n_features, name=path or "DATA", missing=missing)
 
 
-def write_rows(path: str, rows: NDArray[Any], names: Sequence[str] | None, digits: str = "%d") -> None:
-    """Write a matrix to a .npy file, or to a .csv file, with its names of columns, if any, above it."""
-    header, content = io.StringIO(), io.BytesIO()
-    csv.writer(header).writerow(names or ())  # with a line's end, which it quotes in names
+def write_rows(
+    path: str, rows: NDArray[Any], names: Sequence[str] | None, digits: str = "%d", source: Columns | None = None,
+    in_place: bool = False,
+) -> None:  # fmt: skip
+    """Write an array to a .npy file, or to a .csv file, with its names of columns, if any, above it.
+
+    Where the rows come from a .csv file of which not all columns were read, a .csv file gets the others as they are
+    there: before the numbers, or around them if these are `in_place`, in the columns that were read.
+    """
+    content = io.BytesIO()
     if path.endswith(".csv"):
-        above = header.getvalue().removesuffix("\r\n")
-        np.savetxt(content, rows, digits, ",", header=above, comments="", encoding="utf-8")
+        if source is not None and (source.whole or not source.path.lower().endswith((".csv", ".csv.gz"))):
+            source = None
+        for line in _lines(rows.reshape(len(rows), -1), names, digits, source, in_place):
+            content.write(f"{line}\n".encode())
     else:
         np.save(content, rows)
     with writing(path):
         replace_file(path, [content.getbuffer()])
 
 
-def read_both(args: argparse.Namespace, missing: str | None = None) -> tuple[HelmholtzMachine, Rows]:
-    """A machine and rows to use it on."""
+def _lines(
+    rows: NDArray[Any], names: Sequence[str] | None, digits: str, source: Columns | None, in_place: bool
+) -> Iterator[str]:
+    """Names, if any, and rows as lines of a .csv file; with a source, its other columns among them."""
+    nothing: tuple[None, int, Iterator[tuple[int, list[str]]]] = None, 0, repeat((0, []), len(rows))
+    with nullcontext(nothing) if source is None else opened(Path(source.path)) as (found, n_columns, lines):
+        numbers = [] if source is None else source.numbers
+        left = sorted(set(range(n_columns)) - set(numbers))
+        places = [*(numbers if in_place and numbers else [n_columns] * rows.shape[1]), *left]
+        order = np.argsort(places, kind="stable").tolist()
+        if names is not None:
+            above = [*names, *("" if found is None else found[i] for i in left)]
+            yield ",".join(as_cell(above[i]) for i in order)
+        for row, (_, cells) in zip(rows, lines, strict=True):
+            written = [*(digits % value for value in row.tolist()), *(as_cell(cells[i]) for i in left)]
+            yield ",".join([written[i] for i in order])
+
+
+def read_both(args: argparse.Namespace, missing: str | None = None) -> tuple[HelmholtzMachine, Rows, Columns]:
+    """A machine, rows to use it on, and which columns of DATA these are."""
     machine = HelmholtzMachine.load(args.model)
-    return machine, read_for(machine, args, missing)
+    return machine, *read_for(machine, args, missing)
 
 
-def read_for(machine: HelmholtzMachine, args: argparse.Namespace, missing: str | None = None) -> Rows:
-    """Rows to use a machine on, whose columns have its names, if any have: others of a file that has them are left out.
+def read_for(
+    machine: HelmholtzMachine, args: argparse.Namespace, missing: str | None = None
+) -> tuple[Rows, Columns]:
+    """Rows to use a machine on, and which columns of DATA these are.
 
     What counts as a 1, or as missing, is the machine's own if not given.
     """
     binarize = machine.binarize if args.binarize is None else args.binarize
     expected, missing = machine.n_features_in_, missing or machine.missing
-    drop = [*args.drop, *_others(machine, args)]
-    rows = read(args.data, args.split, binarize, None if args.data else expected, missing=missing, drop=drop)
+    columns = Columns(args.data, args.drop, machine._feature_names)
+    rows = read(args.data, args.split, binarize, columns, None if args.data else expected, missing=missing)
     if args.data is not None and not args.data.lower().endswith(".bits"):
         tables.check_feature_names(machine._feature_names, rows, args.data, type(machine).__name__)
     if args.data is not None and rows.n_features > expected:
         has = f"{args.data} has {rows.n_features} features, but HelmholtzMachine is expecting {expected}"
         raise ValueError(f"{has}; want the --drop that it was trained with, or other rows")
-    return as_rows(rows, binarize=binarize, n_features=expected, name=args.data or "DATA", missing=missing)
-
-
-def _others(machine: HelmholtzMachine, args: argparse.Namespace) -> list[str]:
-    """Names of columns that the machine does not have, where the file has all of its own too; it is told of them."""
-    known, names = machine._feature_names, names_of(args.data) if args.data else None
-    if known is None or names is None or not set(known) <= set(names):
-        return []
-    others = [i for i, name in enumerate(names) if {name, str(i)}.isdisjoint({*known, *args.drop})]
-    if others:
-        columns = tables.columns_of(np.array(others), names, len(names))
-        what = f"left out {columns}, which the machine was not trained on"
-        warn(f"{args.data}: {what}; --drop does so without this warning", UserWarning)
-    return [names[i] for i in others]
+    rows = as_rows(rows, binarize=binarize, n_features=expected, name=args.data or "DATA", missing=missing)
+    return rows, columns

@@ -54,7 +54,7 @@ def _rows(args: argparse.Namespace, machine: HelmholtzMachine) -> Any:
     of_rows = (args.data, args.split, args.binarize) != (None, None, None) or args.drop
     if args.kind == "all" and not of_rows and machine.n_features_in_ != datasets.load_digits().n_features:
         return None
-    return read_for(machine, args)
+    return read_for(machine, args)[0]
 
 
 def _drawn(args: argparse.Namespace, machine: HelmholtzMachine, rows: Any) -> Any:

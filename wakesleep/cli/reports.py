@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import re
+import shlex
 import shutil
 import sys
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import CheckpointError, drawing, likelihood
+from wakesleep.datasets.csv_file import as_cell
 from wakesleep.hyperparameters import count
 from wakesleep.machine import HelmholtzMachine
 
@@ -27,17 +30,18 @@ OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "drop", "la
 
 WORDS = {
     'missing="marginalise"': "train --missing marginalise", "want None with": "want none with",
-    'binarize="sample"': "--binarize sample", "binarize=": "--binarize ", "; drop leaves": "; --drop leaves",
+    'binarize="sample"': "--binarize sample", "binarize=": "--binarize ",
     "threshold or fewer columns": "threshold or --drop",
 }  # fmt: skip
+DROPPED = re.compile(r"""drop=\[(\d+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\] leaves""")
 
 
-def failed(error: BaseException, status: int = 1, more: str = "") -> int:
-    """Tell an error in one line, and return the exit status."""
+def failed(error: BaseException, status: int = 1, more: str = "", data: str | None = None) -> int:
+    """Tell an error in one line, and return the exit status; `data` is the file of X, if any."""
     message = str(error)
     if not isinstance(error, CheckpointError | OSError):
         message = re.sub(r"(?<=: want )None or | or None(?=, got| to impute)", "", message)  # None cannot be typed
-        message = as_typed(message)
+        message = as_typed(message, data)
     if isinstance(error, MemoryError):
         message = f"out of memory: {error}" if message else "out of memory"
     elif isinstance(error, OSError) and error.strerror and (error.filename or error.errno in FULL):
@@ -51,12 +55,13 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
-def as_typed(message: str) -> str:
-    """A message with options in place of arguments of Python."""
+def as_typed(message: str, data: str | None = None) -> str:
+    """A message with options in place of arguments of Python, and the file of X in place of that."""
+    names = OPTIONS if data is None else OPTIONS | {"X": data}
     for python, typed in WORDS.items():
         message = message.replace(python, typed)
-    message = re.sub(r"drop=\[(.*?)\] leaves", r"--drop \1 leaves", message)
-    return re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: OPTIONS.get(m[0], m[0]), message)
+    message = re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: names.get(m[0], m[0]), message)
+    return DROPPED.sub(lambda found: f"--drop {shlex.quote(as_cell(str(ast.literal_eval(found[1]))))} leaves", message)
 
 
 def n_of(number: int, unit: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from wakesleep import drawing, hyperparameters, likelihood, monitor, schedules
 from wakesleep.bits import Bits
-from wakesleep.cli.files import check_output, read, read_for, writing
+from wakesleep.cli.files import Columns, check_output, read, read_for, writing
 from wakesleep.cli.log import line, open_log, read_log
 from wakesleep.cli.reports import N_DRAWN, OPTIONS, PARAMS, draw, failed, how, mean, n_of
 from wakesleep.machine import HelmholtzMachine
@@ -81,7 +81,7 @@ def train(args: argparse.Namespace) -> int:
         _save(machine, output)
         done = f"{n_of(machine.n_iter_, 'epoch')} and {n_of(machine.step_, 'step')} are in {output}"
         if not isinstance(stopped, KeyboardInterrupt | BrokenPipeError):
-            return failed(stopped, more=f"; {done}")
+            return failed(stopped, more=f"; {done}", data=args.data)
         how = "--resume instead of --overwrite" if args.overwrite else "--resume"
         closed = isinstance(stopped, BrokenPipeError)
         why = "the output was closed" if closed else "interrupted"
@@ -139,8 +139,8 @@ def _save(machine: HelmholtzMachine, path: str) -> None:
 def _split(args: argparse.Namespace, machine: HelmholtzMachine) -> tuple[Rows, Bits]:
     """Rows to learn from, and rows held out, those of probabilities drawn once for all."""
     seed = hyperparameters.seed(args.random_state)
-    how = {"missing": args.missing, "drop": args.drop}
-    data = read_for(machine, args) if args.resume else read(args.data, args.split, args.binarize, **how)
+    how = {"columns": Columns(args.data, args.drop), "missing": args.missing}
+    data = read_for(machine, args)[0] if args.resume else read(args.data, args.split, args.binarize, **how)
     if args.held_out_split is not None:
         held_out = read(args.data, args.held_out_split, args.binarize, option="--held-out-split", **how)
         if held_out.n_features != data.n_features:

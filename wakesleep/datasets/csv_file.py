@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from wakesleep._packing import BLOCK_BYTES, TAKEN
 from wakesleep.bits import Bits
-from wakesleep.datasets.columns import kept
+from wakesleep.datasets.columns import Choice
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
 
@@ -23,6 +24,8 @@ EMPTY = "", "na", "n/a", "<na>", "null", "none", "?"  # cells that hold nothing,
 CELL = re.compile(r"at row 0, column (\d+)")  # how an error names it in a matrix of one row
 OTHER_MARKS = (";", "\t", "|", " ")  # by which cells are separated in what is no CSV file
 NO_NAME = re.compile(r"\s*|Unnamed: \d+")  # of a column, as written, and as pandas reads that
+MARKS = re.compile(r'[,"\r\n]')  # of a line, which a cell has in quotes only
+LONG = 60  # a name, in place of which the number of its column is told
 FEWEST_COUNTED = 3  # rows that a column counts, before it is taken for an index
 
 Lines = Iterator[tuple[int, str]]
@@ -31,35 +34,31 @@ Lines = Iterator[tuple[int, str]]
 class _Columns(NamedTuple):
     """Those of a file."""
 
-    n_all: int
     numbers: list[int]  # of those that are read
+    whole: bool  # whether these are all, in their order
     names: tuple[str, ...] | None  # of these
 
     def place(self, column: int) -> str:
-        """How an error tells where one of those that are read stands."""
-        name = "" if self.names is None else f" ({self.names[column]!r:.80})"
-        return f"in column {self.numbers[column] + 1}{name}"
+        """How an error names one of those that are read: as `drop` does."""
+        return f"column {self.numbers[column]} (from 0)" if self.names is None else f"column {self.names[column]!r:.80}"
+
+    def hint(self, column: int) -> str:
+        """How to leave it out."""
+        name = None if self.names is None or len(self.names[column]) > LONG else self.names[column]
+        return f"drop=[{self.numbers[column] if name is None else name!r}] leaves it out"
 
 
-def read_csv(path: Path, drop: Sequence[str | int], binarize: float | str | None, missing: str | None) -> Rows:
+def read_csv(path: Path, choose: Choice, binarize: float | str | None, missing: str | None) -> Rows:
     """The rows of a file, as `datasets.read` has them."""
-    with _opened(path) as file:
-        lines = enumerate(file, 1)
-        number, cells = _first(lines)
-        if not cells:
-            raise ValueError("want lines of numbers, got none")
-        names = tuple(cells) if _are_names(cells) else None
-        numbers = kept(drop, names, len(cells), path)
-        columns = _Columns(len(cells), numbers, None if names is None else tuple(names[i] for i in numbers))
-        below: Iterator[tuple[int, list[str]]] = ((at, _cells(text)) for at, text in _of_rows(lines, len(cells)))
-        if names is None:
-            above = ((at, [""]) for at in range(1, number if len(cells) == 1 else 1))
-            below = chain(above, [(number, cells)], below)
-        rows = ((at, _row(at, found, columns, missing)) for at, found in below)
+    with opened(path) as (names, n_columns, lines):
+        numbers = choose(names, n_columns)
+        whole = numbers == list(range(n_columns))
+        columns = _Columns(numbers, whole, None if names is None else tuple(names[i] for i in numbers))
+        rows = ((number, _row(number, cells, columns, missing)) for number, cells in lines)
         blocks: list[Rows] = []
-        while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * len(cells))))):
+        while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * n_columns)))):
             if names is not None and not blocks and len(block) >= FEWEST_COUNTED:
-                _refuse_index([row for _, row in block], columns.names or ())
+                _refuse_index([row for _, row in block], columns)
             blocks.append(_block(block, columns, binarize, missing))
     if not blocks:
         raise ValueError("want lines of numbers below the names, got none")
@@ -69,17 +68,22 @@ def read_csv(path: Path, drop: Sequence[str | int], binarize: float | str | None
     return Probabilities(np.concatenate(values), feature_names=columns.names)
 
 
-def names_of(path: Path) -> tuple[str, ...] | None:
-    """The names above the columns of a file, if there are any."""
-    with _opened(path) as file:
-        _, cells = _first(enumerate(file, 1))
-    return tuple(cells) if _are_names(cells) else None
-
-
-def _opened(path: Path) -> IO[str]:
-    """The file as text, in which the ends of lines stay what they are: names in quotes may have such."""
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
-    return opened(path, "rt", encoding="utf-8-sig", newline="")
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[tuple[str, ...] | None, int, Iterator[tuple[int, list[str]]]]]:
+    """The names above the columns of a file, if any, how many these are, and numbers of lines with the cells there."""
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    file: IO[str]
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:  # names in quotes may have ends of lines
+        lines = enumerate(file, 1)
+        number, cells = _first(lines)
+        if not cells:
+            raise ValueError("want lines of numbers, got none")
+        names = tuple(cells) if _are_names(cells) else None
+        below: Iterator[tuple[int, list[str]]] = ((at, _cells(text)) for at, text in _of_rows(lines, len(cells)))
+        if names is None:
+            above = ((at, [""]) for at in range(1, number if len(cells) == 1 else 1))
+            below = chain(above, [(number, cells)], below)
+        yield names, len(cells), (_checked(at, found, len(cells)) for at, found in below)
 
 
 def _first(lines: Lines) -> tuple[int, list[str]]:
@@ -120,43 +124,52 @@ def _block(
             try:
                 as_rows([row], binarize=binarize, name=f"line {number}", missing=missing)
             except ValueError as error:
-                raise ValueError(CELL.sub(lambda cell: columns.place(int(cell[1])), str(error))) from error
+                raise ValueError(CELL.sub(lambda cell: f"in {columns.place(int(cell[1]))}", str(error))) from error
         raise
 
 
-def _refuse_index(rows: list[NDArray[np.float64]], names: tuple[str, ...]) -> None:
+def _refuse_index(rows: list[NDArray[np.float64]], columns: _Columns) -> None:
     """Refuse a column without a name that counts the rows, as the index of a frame does."""
-    for column, name in enumerate(names):
+    for column, name in enumerate(columns.names or ()):
         if NO_NAME.fullmatch(name) and rows[0][column] in (0, 1):
             start = int(rows[0][column])
             if all(row[column] == number for number, row in enumerate(rows, start)):
                 raise ValueError(
                     f"column {name!r} counts the rows, {start}, {start + 1}, {start + 2} ..., and is an index; "
-                    f"drop=[{name!r}] leaves it out, or to_csv(index=False) where it is written"
+                    f"{columns.hint(column)}, or to_csv(index=False) where it is written"
                 )
 
 
+def _checked(number: int, cells: list[str], n_columns: int) -> tuple[int, list[str]]:
+    if len(cells) != n_columns:
+        raise ValueError(f"line {number}: want {n_columns} numbers like the first line, got {len(cells)}")
+    return number, cells
+
+
 def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) -> NDArray[np.float64]:
-    if len(cells) != columns.n_all:
-        raise ValueError(f"line {number}: want {columns.n_all} numbers like the first line, got {len(cells)}")
-    chosen = cells if len(columns.numbers) == columns.n_all else [cells[i] for i in columns.numbers]
+    chosen = cells if columns.whole else [cells[i] for i in columns.numbers]
     try:
         return np.array([np.nan if missing and _is_empty(cell) else _number(cell) for cell in chosen])
     except ValueError as error:
-        wrong = (i for i in columns.numbers if not _is_number(cells[i]) and not (missing and _is_empty(cells[i])))
-        column = next(wrong)
-        cell = cells[column].strip()
+        wrong = (not _is_number(cell) and not (missing and _is_empty(cell)) for cell in chosen)
+        column = next(i for i, is_wrong in enumerate(wrong) if is_wrong)
+        cell = chosen[column].strip()
         other = next((mark for mark in OTHER_MARKS if all(map(_is_number, cell.split(mark)))), None) if cell else None
-        hint = TAKEN if _is_empty(cell) else "; drop leaves columns out"
+        hint = TAKEN if _is_empty(cell) else f"; {columns.hint(column)}"
         if other is not None:
             hint = f"; cells are separated by commas, not by {other!r}"
         got = repr(cell)[:80] if cell else "an empty cell"
-        raise ValueError(f"line {number}, column {column + 1}: want a number, got {got}{hint}") from error
+        raise ValueError(f"line {number}, {columns.place(column)}: want a number, got {got}{hint}") from error
 
 
 def _cells(text: str) -> list[str]:
     """The cells of a line; only where there are quotes is it worth a parser."""
     return next(csv.reader([text])) if '"' in text else text.strip().split(",")
+
+
+def as_cell(text: str) -> str:
+    """A text as a cell of a line: in quotes, if it has marks of its own."""
+    return '"{}"'.format(text.replace('"', '""')) if MARKS.search(text) else text
 
 
 def _number(cell: str) -> float:

@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from wakesleep._packing import as_threshold
 from wakesleep.bits import Bits
 from wakesleep.datasets import csv_file
-from wakesleep.datasets.columns import ColumnError, as_columns, without
+from wakesleep.datasets.columns import Choice, ColumnError, as_columns, kept, of_columns
 from wakesleep.parameters import PRIOR
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
@@ -136,8 +137,16 @@ def read(
     27
     ('tea', 'rum')
     """
-    path = Path(path)
-    threshold, dropped = None if binarize == "sample" else as_threshold(binarize), as_columns(drop)
+    return read_chosen(Path(path), split, binarize, missing, partial(kept, as_columns(drop), Path(path)))
+
+
+def read_chosen(
+    path: Path, split: str | None, binarize: float | str | None, missing: str | None, choose: Choice
+) -> Rows:
+    """`read`, with the columns that are chosen, in the order in which they are."""
+    threshold = None if binarize == "sample" else as_threshold(binarize)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
     if suffix is None:
         raise ValueError(f"{path}: want a file whose name ends in {', '.join(SUFFIXES)}")
@@ -149,7 +158,7 @@ def read(
     with _damage_named(path):
         match suffix:
             case ".csv" | ".csv.gz":
-                return csv_file.read_csv(path, dropped, binarize, missing)
+                return csv_file.read_csv(path, choose, binarize, missing)
             case ".npy":
                 array = _read_npy(path)
             case ".npz":
@@ -158,23 +167,14 @@ def read(
                 array = _read_idx(path)
         if isinstance(array, Bits):
             binarize = None  # they are cut already
-        if dropped and len(array.shape) == 2:
-            array = without(array, dropped, path)
+        if len(array.shape) == 2:
+            array = of_columns(array, choose(None, array.shape[1]))
         if suffix in IDX_SUFFIXES and array.dtype == np.uint8:
             if binarize == "sample":
                 array = Probabilities(array, one=255, name=str(path))
             elif threshold is not None:
                 binarize = int(np.sum(np.arange(256) / 255 <= threshold)) - 1  # the same cut, in bytes
     return as_rows(array, binarize=binarize, name=str(path), missing=missing)
-
-
-def names_of(path: str | os.PathLike[str]) -> tuple[str, ...] | None:
-    """The names above the columns of a ``.csv`` file; None where there are none, and for files of another kind."""
-    path = Path(path)
-    if not path.name.lower().endswith((".csv", ".csv.gz")):
-        return None
-    with _damage_named(path):
-        return csv_file.names_of(path)
 
 
 @contextmanager
