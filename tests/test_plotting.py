@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from copy import copy
 from itertools import pairwise
 
 import numpy as np
@@ -58,15 +59,11 @@ def test_without_held_out_rows_there_is_one_curve(capsys):
 
 
 @pytest.mark.filterwarnings("ignore::wakesleep.PoorFitWarning")
-@pytest.mark.parametrize("patience", [2, 9])
-def test_early_stopping_is_marked_beside_the_legend(patience):
-    machine = small(patience=patience, learning_rate=3.0, n_iter=30).fit(DIGITS[:60], validation=DIGITS[100:160])
+def test_early_stopping_is_marked():
+    machine = small(patience=2, learning_rate=3.0, n_iter=30).fit(DIGITS[:60], validation=DIGITS[100:160])
     ax = plotting.learning_curves(machine)
-    laid_out(ax.figure)
-    marked = ax.lines[-1]
-    assert marked.get_xdata() == [machine.best_epoch_] * 2
-    box, place = ax.get_legend().get_window_extent(), ax.transData.transform((machine.best_epoch_, 0))[0]
-    assert not box.x0 <= place <= box.x1
+    assert ax.lines[-1].get_xdata() == [machine.best_epoch_] * 2
+    assert ax.get_legend().get_texts()[-1].get_text() == f"epoch {machine.best_epoch_}"
 
 
 @pytest.mark.parametrize("history", [[], [{"epoch": 1}], [{"reconstruction_cross_entropy": 9.0}]])
@@ -212,24 +209,36 @@ def laid_out(figure):
     return figure
 
 
-@pytest.mark.parametrize("height", [2.0, 4.0], ids=lambda inches: f"{inches:g} inches")
+@pytest.mark.parametrize("size", [(2, 2), (5, 2), (6, 4)], ids=str)
 @pytest.mark.parametrize("error", [0.1, 6.0])
-def test_the_legend_covers_no_curve_and_no_band(height, error):
+def test_the_legend_stands_between_title_and_axes_and_takes_no_room_from_the_curves(size, error):
     from matplotlib.figure import Figure
 
+    values = np.linspace(-10, -22, 30)
     history = [
         {"epoch": n, "log_likelihood": v, "standard_error": error, "reconstruction_cross_entropy": 12.0}
-        for n, v in enumerate(np.linspace(-10, -22, 30), 1)
+        for n, v in enumerate(values, 1)
     ]
-    ax = plotting.learning_curves(history, ax=Figure((5, height), layout="constrained").subplots())
-    laid_out(ax.figure)
-    box = ax.get_legend().get_window_extent()
-    drawn = [line.get_path().transformed(line.get_transform()) for line in ax.lines]
-    (band,) = ax.collections
-    for path in (*drawn, band.get_paths()[0].transformed(band.get_transform())):
-        assert not path.interpolated(50).intersects_bbox(box, filled=False)
+    ax = plotting.learning_curves(history, ax=Figure(size, layout="constrained").subplots())
+    whole, box = laid_out(ax.figure).bbox, ax.get_legend().get_window_extent()
+    assert ax.bbox.y1 <= box.y0 < box.y1 <= ax.title.get_window_extent().y0
+    assert whole.x0 <= box.x0 <= box.x1 <= whole.x1
+    assert ax.title.get_window_extent().y1 <= whole.y1
+    assert ax.bbox.height > 0.3 * whole.height
+    assert np.ptp(ax.get_ylim()) < 1.15 * (np.ptp(values) + 2 * error), "the curves do not fill the axes"
     plotting.learning_curves([entry | {"log_likelihood": -1.0} for entry in history], ax=ax)
     assert ax.get_ylim()[1] > -1, "what is drawn later sets the limits too"
+
+
+def test_the_legend_has_one_line_in_an_overview(machine):
+    machine = copy(machine).set_params(patience=5)
+    ax = plotting.overview(machine, DIGITS)[0]
+    laid_out(ax.figure)
+    tops = [text.get_window_extent().y1 for text in ax.get_legend().get_texts()]
+    assert len(tops) == 3
+    assert np.ptp(tops) < 5, "pixels"
+    box, beside = ax.get_legend().get_window_extent(), ax.get_tightbbox()
+    assert beside.x0 <= box.x0 <= box.x1 <= ax.bbox.x1
 
 
 NAMES = ["coffee", "$^$", "rolls and other\n baked goods", *(f"item {n}" for n in range(3, 9))]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 INK = "Greys"  # colour map of bits and their probabilities
 GREY = "0.85"  # behind images, and where a cell is missing
 FEWEST_PIXELS = 32  # of an image, as drawn
+LAID_OUT = 1.2  # how many times as wide a layout makes axes, about
 MOST_NAMES, LONGEST_NAME = 32, 19  # of columns that can be read side by side, and characters of one
 
 
@@ -166,3 +167,15 @@ def colour_bar(ax: Axes, label: str, extend: str = "neither") -> None:
     """Tell, beside it, what the colours of an image stand for."""
     beside = ax.inset_axes((1.03, 0, 0.04, 1))
     ax.figure.colorbar(ax.images[-1], cax=beside, label=label, extend=extend).outline.set_visible(False)
+
+
+def legend_above(ax: Axes, title: str) -> None:
+    """A title, and between it and the axes the legend, in as few lines as their width allows, once it is laid out."""
+    how = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "frameon": False, "fontsize": "small"}
+    tight = {"borderaxespad": 0.2, "borderpad": 0.2, "handlelength": 1.2, "handletextpad": 0.5, "columnspacing": 1}
+    for n_columns in range(len(ax.get_legend_handles_labels()[1]), 0, -1):
+        legend = ax.legend(ncols=n_columns, **how, **tight)
+        box = legend.get_window_extent()
+        if box.width <= LAID_OUT * ax.get_window_extent().width:
+            break
+    ax.set_title(title, pad=box.height * 72 / ax.figure.dpi + 6)  # points
