@@ -167,7 +167,7 @@ def reconstructions(
 ) -> Axes:  # fmt: skip
     """Rows, each above its reconstruction: the probabilities of the visible units after a pass up and down.
 
-    Missing cells are grey. All images together are about a square. The rows of a matrix have their numbers in X.
+    Missing cells are orange. All images together are about a square. The rows of a matrix have their numbers in X.
 
     Parameters
     ----------
@@ -187,11 +187,14 @@ def reconstructions(
     n_rows = min(hyperparameters.count("n_rows", n_rows), len(X))
     numbers = np.linspace(0, len(X) - 1, n_rows).astype(np.int64)
     some, names, D = X[numbers], machine._feature_names, X.n_features
-    pairs = np.stack([some.to_dense(np.float64), machine.reconstruct(some)], axis=1)
+    cells = some.to_dense(np.float64)
+    gaps = np.isnan(cells)
+    how = figures.marking_missing() if gaps.any() else {}
+    pairs = np.stack([np.where(gaps, figures.IS_MISSING, cells), machine.reconstruct(some)], axis=1)
     found = figures.shape_of_images(D, shape, names)
     if found is None:
         edges = -0.5, D - 0.5, n_rows - 0.5, -0.5
-        ax = images(pairs.reshape(-1, D), feature_names=names, ax=ax, extent=edges)
+        ax = images(pairs.reshape(-1, D), feature_names=names, ax=ax, extent=edges, **how)
         labelled = range(0, n_rows, -(-n_rows // N_PAIRS))
         ax.set_yticks(labelled, [str(numbers[i]) for i in labelled], fontsize="small")
         ax.set_ylabel("row of X")
@@ -200,8 +203,9 @@ def reconstructions(
         n_columns = figures.columns_for(n_rows, 2 * found[0], found[1])
         blank = np.full((-n_rows % n_columns, 2, D), np.nan)
         mosaic = np.concatenate([pairs, blank]).reshape(-1, n_columns, 2, D).swapaxes(1, 2)
-        ax = images(mosaic.reshape(-1, D), shape=found, n_columns=n_columns, ax=ax)
-    ax.set_title("rows, and below each its reconstruction")
+        ax = images(mosaic.reshape(-1, D), shape=found, n_columns=n_columns, ax=ax, **how)
+    key = f"\n({figures.MISSING}: missing cells)" if how else ""
+    ax.set_title(f"rows, and below each its reconstruction{key}")
     return ax
 
 
