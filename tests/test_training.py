@@ -289,8 +289,8 @@ def test_held_out_rows_are_measured_after_every_epoch(sizes, n_particles):
     assert not np.array_equal(chosen, np.arange(len(chosen)))  # sorted rows are no trap
 
     def measure(entry):
-        log_p = machine.score_samples(rows, n_particles=monitor.PARTICLES)
-        error = log_p.std(ddof=1) / np.sqrt(len(log_p))
+        log_p, sizes, _ = machine._estimates(rows, "auto", monitor.PARTICLES, None, 1)
+        error = likelihood.standard_error(log_p, likelihood.shared_variance(rows, sizes, monitor.PARTICLES))
         values.append((machine.reconstruction_cross_entropy(rows), log_p.mean(), error, n_particles))
 
     machine.fit(ROWS, validation=DIGITS, callbacks=[measure])

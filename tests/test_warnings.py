@@ -82,7 +82,7 @@ def test_how_many_rows_may_rest_on_one_sample_depends_on_their_number(n_particle
 
 
 def test_the_share_of_rows_that_rest_on_one_sample_is_kept(good):
-    _, sizes = good._estimates(HELD_OUT, "importance", monitor.PARTICLES, None, 1)
+    _, sizes, _ = good._estimates(HELD_OUT, "importance", monitor.PARTICLES, None, 1)
     found = monitor.measure(good._state, ROWS, HELD_OUT)
     assert found["few_effective"] == (sizes < 1.1).mean()
     assert monitor.measure(with_q(good, -1)._state, ROWS, HELD_OUT)["few_effective"] > 0.38
@@ -124,8 +124,8 @@ def test_a_rate_that_is_far_too_large_is_told(how, rate, capsys):
 @pytest.mark.parametrize(
     ("better", "best", "told"),  # by so many standard errors than independent units
     [
-        (1.1, 0, None), (0.9, 0, "a larger n_iter"), (-0.9, 1.1, "a larger n_iter"), (-1.1, 0.9, "a larger n_iter"),
-        (-1.1, 1.1, "best after epoch 2"), (-1e4, 0, "far below"),
+        (1.1, 0, None), (0.9, 0, "1,000 steps, more of them"), (-0.9, 1.1, "a larger n_iter"),
+        (-1.1, 0.9, "another learning_rate"), (-1.1, 1.1, "best after epoch 2"), (-1e4, 0, "far below"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("held_out", [None, HELD_OUT], ids=["learned", "held out"])
@@ -137,7 +137,7 @@ def test_what_is_no_better_than_independent_units_is_told_by_the_standard_error(
     values = independent + noise + better * error
     monkeypatch.setattr(likelihood, "log_likelihood", lambda *arguments, **how: (values, None))
     monkeypatch.setattr(likelihood, "independent_log_likelihood", lambda train, rows: independent)
-    history = [{"epoch": 1, "log_likelihood": -99.0}, {"epoch": 2, "log_likelihood": -20 + best * error}]
+    history = [{"epoch": 1, "log_likelihood": -99.0}, {"epoch": 2, "log_likelihood": -20 + best * error, "step": 1000}]
     if told == "far below" and held_out is not None:
         told = None  # for it has been, while training went on
     with warnings.catch_warnings(record=True) as caught:
@@ -159,7 +159,7 @@ def test_a_machine_that_has_not_learned_more_than_means_is_told(held_out):
     machine, X = HelmholtzMachine(random_state=0), columns(500, 0)
     validation = columns(500, 1) if held_out else None
     what = "held-out rows" if held_out else "rows that have been learned"
-    message = rf"log p\(x\) of {what} is not clearly above .* nats: a larger n_iter, a smaller batch_size or"
+    message = rf"log p\(x\) of {what} is not clearly above .* nats: after 25 steps, more of them"
     with pytest.warns(PoorFitWarning, match=message) as caught:
         machine.set_params(n_iter=5, learning_rate=1e-4).fit(X, validation=validation)
     assert [w.filename for w in caught] == [__file__]
@@ -182,7 +182,7 @@ def test_a_machine_that_has_learned_too_long_is_told_when_it_was_better():
 def test_the_warning_names_the_line_that_called_fit(monkeypatch):
     monkeypatch.setattr(monitor, "FEWEST_EFFECTIVE", 1000)
     with pytest.warns(SampleSizeWarning, match="q is far from the posterior") as caught:
-        machine = small(hidden_layer_sizes=(30,), n_iter=20).fit(ROWS, validation=HELD_OUT)
+        machine = small(hidden_layer_sizes=(30,), n_iter=40, learning_rate=0.3).fit(ROWS, validation=HELD_OUT)
     assert [w.filename for w in caught] == [__file__]
     assert all(1 <= entry["effective_sample_size"] <= 100 for entry in machine.history_)
 

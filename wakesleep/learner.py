@@ -139,8 +139,9 @@ class Learner(Estimator):
             If the estimates of log p(x), or those of many rows, have rested on a single sample for several epochs.
         PoorFitWarning
             If log p(x) of held-out rows, without any that of rows of X, is not above that of independent units in the
-            end, after five epochs or more; or if that of held-out rows has been far below it for five epochs. In the
-            latter case, most often, the learning rate is too large.
+            end, after five epochs or more, or after fewer than 1,000 steps less than 1 % above it; or if that of
+            held-out rows has been far below it for five epochs. In the latter case, most often, the learning rate is
+            too large.
         UserWarning
             If X has values below 0 or above 1, and `binarize` is between: most often, another is meant.
         """
@@ -178,8 +179,9 @@ class Learner(Estimator):
         self._train(run, settings.n_iter)
         if len(self.history_) >= monitor.EPOCHS_BEFORE:
             monitor.warn_of_poor_fit_in_the_end(
-                self._state, drawn(data, seed, 0), held_out, self.history_, n_threads
-            )
+                self._state, drawn(data, seed, 0), held_out, self.history_, n_threads,
+                by_patience=settings.patience is not None and len(self.history_) < settings.n_iter,
+            )  # fmt: skip
         return self
 
     @_as_a_whole

@@ -56,13 +56,13 @@ class Measures(Learner):
         SampleSizeWarning
             If by importance sampling the values of many rows rest on a single one of 100 samples or more.
         """
-        values, _ = self._estimates(X, method, n_particles, random_state, n_steps)
+        values, _, _ = self._estimates(X, method, n_particles, random_state, n_steps)
         return values
 
     def _estimates(
         self, X: Any, method: str, n_particles: int, random_state: Any, n_steps: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-        """log p(x) of every row, or its bound, nats, and the effective sample size where that is an estimate."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, Bits]:
+        """log p(x) of every row, or its bound, nats, effective sample sizes of estimates, and the rows."""
         n_particles = hyperparameters.count("n_particles", n_particles)
         rows = self._rows(X, fitted=True)
         seed = self._seed(random_state)
@@ -74,7 +74,7 @@ class Measures(Learner):
         )  # fmt: skip
         if sizes is not None and method not in ("elbo", "ais"):
             monitor.warn_of_single(sizes, n_particles)
-        return values, sizes
+        return values, sizes, data
 
     def score(self, X: Any, y: None = None, **how: Any) -> float:
         """Mean log p(x), nats; keywords as in `score_samples`."""

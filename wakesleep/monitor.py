@@ -24,6 +24,7 @@ FEWEST_EFFECTIVE = likelihood.FEW  # samples that an estimate rests on
 MOST_ALONE = {1000: 0.22, 100: 0.38}
 TOO_LOW = 'the estimate too low; method "ais" is less so'
 EPOCHS_BEFORE = 5  # of what is wrong, before it is told
+FEW_STEPS, SMALL_GAIN = 1000, 0.01  # by how much of the nats of independent units a machine is to gain in more steps
 UNMEASURED_ROWS, UNMEASURED_PARTICLES = 500, 100  # for a look at the end, where no log p(x) is measured on the way
 HEADER = "epoch  seconds      rows/s  cross-entropy"
 HELD_OUT_HEADER = HEADER + "  held-out log p(x)  std.error      K"
@@ -100,7 +101,8 @@ def measure(state: State, train: Bits | Selection[Bits], held_out: Bits | None, 
         )  # fmt: skip
         with np.errstate(invalid="ignore"):  # of a machine that is about to diverge, log p(x) may be infinite
             measured["log_likelihood"] = float(values.mean())
-            measured["standard_error"] = likelihood.standard_error(values) if len(rows) > 1 else None
+            shared = likelihood.shared_variance(rows, size, PARTICLES)
+            measured["standard_error"] = likelihood.standard_error(values, shared) if len(rows) > 1 else None
         measured["n_particles"] = None if size is None else PARTICLES
         measured["effective_sample_size"] = None if size is None else float(size.mean())
         measured["few_effective"] = None if size is None else float((size < FEWEST_EFFECTIVE).mean())
@@ -165,11 +167,14 @@ def warn_of_poor_fit(history: list[dict[str, Any]], baseline: Callable[[], float
 
 
 def warn_of_poor_fit_in_the_end(
-    state: State, train: Bits | Selection[Bits], held_out: Bits | None, history: list[dict[str, Any]], n_threads: int
-) -> None:
+    state: State, train: Bits | Selection[Bits], held_out: Bits | None, history: list[dict[str, Any]], n_threads: int,
+    by_patience: bool = False,
+) -> None:  # fmt: skip
     """Warn where held-out rows, or without any some that were learned, are not clearly better than independent units.
 
-    (Not by reconstructions: through few units at the top, those of a machine that fits may be bad.)
+    After few steps, a clear gain that is small is told, too; that rows which are all equal have none is not.
+    `by_patience`: the training has been ended by it. (Not by reconstructions: through few units at the top, those of a
+    machine that fits may be bad.)
     """
     if held_out is None:
         rows_are, n_particles = "rows that have been learned", UNMEASURED_PARTICLES
@@ -177,23 +182,27 @@ def warn_of_poor_fit_in_the_end(
     else:
         rows_are, n_particles = "held-out rows", PARTICLES
         rows = _some(held_out, state.seed, MOST_ROWS)
-    values, _ = likelihood.log_likelihood(
+    values, sizes = likelihood.log_likelihood(
         state.parameters, state.methods, rows, method="auto", n_particles=n_particles, seed=state.seed,
         n_threads=n_threads,
     )  # fmt: skip
     independent = likelihood.independent_log_likelihood(train, rows)
     with np.errstate(invalid="ignore"):
         value, baseline, better = float(values.mean()), float(independent.mean()), values - independent
-        error = likelihood.standard_error(better)
+        error = likelihood.standard_error(better, likelihood.shared_variance(rows, sizes, n_particles))
+    n_steps = history[-1]["step"]
+    least_gain = max(error, SMALL_GAIN * abs(baseline)) if n_steps < FEW_STEPS else error
     if not value >= _least(baseline, rows.n_features):
         if held_out is None:
             _tell_of_poor_fit(f"log p(x) of {rows_are} is", value, baseline)
-    elif better.mean() <= error:
+    elif better.mean() <= least_gain and not (rows.words == rows.words[:1]).all():
         best = max(history, key=lambda entry: entry.get("log_likelihood", -np.inf))
-        advice = "a larger n_iter, a smaller batch_size or another learning_rate may help"
+        advice = "more of them, by a smaller batch_size or a larger n_iter, or another learning_rate may help"
+        advice = f"after {n_steps:,} steps, {'a larger patience may help' if by_patience else advice}"
         if better.mean() < -error and best.get("log_likelihood", -np.inf) > baseline + error:
             advice = f"it was, best after epoch {best['epoch']}, so that patience or a smaller n_iter may help"
-        what = f"log p(x) of {rows_are} is not clearly above that of independent units"
+        how = "not clearly" if better.mean() <= error else "hardly"
+        what = f"log p(x) of {rows_are} is {how} above that of independent units"
         warn(f"{what}, {value:.5g} and {baseline:.5g} nats: {advice}", PoorFitWarning)
 
 

@@ -46,13 +46,14 @@ def score(args: argparse.Namespace) -> int:
     machine, data = read_both(args)
     estimate = how(machine, args.method, args.n_particles)
     begin(machine, len(data), None if estimate == "exact" else args.n_particles, args.data)
-    values, sizes = machine._estimates(data, args.method, args.n_particles, args.random_state, n_steps)
+    values, sizes, rows = machine._estimates(data, args.method, args.n_particles, args.random_state, n_steps)
     if args.method == "ais":
         estimate += f", T = {n_steps:,}"
     if args.output is not None:
         write_rows(args.output, values, ["elbo" if args.method == "elbo" else "log_likelihood"], "%.12g")
     measure = "ELBO" if args.method == "elbo" else "log p(x)"
-    print(f"{measure + ', nats':28} {mean(values)}  ({estimate})")
+    shared = likelihood.shared_variance(rows, None if args.method == "elbo" else sizes, args.n_particles)
+    print(f"{measure + ', nats':28} {mean(values, shared)}  ({estimate})")
     if sizes is not None and args.method not in ("elbo", "ais"):
         print(f"effective sample size        {sizes.mean():9.3f}")
         print(f"  below {likelihood.FEW:g}                  {100 * (sizes < likelihood.FEW).mean():9.1f} %")

@@ -79,9 +79,9 @@ def how(machine: HelmholtzMachine, method: str, n_particles: int) -> str:
     return "exact" if likelihood.chosen(method, n_hidden, n_particles) == "exact" else f"K = {n_particles:,}"
 
 
-def mean(values: NDArray[np.float64]) -> str:
+def mean(values: NDArray[np.float64], shared: float = 0.0) -> str:
     """A mean and its standard error, which a single row does not have, nats."""
-    error = f" +- {likelihood.standard_error(values):.3f}" if len(values) > 1 else ""
+    error = f" +- {likelihood.standard_error(values, shared):.3f}" if len(values) > 1 else ""
     return f"{values.mean():9.3f}{error}"
 
 

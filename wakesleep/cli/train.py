@@ -160,14 +160,15 @@ def _report(machine: HelmholtzMachine, rows: Rows, held_out: Bits, shape: tuple[
     if machine.patience is not None:
         print(f"\nthe parameters are those of epoch {machine.best_epoch_} of {machine.n_iter_}")
     held_out = held_out[:FINAL_ROWS]
-    values = machine.score_samples(held_out, n_particles=FINAL_PARTICLES)
+    values, sizes, _ = machine._estimates(held_out, "auto", FINAL_PARTICLES, None, likelihood.N_STEPS)
+    shared = likelihood.shared_variance(held_out, sizes, FINAL_PARTICLES)
     independent = likelihood.independent_log_likelihood(drawn(rows, machine._state.seed, 0), held_out)
     samples = how(machine, "auto", FINAL_PARTICLES)
-    print(f"\nheld-out log p(x), nats  {mean(values)}  ({samples}, {len(held_out):,} rows)")
+    print(f"\nheld-out log p(x), nats  {mean(values, shared)}  ({samples}, {len(held_out):,} rows)")
     print(f"independent units        {mean(independent)}")
     better = values - independent
     words, better = ("worse by", -better) if better.mean() < 0 else ("better by", better)
-    print(f"{words:24} {mean(better)}")
+    print(f"{words:24} {mean(better, shared)}")
     if shape is not None:
         draw("fantasies", machine.sample(N_DRAWN), shape)
         draw("held-out rows", held_out[:N_DRAWN].filled().to_dense(), shape)

@@ -2,7 +2,15 @@
 
 from wakesleep.likelihood.diagnosis import FEW, N_PARTICLES, Diagnostics, LevelDiagnostics, diagnostics
 from wakesleep.likelihood.enumeration import Distribution, exact_distribution, exact_kl, exact_posterior
-from wakesleep.likelihood.estimates import METHODS, N_STEPS, annealed, chosen, log_likelihood, simulated_bounds
+from wakesleep.likelihood.estimates import (
+    METHODS,
+    N_STEPS,
+    annealed,
+    chosen,
+    log_likelihood,
+    shared_variance,
+    simulated_bounds,
+)
 from wakesleep.likelihood.imputation import WAYS, impute
 from wakesleep.likelihood.mean_field import (
     decode,
@@ -33,6 +41,7 @@ __all__ = [
     "independent_log_likelihood",
     "log_likelihood",
     "reconstruction_cross_entropy",
+    "shared_variance",
     "simulated_bounds",
     "standard_error",
 ]

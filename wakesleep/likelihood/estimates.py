@@ -44,8 +44,7 @@ def log_likelihood(
     cells among the rows, with a machine that lacks these units: where all patterns differ, an enumeration for each row.
 
     An estimate depends on the seed and on the row's content only: neither on where the row stands,
-    nor on the other rows. So equal rows share their noise, and the standard error over rows leaves
-    the Monte-Carlo part out; for that, compare several seeds.
+    nor on the other rows. So equal rows share their noise: `shared_variance` tells what that does to a mean over rows.
 
     Raises
     ------
@@ -75,6 +74,29 @@ def log_likelihood(
             flat, sizes, methods, part.words, seed, n_particles, n_threads, part.observed
         )
     return elbos if method == "elbo" else _certain(data, estimates), effective
+
+
+def shared_variance(data: Bits, sizes: NDArray[np.float64] | None, n_particles: int) -> float:
+    """Variance that a mean of estimates over rows has because equal rows share their noise, nats²      (eq. 21)
+
+    Parameters
+    ----------
+    data : Bits of shape (n, D)
+    sizes : ndarray of shape (n,), float64, or None
+        Effective sample sizes, as `log_likelihood` gives them; None, of exact values, which have no noise.
+    n_particles : int
+        Samples per row.
+
+    Returns
+    -------
+    float
+        0 where no two rows are equal.
+    """
+    if sizes is None:
+        return 0.0
+    planes = data.words if data.observed is None else np.hstack([data.words, data.observed])
+    _, row, n_equal = np.unique(_likelihood.hash_rows(planes, 0), return_inverse=True, return_counts=True)
+    return float(((n_equal[row] - 1) * (1 / np.maximum(sizes, 1) - 1 / n_particles)).sum() / len(data) ** 2)
 
 
 def paced(n_rows: int, n_threads: int) -> Iterator[slice]:

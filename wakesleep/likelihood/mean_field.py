@@ -77,6 +77,13 @@ def _seen(rows: Bits) -> NDArray[np.bool_]:
     return Bits(np.asarray(rows.observed), rows.n_features).to_dense(np.bool_)
 
 
-def standard_error(values: NDArray[np.float64]) -> float:
-    """Standard deviation of the mean over rows; NaN for a single row."""
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+def standard_error(values: NDArray[np.float64], shared: float = 0.0) -> float:
+    """Standard deviation of the mean over rows; NaN for a single row.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,), float64
+    shared : float, default=0.0
+        What `shared_variance` says of estimates. The noise that rows do not share is part of `values`.
+    """
+    return float(np.sqrt(values.var(ddof=1) / len(values) + shared)) if len(values) > 1 else float("nan")
