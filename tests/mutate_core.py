@@ -19,9 +19,9 @@ ROWS, BODY, PHILOX, LEARNING = "_kernels/rows.h", "_kernels/body.h", "_kernels/p
 LANES = "_kernels/lanes.h"
 
 MUTANTS = [  # (what is wrong, file, text, its replacement)
-    ("p rate per row, not per particle", PHASES, "step.rate_p, 1, n)", "step.rate_p, 1, step.count)"),
-    ("a short batch takes a whole step", LOOP, "<double>place.count / <double>t.batch_size", "1"),
-    ("q rate of a short batch", PHASES, "job.sleep_weight, step.count)", "job.sleep_weight, job.capacity)"),
+    ("p rate per row, not per particle", PHASES, "step.rate_p, 1, job.n_particles)", "step.rate_p, 1)"),
+    ("q rate per particle", PHASES, "step.rate_q, job.sleep_weight)", "step.rate_q, job.sleep_weight, 2)"),
+    ("a batch is a row", PHASES, "(job.capacity // job.n_particles * n_states)", "n_states"),
     ("last batch dropped", LOOP, "if row == t.n_rows:", "if row + t.batch_size > t.n_rows:"),
     ("samples do not move along", LOOP, "seen * <uint64_t>job.n_particles", "seen"),
     ("dreams do not move along", LOOP, "seen * <uint64_t>t.sleep_steps", "seen"),
@@ -45,8 +45,8 @@ MUTANTS = [  # (what is wrong, file, text, its replacement)
     ("q weighs as p does", PHASES, "job.log_w[state] += terms[state]", "job.log_w[state] -= terms[state]"),
     ("p's credits go to q", PHASES, "n_particles, job.u, of_particles)", "n_particles, job.v, of_particles)"),
     ("q's credits go to p", PHASES, "step.awake, n, 1, job.v,", "step.awake, n, 1, job.u,"),
-    ("sleep has the whole weight", PHASES, "step.rate_q, job.sleep_weight, step", "step.rate_q, 1, step"),
-    ("wake has the whole weight", PHASES, "1 - job.sleep_weight, step", "1, step"),
+    ("sleep has the whole weight", PHASES, "step.rate_q, job.sleep_weight)", "step.rate_q, 1)"),
+    ("wake has the whole weight", PHASES, "step.rate_q, 1 - job.sleep_weight)", "step.rate_q, 1)"),
     ("weights do not decay", PHASES, "1 - step.rate_q * job.updates.weight_decay", "1"),
     ("biases decay", UPDATES, "update(update, n, 1, layer.biases", "update(update, n, kept, layer.biases"),
     ("frozen weights learn", UPDATES, "if not layer.frozen:", "if True:"),

@@ -92,17 +92,16 @@ def check_train_by_hand(
         module.teach(by_hand, sizes, methods, awake, v.ravel().astype(dtype), None, gradient_p)
         if u is not None:
             module.teach(by_hand, sizes, methods, awake, None, u.ravel().astype(dtype), gradient_q)
-        rate_p, rate_q = (rate * (n / batch_size) for rate in rates)
-        follow(of_p, gradient_p / dtype(n), rate_p, step + 1)
-        gradient_q *= dtype((1 - s) / n)
+        follow(of_p, gradient_p / dtype(batch_size), rates[0], step + 1)
+        gradient_q *= dtype((1 - s) / batch_size)
         for again in range(rule.sleep_steps if s else 1):
             if s:
                 asleep = states_of(np.zeros((n, 1), np.uint64), sizes)
                 first_dream = seen * rule.sleep_steps + again * n
                 module.dream(by_hand, sizes, methods, asleep, seed, module.SLEEP, first_dream)
-                module.teach(by_hand, sizes, methods, asleep, None, np.full(n, s / n, dtype), gradient_q)
+                module.teach(by_hand, sizes, methods, asleep, None, np.full(n, s / batch_size, dtype), gradient_q)
             updates_of_q += 1
-            follow(of_q, gradient_q, rate_q, updates_of_q)
+            follow(of_q, gradient_q, rates[1], updates_of_q)
             gradient_q[:] = 0
         seen += n
 

@@ -62,14 +62,13 @@ MUTANTS = {
     "train leaves the biases out": (
         "goal.biases[:] += scale", "goal.biases[:] += 0 * scale", "sampled train"),
     "the p rate is per row, not per particle": (
-        "updates.scale(rate_p, 1.0, n)", "updates.scale(rate_p, 1.0, count)", "sampled train"),
-    "a short batch takes a whole step": ("_step * (count / batch_size)", "_step", "train by hand"),
-    "the p rate of a short batch is that of a whole one": (
-        "updates.scale(rate_p, 1.0, n)", "updates.scale(rate_p, 1.0, batch_size * rule.n_particles)", "train by hand"),
+        "rate_p, 1.0, batch_size * rule.n_particles)", "rate_p, 1.0, batch_size)", "sampled train"),
+    "a short batch takes a whole step of p": (
+        "rate_p, 1.0, batch_size * rule.n_particles)", "rate_p, 1.0, n)", "train by hand"),
+    "a short batch takes a whole step of q": (
+        "rule.sleep_weight, batch_size)", "rule.sleep_weight, count)", "train by hand"),
     "the q rate is per sum, not per mean gradient": (
-        "rule.sleep_weight, count)", "rule.sleep_weight, 1)", "sampled train"),
-    "the q rate of a short batch is that of a whole one": (
-        "rule.sleep_weight, count)", "rule.sleep_weight, batch_size)", "train by hand"),
+        "rule.sleep_weight, batch_size)", "rule.sleep_weight, 1)", "sampled train"),
     "the rates are exchanged": ("scale(rate_q, rule.sleep", "scale(rate_p, rule.sleep", "sampled train"),
     "the last batch is dropped": (
         "last = first + count == len(data)", "last = first + count + batch_size > len(data)", "train by hand"),
@@ -97,9 +96,9 @@ MUTANTS = {
     "q's updates are counted by steps": ("rate_q, int(n_updates[1]))", "rate_q, int(n_updates[0]))", "adam"),
     "p's updates are counted from 2": ("rate_p, int(n_updates[0]))", "rate_p, int(n_updates[0]) + 1)", "adam"),
     "q learns from its own dreams with the whole rate": (
-        "scale(rate_q, rule.sleep_weight, count)", "scale(rate_q, 1.0, count)", "sleep steps"),
+        "scale(rate_q, rule.sleep_weight, batch_size)", "scale(rate_q, 1.0, batch_size)", "sleep steps"),
     "q learns awake with the weight of the sleep": (
-        "1 - rule.sleep_weight, count", "rule.sleep_weight, count", "sleep steps"),
+        "1 - rule.sleep_weight, batch_size", "rule.sleep_weight, batch_size", "sleep steps"),
     "q's credits go to p": ("updates.add(of_p, errors_p, v,", "updates.add(of_p, errors_p, u,", "sleep steps"),
     "p's credits go to q": ("updates.add(of_q, errors_q, u,", "updates.add(of_q, errors_q, v,", "sleep steps"),
     "log weights leave the prior out": ("[*terms_p[:0:-1], terms_p[0]]", "terms_p[:0:-1]", "sleep steps"),

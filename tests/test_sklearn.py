@@ -29,6 +29,7 @@ def machine(kind, **params):
 
 
 @CLASSES
+@pytest.mark.filterwarnings("ignore::wakesleep.PoorFitWarning")  # the worse one earns it
 def test_a_search_finds_the_better_of_two(kind):
     grid = {"hidden_layer_sizes": [(1,), (8, 1)], "rule": ["wake-sleep", "reweighted"]}
     search = GridSearchCV(machine(kind, learning_rate=0.3, n_iter=30), grid, cv=KFold(2)).fit(BARS.to_dense())

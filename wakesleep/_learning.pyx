@@ -189,7 +189,6 @@ cdef void train_batches(void *training, int me) noexcept nogil:
     cdef Place place = place_of(t, t.position[0], t.position[1])
     cdef Rows rows = rows_from(t, me, place.epoch, place.row)
     cdef Py_ssize_t step
-    cdef double share
     cdef int again, sleep_steps = t.sleep_steps if job.sleep_weight > 0 else 1
     cdef Source wake = Source(t.seed, C_WAKE, 0), sleep = Source(t.seed, C_SLEEP, 0)
     now.asleep = &asleep
@@ -202,8 +201,7 @@ cdef void train_batches(void *training, int me) noexcept nogil:
         now.awake, now.count = &t.awake[step % 3], place.count
         asleep.observed = now.awake.observed  # a dream lacks what its example lacks
         asleep.observed.row *= job.n_particles
-        share = <double>place.count / <double>t.batch_size
-        now.rate_p, now.rate_q = t.rates[2 * step] * share, t.rates[2 * step + 1] * share
+        now.rate_p, now.rate_q = t.rates[2 * step], t.rates[2 * step + 1]
         of_p += 1
         now.number_p = of_p
         wake.first_sample = <uint64_t>seen * <uint64_t>job.n_particles
@@ -277,7 +275,7 @@ def train(parameters, moments, sizes, methods, data, position, n_updates, uint64
     moments : (0, 1 or 2, n_parameters), what the optimizer keeps, in the layout of the parameters; moved along.
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     n_updates : (2,) those of p and of q that the moments have seen, which began with zero; moved along.
-    rates : (n_batches, 2), of p and of q, per mean gradient of `batch_size` rows; in proportion less for fewer.
+    rates : (n_batches, 2), of p and of q, per mean gradient of `batch_size` rows; that of fewer is as much smaller.
     rule, optimizer : `rules.Rule`, whose name may be a callable, and `optimizers.Optimizer`.
     The result does not depend on the number of threads, which is also the most that are used: small steps
     are not shared. Bits beyond the last unit are ignored. What a callable raises is raised; then, nothing

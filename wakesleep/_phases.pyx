@@ -188,9 +188,9 @@ cdef void teach_by_credit(Learning *job, int me, const Layer *layer, const Panel
     tick(m, me, layer.number, GRADIENT)
 
 
-cdef inline double per_row(const Learning *job, double rate, double weight, Py_ssize_t n) noexcept nogil:
-    """What the errors of n rows are multiplied with, for a part of this weight."""
-    return (rate * weight if job.updates.plain else weight) / n
+cdef inline double per_row(const Learning *job, double rate, double weight, Py_ssize_t n_states=1) noexcept nogil:
+    """What errors of so many states to a row are multiplied with, for a part of this weight, whatever the step has."""
+    return (rate * weight if job.updates.plain else weight) / (job.capacity // job.n_particles * n_states)
 
 
 # ---- p awake, and its dreams ----
@@ -200,10 +200,10 @@ cdef void teach_p_panel(Learning *job, int me, const Layer *layer, const Panel *
     cdef Py_ssize_t n = step.count * job.n_particles
     if job.rule == WAKE_SLEEP:
         learn_panel(job.machine, me, layer, panel, rows, columns, step.awake, n, NULL,
-                    <float>per_row(job, step.rate_p, 1, n))
+                    <float>per_row(job, step.rate_p, 1, job.n_particles))
     else:
         teach_by_credit(job, me, layer, panel, columns, step.awake, n, 1, job.v,
-                        <float>per_row(job, step.rate_p, 1, step.count))
+                        <float>per_row(job, step.rate_p, 1))
 
 
 cdef void teach_p_and_dream(Learning *job, int me, const Step *step, Source source) noexcept nogil:
@@ -284,8 +284,8 @@ cdef void teach_q(Learning *job, int me, const Step *step, bint awake_too) noexc
     cdef int level
     cdef Py_ssize_t i, first, end, n_awake = 0, n_particles = 1
     cdef float kept = <float>(1 - step.rate_q * job.updates.weight_decay)
-    cdef float of_dreams = <float>per_row(job, step.rate_q, job.sleep_weight, step.count)
-    cdef float of_particles = <float>per_row(job, step.rate_q, 1 - job.sleep_weight, step.count)
+    cdef float of_dreams = <float>per_row(job, step.rate_q, job.sleep_weight)
+    cdef float of_particles = <float>per_row(job, step.rate_q, 1 - job.sleep_weight)
     if not job.updates.plain:
         update = update_of(&job.updates, step.rate_q, step.number_q)
     meet(m, me)

@@ -49,7 +49,7 @@ def train(
     position : (3,) epochs done, rows done of the present one, rows seen since training began; moved along.
     moments : (0, 1 or 2, ...), what the optimizer keeps, in the layout of the parameters; moved along.
     n_updates : (2,) those of p and of q that the moments have seen, which began with zero; moved along.
-    The rates are per mean gradient of `batch_size` rows; those of a last minibatch of fewer rows are as much lower.
+    The rates are per mean gradient of `batch_size` rows; that of a last one of fewer rows is as much smaller.
     chosen : (n,) int64, the rows of data that are trained on, where these are not all.
     observed : like data, which of its cells are, where these are not all; the others must be 0. They are left out of
     p(x | h), and a dream lacks those that the row of its number in the minibatch lacks      (eq. 18)
@@ -59,10 +59,9 @@ def train(
     if len(rates):
         parameters += 0  # no −0: so a row that nothing is added to may be left alone
     p, batch_size = Parameters(sizes, parameters), min(batch_size, len(data))
-    for rates_of_step in rates:
+    for rate_p, rate_q in rates.tolist():
         epoch, first, seen = (int(i) for i in position)
         count = min(batch_size, len(data) - first)
-        rate_p, rate_q = (rates_of_step * (count / batch_size)).tolist()
         rows = epoch_order(seed, epoch, len(data), first, count)
         n = count * rule.n_particles
 
@@ -75,11 +74,11 @@ def train(
         updates = Updates(p, moments, optimizer)
         if rule.name == "wake-sleep":
             errors_p, v, u = [_error(*example) for example in of_p], None, None
-            updates.add(of_p, errors_p, None, updates.scale(rate_p, 1.0, n))
+            updates.add(of_p, errors_p, None, updates.scale(rate_p, 1.0, batch_size * rule.n_particles))
         else:
             errors_p, errors_q, log_w = weigh(of_p, of_q)
             v, u = rule.credits(log_w.reshape(count, rule.n_particles))
-            updates.add(of_p, errors_p, v, updates.scale(rate_p, 1.0, count))
+            updates.add(of_p, errors_p, v, updates.scale(rate_p, 1.0, batch_size))
         n_updates[0] += 1
         updates.apply([*p.generative, p.prior], rate_p, int(n_updates[0]))
 
@@ -91,9 +90,9 @@ def train(
                     dreams[:, :visible] &= pattern
                 _, dreamt = _q_and_p(p, methods, levels(dreams, sizes))
                 errors = [_error(*example) for example in dreamt]
-                updates.add(dreamt, errors, None, updates.scale(rate_q, rule.sleep_weight, count))
+                updates.add(dreamt, errors, None, updates.scale(rate_q, rule.sleep_weight, batch_size))
             if rule.sleep_weight < 1 and u is not None and not again:
-                updates.add(of_q, errors_q, u, updates.scale(rate_q, 1 - rule.sleep_weight, count))
+                updates.add(of_q, errors_q, u, updates.scale(rate_q, 1 - rule.sleep_weight, batch_size))
             n_updates[1] += 1
             updates.apply(p.recognition, rate_q, int(n_updates[1]))
 
@@ -157,7 +156,7 @@ class Updates:
         self.moments = [Parameters(p.sizes, moment) for moment in moments]
 
     def scale(self, rate: float, weight: float, n: int) -> Any:
-        """What the errors of n rows are multiplied with, for a part of this weight."""
+        """What errors are multiplied with, those of a minibatch of n or fewer, for a part of this weight."""
         return self.p.flat.dtype.type((rate * weight if self.optimizer.plain else weight) / n)
 
     def like(self, layer: Layer, parameters: Parameters) -> Layer:

@@ -69,7 +69,7 @@ class HelmholtzMachine(Measures, Imputer):
         Options follow a colon; `warm_up` is the number of epochs over which the rates first rise from 0. Thus
         "decay:factor=0.99", "cosine:warm_up=5,final=0.1".
     batch_size : int, default=100
-        Rows per step. The last step of an epoch has the rows that are left, and its rate is lower in proportion.
+        Rows per step. The last step of an epoch has the rows that are left, and a gradient that is as much smaller.
         Gradients of biases are sums of float32 over its rows times `n_particles`, one after the other:
         with 10,000 of them, the mean gradient is off by about 1e-4 of itself, with a million by 1 %.
     n_iter : int, default=20
