@@ -23,6 +23,12 @@ RULES = {"wake-sleep": {"optimizer": "sgd", "learning_rate": 0.3}, "reweighted, 
 RATES = {"sgd": (0.03, 0.1, 0.3, 1.0, 3.0), "adam": (0.001, 0.003, 0.01, 0.03, 0.1)}
 SIZES = ((8,), (16,), (32,), (64,), (128,), (16, 8), (32, 16), (64, 32), (128, 64), (32, 16, 8), (64, 32, 16))
 N_PARTICLES = (2, 5, 10, 20, 50)
+FEW_ROWS, FEW_EPOCHS = (60, 200, 400), ((0.1, 200), (0.3, 200), (0.3, 600))  # numbers of rows; rates of sgd, and epochs
+FEW_RULES = {
+    "wake-sleep": {},
+    "reweighted, K = 10": {"rule": "reweighted", "n_particles": 10},
+    "reweighted, weight_decay=0.003": {"rule": "reweighted", "n_particles": 10, "weight_decay": 0.003},
+}
 
 
 def by_rule(name, values, **others):
@@ -43,6 +49,18 @@ def sweeps():
     yield "Batches", ["batch_size", *RULES], by_rule("batch_size", (5, 20, 100, 500))
     yield "Epochs", ["n_iter", *RULES], by_rule("n_iter", (10, 30, 100, 300, 1000))
     yield "Decay of weights", ["weight_decay", *RULES], by_rule("weight_decay", (0.0, 0.001, 0.003, 0.01, 0.03))
+
+
+def few_rows(train, held_out):
+    """The head and the lines of a table of machines that learn by sgd from few rows, taken at equal distances."""
+    yield ["rows", "learning_rate", "n_iter", "independent columns", *FEW_RULES]
+    for n in FEW_ROWS:
+        rows = train[np.arange(n) * len(train) // n]
+        floor = f"{independent_log_likelihood(rows, held_out).mean():.2f}"
+        for rate, epochs in FEW_EPOCHS:
+            how = {"learning_rate": rate, "n_iter": epochs}
+            cells = (log_p(rows, held_out, rule | how) for rule in FEW_RULES.values())
+            yield [str(n), str(rate), str(epochs), floor, *cells]
 
 
 def log_p(train, held_out, params):
@@ -77,6 +95,10 @@ def main():
     for title, head, lines in sweeps():
         cells = [[label, *(log_p(train, held_out, params) for params in line)] for label, line in lines.items()]
         text.append(f"**{title}**\n\n{table(head, cells)}")
+        print("", text[-1], sep="\n", flush=True)
+    if len(train) > FEW_ROWS[-1]:
+        head, *cells = few_rows(train, held_out)
+        text.append(f"**Few rows**\n\n{table(head, cells)}")
         print("", text[-1], sep="\n", flush=True)
     if args.output:
         args.output.write_text("\n\n".join(text) + "\n", encoding="utf-8")

@@ -55,6 +55,15 @@ def test_parts_have_names():
     assert all(named[name] is expected[name] for name in expected)
 
 
+def test_a_layer_shows_its_shapes_and_is_a_tuple():
+    layer = Parameters((400, 300), np.arange(241_000.0)).generative[0]
+    assert repr(layer) == "Layer(weights of (300, 400), biases of (400,))"
+    weights, biases = again = pickle.loads(pickle.dumps(layer))
+    assert type(again) is type(layer)
+    assert same_bits(weights, layer.weights)
+    assert same_bits(biases, layer.biases)
+
+
 @pytest.mark.parametrize("length", [0, 49, 51])
 def test_a_vector_of_another_length_is_refused(length):
     with pytest.raises(

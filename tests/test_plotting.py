@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from copy import copy
 from itertools import pairwise
 
 import numpy as np
@@ -58,15 +59,11 @@ def test_without_held_out_rows_there_is_one_curve(capsys):
 
 
 @pytest.mark.filterwarnings("ignore::wakesleep.PoorFitWarning")
-@pytest.mark.parametrize("patience", [2, 9])
-def test_early_stopping_is_marked_beside_the_legend(patience):
-    machine = small(patience=patience, learning_rate=3.0, n_iter=30).fit(DIGITS[:60], validation=DIGITS[100:160])
+def test_early_stopping_is_marked():
+    machine = small(patience=2, learning_rate=3.0, n_iter=30).fit(DIGITS[:60], validation=DIGITS[100:160])
     ax = plotting.learning_curves(machine)
-    laid_out(ax.figure)
-    marked = ax.lines[-1]
-    assert marked.get_xdata() == [machine.best_epoch_] * 2
-    box, place = ax.get_legend().get_window_extent(), ax.transData.transform((machine.best_epoch_, 0))[0]
-    assert not box.x0 <= place <= box.x1
+    assert ax.lines[-1].get_xdata() == [machine.best_epoch_] * 2
+    assert ax.get_legend().get_texts()[-1].get_text() == f"epoch {machine.best_epoch_}"
 
 
 @pytest.mark.parametrize("history", [[], [{"epoch": 1}], [{"reconstruction_cross_entropy": 9.0}]])
@@ -212,24 +209,36 @@ def laid_out(figure):
     return figure
 
 
-@pytest.mark.parametrize("height", [2.0, 4.0], ids=lambda inches: f"{inches:g} inches")
+@pytest.mark.parametrize("size", [(2, 2), (5, 2), (6, 4)], ids=str)
 @pytest.mark.parametrize("error", [0.1, 6.0])
-def test_the_legend_covers_no_curve_and_no_band(height, error):
+def test_the_legend_stands_between_title_and_axes_and_takes_no_room_from_the_curves(size, error):
     from matplotlib.figure import Figure
 
+    values = np.linspace(-10, -22, 30)
     history = [
         {"epoch": n, "log_likelihood": v, "standard_error": error, "reconstruction_cross_entropy": 12.0}
-        for n, v in enumerate(np.linspace(-10, -22, 30), 1)
+        for n, v in enumerate(values, 1)
     ]
-    ax = plotting.learning_curves(history, ax=Figure((5, height), layout="constrained").subplots())
-    laid_out(ax.figure)
-    box = ax.get_legend().get_window_extent()
-    drawn = [line.get_path().transformed(line.get_transform()) for line in ax.lines]
-    (band,) = ax.collections
-    for path in (*drawn, band.get_paths()[0].transformed(band.get_transform())):
-        assert not path.interpolated(50).intersects_bbox(box, filled=False)
+    ax = plotting.learning_curves(history, ax=Figure(size, layout="constrained").subplots())
+    whole, box = laid_out(ax.figure).bbox, ax.get_legend().get_window_extent()
+    assert ax.bbox.y1 <= box.y0 < box.y1 <= ax.title.get_window_extent().y0
+    assert whole.x0 <= box.x0 <= box.x1 <= whole.x1
+    assert ax.title.get_window_extent().y1 <= whole.y1
+    assert ax.bbox.height > 0.3 * whole.height
+    assert np.ptp(ax.get_ylim()) < 1.15 * (np.ptp(values) + 2 * error), "the curves do not fill the axes"
     plotting.learning_curves([entry | {"log_likelihood": -1.0} for entry in history], ax=ax)
     assert ax.get_ylim()[1] > -1, "what is drawn later sets the limits too"
+
+
+def test_the_legend_has_one_line_in_an_overview(machine):
+    machine = copy(machine).set_params(patience=5)
+    ax = plotting.overview(machine, DIGITS)[0]
+    laid_out(ax.figure)
+    tops = [text.get_window_extent().y1 for text in ax.get_legend().get_texts()]
+    assert len(tops) == 3
+    assert np.ptp(tops) < 5, "pixels"
+    box, beside = ax.get_legend().get_window_extent(), ax.get_tightbbox()
+    assert beside.x0 <= box.x0 <= box.x1 <= ax.bbox.x1
 
 
 NAMES = ["coffee", "$^$", "rolls and other\n baked goods", *(f"item {n}" for n in range(3, 9))]
@@ -260,12 +269,45 @@ def test_names_of_columns_are_written_below_them(survey, kind):
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
-def test_a_shape_that_is_given_and_more_names_than_can_be_read_leave_them_out(survey):
+def test_images_have_no_place_for_names(survey):
     machine, X = survey
     for ax in (plotting.fields(machine, shape=(3, 3)), plotting.reconstructions(machine, X, shape=(3, 3))):
         assert len(ax.get_xticks()) == 0
-    for D, label in ((33, "visible unit"), (64, "")):
-        assert plotting.images(np.zeros((2, D)), feature_names=list(map(str, range(D)))).get_xlabel() == label
+    for D, n_ticks in ((49, 49), (64, 0)):
+        assert len(plotting.images(np.zeros((2, D)), feature_names=list(map(str, range(D)))).get_xticks()) == n_ticks
+
+
+@pytest.mark.parametrize(("draw", "most", "inches"), [
+    (lambda machine: [plotting.fields(machine), plotting.fantasies(machine)], 60, 1.3),
+    (lambda machine: plotting.overview(machine)[:2], 40, 0.75),
+], ids=["alone", "overview"])  # fmt: skip
+@pytest.mark.parametrize("D", [12, 33, 40, 60, 90, 500])
+def test_names_stand_apart_and_the_axis_tells_where_some_are_left_out(draw, most, inches, D):
+    machine = random_machine((D, 5))
+    machine._feature_names = tuple(f"item_{n:03} of a long questionnaire" for n in range(D))
+    for ax in draw(machine):
+        laid_out(ax.figure)
+        places, labels = ax.get_xticks(), ax.get_xticklabels()
+        every = int(places[1])
+        assert places.tolist() == list(range(0, D, every))
+        assert ax.get_xlabel() == ("" if every == 1 else f"visible unit; 1 in {every} is named")
+        assert (every == 1) is (most >= D)
+        apart = every * ax.bbox.width / D * 72 / ax.figure.dpi
+        assert 0.85 * labels[0].get_fontsize() < apart
+        assert every == 1 or apart < 2.5 * labels[0].get_fontsize()
+        for label, name in zip(labels, machine._feature_names[::every], strict=True):
+            assert name[:8] in label.get_text()
+            assert label.get_window_extent().height < inches * ax.figure.dpi
+
+
+@pytest.mark.parametrize(("names", "labels"), [
+    (["how often do you buy coffee", "how often do you buy rolls"], ["how often…uy coffee", "how often…buy rolls"]),
+    ([f"the question {n} with a number in it" for n in (1, 2)], ["the question 1 wit…", "the question 2 wit…"]),
+    ([f"a question with number {n} near the end" for n in (1, 2)], ["…ber 1 near the end", "…ber 2 near the end"]),
+])  # fmt: skip
+def test_names_are_cut_where_it_leaves_them_apart(names, labels):
+    ax = plotting.images(np.zeros((2, 2)), feature_names=names)
+    assert [label.get_text() for label in ax.get_xticklabels()] == labels
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
@@ -408,11 +450,27 @@ def test_curves_of_a_machine_that_has_not_learned_are_refused():
         plotting.learning_curves(HelmholtzMachine())
 
 
-def test_missing_cells_of_rows_are_left_out():
+@pytest.mark.parametrize("shape", [None, (1, 3)], ids=["matrix", "images"])
+def test_missing_cells_of_rows_have_a_colour_that_the_scale_has_not_and_a_key(shape):
+    from matplotlib.image import imread
+
+    X = np.array([[1.0, np.nan, 0.0], [0.0, 1.0, 0.0]])
+    gappy = HelmholtzMachine((2,), n_iter=1, missing="marginalise", random_state=0).fit(X)
+    ax = plotting.reconstructions(gappy, X, shape=shape)
+    assert ax.get_title().endswith("(orange: missing cells)")
+    plotting.save(ax, "x.png")
+    red, green, blue = np.moveaxis(imread("x.png")[..., :3], 2, 0)
+    orange = (red > 0.9) & (blue < 0.1) & (np.abs(green - 0.65) < 0.05)
+    box = ax.images[0].get_window_extent()
+    assert 0.5 < orange.sum() / (box.width * box.height / 12) < 1.3, "one cell of twelve"
+    assert plotting.reconstructions(gappy, X[1:]).get_title() == "rows, and below each its reconstruction"
+
+
+def test_missing_cells_are_at_their_place_among_images():
     X = np.array([[1.0, np.nan, 0.0, 1.0]])
     gappy = HelmholtzMachine((2,), n_iter=1, missing="marginalise", random_state=0).fit(X)
     drawn = np.ma.filled(plotting.reconstructions(gappy, X, shape=(2, 2)).images[0].get_array(), np.nan)
     gap, side = figures.FEWEST_PIXELS // 10, figures.FEWEST_PIXELS
     original, reconstructed = (drawn[top : top + side, gap:-gap] for top in (gap, side + 2 * gap))
-    np.testing.assert_array_equal(original[[0, 0, -1, -1], [0, -1, 0, -1]], X[0])
-    assert np.isfinite(reconstructed).all()
+    assert original[[0, 0, -1, -1], [0, -1, 0, -1]].tolist() == [1, figures.IS_MISSING, 0, 1]
+    assert ((reconstructed >= 0) & (reconstructed <= 1)).all()

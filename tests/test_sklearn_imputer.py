@@ -78,6 +78,28 @@ def test_frames_come_out_with_the_names_that_went_in(container):
         imputer.transform(frame[names[::-1]])
 
 
+@pytest.mark.parametrize("kind", [wakesleep.HelmholtzMachine, HelmholtzMachine], ids=["core", "derived"])
+def test_its_machine_is_the_one_that_learns_from_the_frame_itself(kind):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=[f"bar {n}" for n in range(16)])
+    imputer = HelmholtzImputer(machine(kind), random_state=0).fit(frame)
+    by_hand = machine(kind, missing="marginalise", random_state=0).fit(frame)
+    assert imputer.estimator_.feature_names_in_.tolist() == list(frame.columns)
+    assert imputer.estimator_.score(frame) == by_hand.score(frame)
+    np.testing.assert_array_equal(imputer.transform(frame)[GAPS], by_hand.impute(frame)[GAPS])
+    with pytest.warns(UserWarning, match=r"X does not have valid feature names, but HelmholtzImputer") as caught:
+        imputer.transform(X)
+    assert len(caught) == 1, "its machine warns as well"
+    assert not hasattr(imputer.fit(X).estimator_, "feature_names_in_")
+
+
+def test_values_beyond_0_and_1_are_told_by_the_names_of_their_columns():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=[f"bar {n}" for n in range(16)]).replace({"bar 3": {1.0: 5.0}})
+    with pytest.warns(UserWarning, match=r"^X: has values from 0 to 5 in column 'bar 3'; binarize=0.5"):
+        HelmholtzImputer(machine(), random_state=0).fit(frame)
+
+
 def test_cells_that_are_missing_in_other_ways_are_filled_in_alike():
     pandas = pytest.importorskip("pandas")
     imputer = HelmholtzImputer(machine(), random_state=0).fit(X)

@@ -6,7 +6,7 @@ import io
 import math
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK = "Greys"  # colour map of bits and their probabilities
-GREY = "0.85"  # behind images, and where a cell is missing
+GREY = "0.85"  # behind images
+MISSING, IS_MISSING = "orange", -1.0  # the colour of missing cells, and what stands for them: it is below the scale
 FEWEST_PIXELS = 32  # of an image, as drawn
-MOST_NAMES, LONGEST_NAME = 32, 19  # of columns that can be read side by side, and characters of one
+LAID_OUT = 1.2  # how many times as wide a layout makes axes, about
+MOST_NAMES = 60  # of columns that can be read side by side
+CLOSEST_NAMES = 0.9  # how many times their size they have to be apart
+WIDE = 4.0  # inches of axes with room for these characters of a name and sizes of type; and in smaller ones
+LONGEST_NAME, SIZES = 19, ("small", "x-small", "xx-small")
+LONGEST_IN_SMALL, SIZES_IN_SMALL = 13, ("x-small", "xx-small")
 
 
 def images(
@@ -40,7 +46,8 @@ def images(
     n_columns : int, optional
         Images side by side; if left out, so many that all of them together are about a square.
     feature_names : sequence of str, optional
-        Of the columns. Up to 32 of them are written below a matrix, which then stands in place of squares too.
+        Of the columns, written below a matrix: all, in small type if need be, or every so manyth, as the axis then
+        tells. Up to 60 of them make a matrix of what could be squares.
     ax : Axes, optional
     **how
         For `Axes.imshow`.
@@ -68,12 +75,8 @@ def images(
         ax.set(xlabel="visible unit", ylabel="row")
         whole_ticks(ax.xaxis)
         whole_ticks(ax.yaxis)
-        if readable(feature_names):
-            ax.set_xlabel("")
-            lines, half = [" ".join(str(name).split()) for name in feature_names], LONGEST_NAME // 2
-            labels = [line if len(line) <= LONGEST_NAME else f"{line[:half]}…{line[-half:]}" for line in lines]
-            size = "small" if len(labels) <= MOST_NAMES / 2 else "x-small"
-            ax.set_xticks(range(len(labels)), labels, rotation="vertical", fontsize=size, parse_math=False)
+        if feature_names is not None:
+            _name_columns(ax, feature_names)
         return ax
     mosaic = _mosaic(rows.reshape(-1, *found), n_columns)
     ax = new_axes(_size_of(mosaic)) if ax is None else ax
@@ -108,16 +111,48 @@ def save(axes: Axes | NDArray[Any], path: str | os.PathLike[str]) -> None:
     replace_file(path, [content.getbuffer()])
 
 
-def readable(feature_names: Sequence[str] | None) -> TypeGuard[Sequence[str]]:
-    """Whether there are names of columns, and few enough for an axis."""
-    return feature_names is not None and len(feature_names) <= MOST_NAMES
+def _name_columns(ax: Axes, names: Sequence[str]) -> None:
+    """Names below the columns of a matrix, or as many as there is room for."""
+    from matplotlib.font_manager import FontProperties
+
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    longest, sizes = (LONGEST_NAME, SIZES) if inches >= WIDE else (LONGEST_IN_SMALL, SIZES_IN_SMALL)
+    for size in sizes:
+        columns = math.ceil(CLOSEST_NAMES * FontProperties(size=size).get_size_in_points() * len(names) / (72 * inches))
+        if columns == 1:
+            break
+    ax.set_xlabel("" if columns == 1 else f"visible unit; 1 in {columns} is named")
+    places, labels = range(0, len(names), columns), _shortened(names[::columns], longest)
+    ax.set_xticks(places, labels, rotation="vertical", fontsize=size, parse_math=False)
+
+
+def _shortened(names: Sequence[str], longest: int) -> list[str]:
+    """Each in one line, cut in the middle, or at the end or the beginning, if that leaves more of them apart."""
+    lines = [" ".join(str(name).split()) for name in names]
+
+    def cut(head: int) -> list[str]:
+        tails = (len(line) - (longest - 1 - head) for line in lines)
+        return [
+            line if len(line) <= longest else f"{line[:head]}…{line[tail:]}"
+            for line, tail in zip(lines, tails, strict=True)
+        ]
+
+    return max(map(cut, (longest // 2, longest - 1, 0)), key=lambda labels: len(set(labels)))
+
+
+def marking_missing() -> dict[str, Any]:
+    """How to draw rows in which `IS_MISSING` stands for missing cells."""
+    import matplotlib
+
+    return {"cmap": matplotlib.colormaps[INK].with_extremes(under=MISSING), "interpolation_stage": "rgba"}
 
 
 def shape_of_images(
     n_features: int, shape: Sequence[int] | None, feature_names: Sequence[str] | None
 ) -> tuple[int, int] | None:
     """The (height, width) of rows as images, or None for a matrix, which has an axis for names."""
-    return None if shape is None and readable(feature_names) else image_shape(n_features, shape)
+    named = feature_names is not None and len(feature_names) <= MOST_NAMES
+    return None if shape is None and named else image_shape(n_features, shape)
 
 
 def columns_for(n: int, height: int, width: int) -> int:
@@ -177,3 +212,15 @@ def colour_bar(ax: Axes, label: str, extend: str = "neither") -> None:
     """Tell, beside it, what the colours of an image stand for."""
     beside = ax.inset_axes((1.03, 0, 0.04, 1))
     ax.figure.colorbar(ax.images[-1], cax=beside, label=label, extend=extend).outline.set_visible(False)
+
+
+def legend_above(ax: Axes, title: str) -> None:
+    """A title, and between it and the axes the legend, in as few lines as their width allows, once it is laid out."""
+    how: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "frameon": False, "fontsize": "small"}
+    tight = {"borderaxespad": 0.2, "borderpad": 0.2, "handlelength": 1.2, "handletextpad": 0.5, "columnspacing": 1}
+    for n_columns in range(len(ax.get_legend_handles_labels()[1]), 0, -1):
+        legend = ax.legend(ncols=n_columns, **(how | tight))
+        box = legend.get_window_extent()
+        if box.width <= LAID_OUT * ax.get_window_extent().width:
+            break
+    ax.set_title(title, pad=box.height * 72 / ax.figure.dpi + 6)  # points

@@ -75,11 +75,12 @@ class HelmholtzMachine(Measures, Imputer):
         with 10,000 of them, the mean gradient is off by about 1e-4 of itself, with a million by 1 %.
     n_iter : int, default=20
         Epochs. With few rows, 20 of them in batches of 100 are too few steps: 500 rows make 100, after which a machine
-        is hardly better than independent units. There ``batch_size=20, n_iter=200`` suits; the command line, for a few
-        thousand rows, has batches of 20, 40 epochs and a `learning_rate` of 0.3.
+        is hardly better than independent units. There ``batch_size=20, n_iter=200, learning_rate=0.3`` suits; the
+        command line, for a few thousand rows, has batches of 20, 40 epochs and a `learning_rate` of 0.3.
     patience : int, optional
         Stop when the held-out log p(x) has not risen for so many epochs; `fit` then needs `validation`. At its end
-        `fit` brings back the parameters of the best epoch, also if it comes to `n_iter`.
+        `fit` brings back the parameters of the best epoch, also if it comes to `n_iter`. With few rows nothing rises
+        for many epochs at first: there, 50 are not too many.
     initial_biases : {"data", "zero"}, default="data"
         Where the visible units of p begin: at the logits of the data's mean, or at 0.
     binarize : float, None or "sample", default=0.5

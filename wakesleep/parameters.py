@@ -22,6 +22,9 @@ class Layer(NamedTuple):
     weights: NDArray[np.floating[Any]]
     biases: NDArray[np.floating[Any]]
 
+    def __repr__(self) -> str:
+        return f"Layer(weights of {self.weights.shape}, biases of {self.biases.shape})"
+
 
 class Parameters:
     """The parameters of both models: one flat vector, p first, then q, bottom level first.

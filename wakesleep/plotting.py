@@ -14,7 +14,7 @@ Nothing here touches pyplot: a new figure is ``axes.figure``, which a notebook s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,15 +33,14 @@ FIRST, SECOND = "#1f5fa8", "#b0541d"  # colours of curves
 KINDS_OF_FILES = (".png", ".svg")
 N_IMAGES, N_PAIRS = 100, 18  # fantasies; rows with reconstructions
 PANEL = 4.4, 4.0  # inches of each picture in an overview
-LINE = 0.3  # inches of a line of a legend, with its share of the frame and of what labels take from the axes
 SHARE_IN_SCALE = 99.5  # percent of the weights that the colour scale tells apart
 
 
 def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax: Axes | None = None) -> Axes:
     """What was measured after each epoch: held-out log p(x) with its standard error, and the reconstruction.
 
-    Both are log-probabilities in nats per row, the more the better: log p(x), and minus the reconstruction
-    cross-entropy.
+    Both are log-probabilities in nats per row, the more the better: log p(x), and as "reconstruction" minus the
+    reconstruction cross-entropy.
 
     Parameters
     ----------
@@ -69,34 +68,22 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     ax = new_axes((6, 3.8)) if ax is None else ax
     held_out = [record for record in known if "log_likelihood" in record]
     marker = "o" if len(known) == 1 else None
-    reconstruction = [-record["reconstruction_cross_entropy"] for record in known]
-    drawn = reconstruction
     if held_out:
         x = [record["epoch"] for record in held_out]
         y = np.array([record["log_likelihood"] for record in held_out])
         error = np.array([record.get("standard_error") or 0 for record in held_out])
-        ax.plot(x, y, color=FIRST, marker=marker, label="log p(x), ± standard error")
+        ax.plot(x, y, color=FIRST, marker=marker, label="log p(x) ± s.e.")
         ax.fill_between(x, y - error, y + error, color=FIRST, alpha=0.25, linewidth=0)
-        drawn = [*reconstruction, *(y - error), *(y + error)]
-    ax.plot(
-        [record["epoch"] for record in known], reconstruction,
-        color=SECOND, marker=marker, label="− reconstruction cross-entropy",
-    )  # fmt: skip
-    place: Literal["lower left", "lower right"] = "lower right"  # of the legend
+    reconstruction = [-record["reconstruction_cross_entropy"] for record in known]
+    ax.plot([record["epoch"] for record in known], reconstruction, color=SECOND, marker=marker, label="reconstruction")
     if isinstance(history, HelmholtzMachine) and history.patience is not None:
-        place = "lower left" if 2 * history.best_epoch_ > known[0]["epoch"] + known[-1]["epoch"] else place
         ax.axvline(history.best_epoch_, color="0.6", linewidth=1, linestyle=":", label=f"epoch {history.best_epoch_}")
-    ax.set(xlabel="epoch", ylabel="nats per row", title="held-out rows" if held_out else "rows learned from")
+    ax.set(xlabel="epoch", ylabel="nats per row")
     whole_ticks(ax.xaxis)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="0.92")
     ax.set_axisbelow(True)
-    lines = ax.get_legend_handles_labels()[1]
-    ax.legend(edgecolor="none", framealpha=1, loc=place, fontsize="small")
-    finite = np.array([value for value in drawn if np.isfinite(value)] or [0.0])
-    room = len(lines) * LINE / max(ax.get_window_extent().height / ax.figure.dpi - len(lines) * LINE, LINE)
-    ax.update_datalim([(known[0]["epoch"], finite.min() - room * np.ptp(finite))])  # where the legend stands
-    ax.autoscale_view()
+    figures.legend_above(ax, "held-out rows" if held_out else "rows learned from")
     return ax
 
 
@@ -180,7 +167,7 @@ def reconstructions(
 ) -> Axes:  # fmt: skip
     """Rows, each above its reconstruction: the probabilities of the visible units after a pass up and down.
 
-    Missing cells are grey. All images together are about a square. The rows of a matrix have their numbers in X.
+    Missing cells are orange. All images together are about a square. The rows of a matrix have their numbers in X.
 
     Parameters
     ----------
@@ -200,11 +187,14 @@ def reconstructions(
     n_rows = min(hyperparameters.count("n_rows", n_rows), len(X))
     numbers = np.linspace(0, len(X) - 1, n_rows).astype(np.int64)
     some, names, D = X[numbers], machine._feature_names, X.n_features
-    pairs = np.stack([some.to_dense(np.float64), machine.reconstruct(some)], axis=1)
+    cells = some.to_dense(np.float64)
+    gaps = np.isnan(cells)
+    how = figures.marking_missing() if gaps.any() else {}
+    pairs = np.stack([np.where(gaps, figures.IS_MISSING, cells), machine.reconstruct(some)], axis=1)
     found = figures.shape_of_images(D, shape, names)
     if found is None:
         edges = -0.5, D - 0.5, n_rows - 0.5, -0.5
-        ax = images(pairs.reshape(-1, D), feature_names=names, ax=ax, extent=edges)
+        ax = images(pairs.reshape(-1, D), feature_names=names, ax=ax, extent=edges, **how)
         labelled = range(0, n_rows, -(-n_rows // N_PAIRS))
         ax.set_yticks(labelled, [str(numbers[i]) for i in labelled], fontsize="small")
         ax.set_ylabel("row of X")
@@ -213,8 +203,9 @@ def reconstructions(
         n_columns = figures.columns_for(n_rows, 2 * found[0], found[1])
         blank = np.full((-n_rows % n_columns, 2, D), np.nan)
         mosaic = np.concatenate([pairs, blank]).reshape(-1, n_columns, 2, D).swapaxes(1, 2)
-        ax = images(mosaic.reshape(-1, D), shape=found, n_columns=n_columns, ax=ax)
-    ax.set_title("rows, and below each its reconstruction")
+        ax = images(mosaic.reshape(-1, D), shape=found, n_columns=n_columns, ax=ax, **how)
+    key = f"\n({figures.MISSING}: missing cells)" if how else ""
+    ax.set_title(f"rows, and below each its reconstruction{key}")
     return ax
 
 

@@ -17,6 +17,8 @@ except ImportError as error:
 
 from wakesleep import estimator, imputer, machine
 from wakesleep._packing import as_matrix, dense, without_missing
+from wakesleep.bits import Bits
+from wakesleep.rows import as_bits
 
 __all__ = ["HelmholtzImputer", "HelmholtzMachine", "NotFittedError"]
 
@@ -114,7 +116,7 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
     Attributes
     ----------
     estimator_ : HelmholtzMachine
-        The one that was trained.
+        The one that was trained, with the names of the columns, if there were any.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,), object
         Only after `fit` to a data frame whose columns all have names.
@@ -168,7 +170,8 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         learner.set_params(missing="marginalise")
         if self.random_state is not None:
             learner.set_params(random_state=self.random_state)
-        self.estimator_ = learner.fit(self._cells(X, reset=True))
+        learner._settings()  # an error of its arguments comes before one of X
+        self.estimator_ = learner.fit(self._named(self._cells(X, reset=True), learner))
         return self
 
     def transform(self, X: Any) -> Any:
@@ -190,8 +193,9 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         check_is_fitted(self)
         cells = self._cells(X, reset=False)
         filled = self.estimator_.impute(
-            cells, method=self.method, n_particles=self.n_particles, draws=self.draws, random_state=self.random_state
-        )
+            self._named(cells, self.estimator_), method=self.method, n_particles=self.n_particles, draws=self.draws,
+            random_state=self.random_state,
+        )  # fmt: skip
         return np.where(np.isnan(cells), filled, cells).astype(imputer.float_of(cells), copy=False)
 
     def _cells(self, X: Any, reset: bool) -> NDArray[Any]:
@@ -201,6 +205,13 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         matrix = as_matrix(X, "X")
         validate_data(self, X, reset=reset, skip_check_array=True)
         return without_missing(dense(matrix, slice(0, matrix.shape[0])), "X", "marginalise")[0]
+
+    def _named(self, cells: NDArray[Any], learner: machine.HelmholtzMachine) -> Bits:
+        """Cells as the learner reads them, with the names of the columns, if there are any, so that it has them too."""
+        rows = as_bits(cells, binarize=learner.binarize, missing="marginalise")
+        names = getattr(self, "feature_names_in_", None)
+        rows.feature_names = None if names is None else tuple(map(str, names))
+        return rows
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
