@@ -6,7 +6,7 @@ import csv
 import gzip
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wakesleep._packing import BLOCK_BYTES, TAKEN
 from wakesleep.bits import Bits
-from wakesleep.datasets.columns import Choice
+from wakesleep.datasets.columns import Choice, ColumnError
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
 
@@ -50,7 +50,7 @@ class _Columns(NamedTuple):
 
 def read_csv(path: Path, choose: Choice, binarize: float | str | None, missing: str | None) -> Rows:
     """The rows of a file, as `datasets.read` has them."""
-    with opened(path) as (names, n_columns, lines):
+    with opened(path, choose) as (names, n_columns, lines):
         numbers = choose(names, n_columns)
         whole = numbers == list(range(n_columns))
         columns = _Columns(numbers, whole, None if names is None else tuple(names[i] for i in numbers))
@@ -69,7 +69,7 @@ def read_csv(path: Path, choose: Choice, binarize: float | str | None, missing: 
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[tuple[str, ...] | None, int, Iterator[tuple[int, list[str]]]]]:
+def opened(path: Path, choose: Choice) -> Iterator[tuple[tuple[str, ...] | None, int, Iterator[tuple[int, list[str]]]]]:
     """The names above the columns of a file, if any, how many these are, and numbers of lines with the cells there."""
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     file: IO[str]
@@ -78,7 +78,7 @@ def opened(path: Path) -> Iterator[tuple[tuple[str, ...] | None, int, Iterator[t
         number, cells = _first(lines)
         if not cells:
             raise ValueError("want lines of numbers, got none")
-        names = tuple(cells) if _are_names(cells) else None
+        names = tuple(cells) if _are_names(cells, choose) else None
         below: Iterator[tuple[int, list[str]]] = ((at, _cells(text)) for at, text in _of_rows(lines, len(cells)))
         if names is None:
             above = ((at, [""]) for at in range(1, number if len(cells) == 1 else 1))
@@ -106,12 +106,28 @@ def _of_rows(lines: Lines, n_columns: int) -> Lines:
             empty.append((number, ""))
 
 
-def _are_names(cells: list[str]) -> bool:
-    """Whether most cells are words, if there are numbers among them; or they count the columns, as frames do."""
-    n_words = sum(not _is_number(cell) and not _is_empty(cell) for cell in cells)
-    no_number = not any(_is_number(cell) for cell in cells)
-    counted = len(cells) > 3 and cells == [str(column) for column in range(len(cells))]
-    return counted or 2 * n_words > len(cells) or (no_number and n_words > 0)
+def _are_names(cells: list[str], choose: Choice) -> bool:
+    """Whether the cells of a first line are names.
+
+    They are if the names that are known are among them; if they, or those that are left of them, count the columns, as
+    frames do; or if a word is left, and most cells are words, or none are numbers.
+    """
+    if choose.known is not None and set(choose.known) <= set(cells):
+        return True
+    parts = [cells]
+    for names in (None, cells):  # what is to be left out is told by number, or else by name
+        with suppress(ColumnError):
+            parts.append([cells[i] for i in choose.left(names, len(cells))])
+    if any(_count_columns(part, 1 if "" in choose.drop else 3) for part in parts):
+        return True
+    n_words, n_numbers = sum(map(_is_word, cells)), sum(map(_is_number, cells))
+    return all(any(map(_is_word, part)) for part in parts) and (2 * n_words > len(cells) or not n_numbers)
+
+
+def _count_columns(cells: list[str], fewest: int) -> bool:
+    """Whether these more than the fewest are 0, 1, 2 ..., perhaps after the name of an index, which may be empty."""
+    first = int(_is_word(cells[0]) or not cells[0].strip())
+    return len(cells) > fewest and cells[first:] == [str(column) for column in range(len(cells) - first)]
 
 
 def _block(
@@ -179,6 +195,10 @@ def _number(cell: str) -> float:
 
 def _is_empty(cell: str) -> bool:
     return cell.strip().lower() in EMPTY
+
+
+def _is_word(cell: str) -> bool:
+    return not _is_number(cell) and not _is_empty(cell)
 
 
 def _is_number(cell: str) -> bool:

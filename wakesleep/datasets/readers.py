@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from wakesleep._packing import as_threshold
 from wakesleep.bits import Bits
 from wakesleep.datasets import csv_file
-from wakesleep.datasets.columns import Choice, ColumnError, as_columns, kept, of_columns
+from wakesleep.datasets.columns import Choice, ColumnError, as_columns, of_columns
 from wakesleep.parameters import PRIOR
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
@@ -137,7 +136,7 @@ def read(
     27
     ('tea', 'rum')
     """
-    return read_chosen(Path(path), split, binarize, missing, partial(kept, as_columns(drop), Path(path)))
+    return read_chosen(Path(path), split, binarize, missing, Choice(str(path), as_columns(drop)))
 
 
 def read_chosen(
