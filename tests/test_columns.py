@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 import shlex
 import struct
 from pathlib import Path
@@ -88,7 +89,9 @@ def test_columns_of_a_csv_are_left_out_by_name_whatever_is_in_them():
         ([-1], ValueError, r"^drop: want columns of all\.csv, .* got -1"),
         (range(6), ValueError, r"^drop: want columns .* got 5$"),
         (["", "id", *NAMES], ValueError, r"^drop: want a column or more of all\.csv left, got all 6"),
-        (0.5, TypeError, r"^drop: want names or numbers of columns, got 0\.5"),
+        (["01"], ValueError, r"^drop: want columns of all\.csv, .* got '01'$"),
+        (["\u0661"], ValueError, "^drop: want columns of all\\.csv, .* got '\u0661'$"),  # which int() reads as 1
+        ("9" * 5000, ValueError, r"^drop: want columns of all\.csv, .* got '9{79}$"),
     ],
 )
 def test_what_cannot_be_left_out_is_told(drop, error, message):
@@ -96,6 +99,46 @@ def test_what_cannot_be_left_out_is_told(drop, error, message):
         Path("all.csv").write_text("a,b,c,d,e\n1,0,1,0,1\n")
     with pytest.raises(error, match=message):
         read("all.csv", drop=drop)
+
+
+@pytest.mark.parametrize("drop", [0.5, None, b"a", True, np.arange(2)])
+def test_what_is_no_name_and_no_number_of_a_column_is_told(drop):
+    for given in ([drop], drop)[: 1 if np.ndim(drop) else 2]:
+        with pytest.raises(TypeError, match=re.escape(f"drop: want names or numbers of columns, got {drop!r}")):
+            read("all.csv", drop=given)
+
+
+@pytest.mark.parametrize("drop", [1, np.int64(1), np.array(1), np.array([1]), {1}, iter(["1"]), np.array(["1"])])
+def test_one_column_is_left_out_however_it_is_numbered(drop):
+    Path("one.csv").write_text("id,tea\n1,7\n0,8\n")
+    assert read("one.csv", drop=drop).feature_names == ("id",)
+
+
+@pytest.mark.parametrize("by", ["{}", "column {}"])
+def test_each_column_that_is_left_out_is_looked_up_once(by):
+    class Name(str):
+        compared = 0
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            Name.compared += 1
+            return str.__eq__(self, other)
+
+    names = [Name(f"column {number}") for number in range(300)]
+    assert datasets.columns.Choice("x.csv", [by.format(number) for number in range(299)])(names, 300) == [299]
+    assert Name.compared < 300 * 10
+
+
+def test_a_column_whose_place_is_a_known_name_is_left_out(capsys):
+    names = ["tea", "with, milk", "rum", "1"]
+    machine = HelmholtzMachine((2,), n_iter=1).fit(Bits._joined([Bits.from_dense(ROWS)], tuple(names)))
+    machine.save("model.npz")
+    for place in range(5):
+        with open("more.csv", "w", newline="") as file:
+            csv.writer(file).writerows([np.insert(names, place, "extra"), *np.insert(ROWS, place, 7, 1).tolist()])
+        assert main(["score", "model.npz", "more.csv", "-o", "scores.npy"]) == 0
+        assert "more.csv: left out column 'extra', which" in capsys.readouterr().err
+        np.testing.assert_array_equal(np.load("scores.npy"), machine.score_samples(Bits.from_dense(ROWS)))
 
 
 def test_all_columns_of_a_name_are_left_out():
