@@ -101,6 +101,50 @@ def test_what_cannot_be_left_out_is_told(drop, error, message):
         read("all.csv", drop=drop)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("note", ["two\nlines", "\n\n, \"said\"\r\n", "a" * 200_000, "\r"])
+def test_what_is_left_out_may_go_over_lines_and_be_long(note, end):
+    with open("notes.csv", "w", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator=end)
+        writer.writerows([["note", "a"], [note, 1], ["x", 0], [note, 1]])
+    for drop in ("note", 0):
+        assert read("notes.csv", drop=drop) == Bits.from_dense([[1], [0], [1]])
+    with open("notes.csv", "w", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator=end)
+        writer.writerows([[note, 1], [0, 1], [note, 1]])  # without names
+    assert read("notes.csv", drop=0) == Bits.from_dense([[1], [1], [1]])
+
+
+def test_the_longest_cell_that_others_read_stays_what_it_is():
+    limit = csv.field_size_limit(9)
+    try:
+        assert read("all.csv", drop=["", "id"]) == Bits.from_dense(ROWS)
+        assert csv.field_size_limit() == 9
+    finally:
+        csv.field_size_limit(limit)
+
+
+def test_an_error_names_the_line_in_which_a_row_begins():
+    Path("notes.csv").write_text('note,a\n"two\n\nlines",1\n"two\nlines",x\n')
+    with pytest.raises(ValueError, match=r"^notes\.csv: line 5, column 'a': want a number, got 'x'"):
+        read("notes.csv", drop="note")
+    Path("notes.csv").write_text('note,a\n"two\nlines",1\n"one,1\nx,0\n')
+    what = r"line 4: want 2 numbers like the first line, got 1; is there a quote that is not closed\?$"
+    with pytest.raises(ValueError, match=rf"^notes\.csv: {what}"):
+        read("notes.csv", drop="note")
+
+
+def test_a_note_of_several_lines_is_written_as_it_was_read(model):
+    frame = [["note", *NAMES], ["two\nlines", 1, 0, "", 1], ['"\r\n', 0, "", 1, 0]]
+    with open("notes.csv", "w", newline="") as file:
+        csv.writer(file).writerows(frame)
+    assert main(["impute", model, "notes.csv", "--drop", "note", "--draws", "-o", "filled.csv"]) == 0
+    with open("filled.csv", newline="") as file:
+        filled = list(csv.reader(file))
+    assert [line[0] for line in filled] == [line[0] for line in frame]
+    assert (filled[0], filled[1][1:3], filled[2][3:]) == (frame[0], ["1", "0"], ["1", "0"])
+
+
 @pytest.mark.parametrize("drop", [0.5, None, b"a", True, np.arange(2)])
 def test_what_is_no_name_and_no_number_of_a_column_is_told(drop):
     for given in ([drop], drop)[: 1 if np.ndim(drop) else 2]:

@@ -25,6 +25,7 @@ CELL = re.compile(r"at row 0, column (\d+)")  # how an error names it in a matri
 OTHER_MARKS = (";", "\t", "|", " ")  # by which cells are separated in what is no CSV file
 NO_NAME = re.compile(r"\s*|Unnamed: \d+")  # of a column, as written, and as pandas reads that
 MARKS = re.compile(r'[,"\r\n]')  # of a line, which a cell has in quotes only
+LONGEST = 2**31 - 1  # characters of a cell, as many as any C compiler's long has room for
 LONG = 60  # a name, in place of which the number of its column is told
 FEWEST_COUNTED = 3  # rows that a column counts, before it is taken for an index
 
@@ -79,7 +80,8 @@ def opened(path: Path, choose: Choice) -> Iterator[tuple[tuple[str, ...] | None,
         if not cells:
             raise ValueError("want lines of numbers, got none")
         names = tuple(cells) if _are_names(cells, choose) else None
-        below: Iterator[tuple[int, list[str]]] = ((at, _cells(text)) for at, text in _of_rows(lines, len(cells)))
+        rows = _of_rows(lines, len(cells))
+        below: Iterator[tuple[int, list[str]]] = ((at, _cells(text, lines)) for at, text in rows)
         if names is None:
             above = ((at, [""]) for at in range(1, number if len(cells) == 1 else 1))
             below = chain(above, [(number, cells)], below)
@@ -90,7 +92,7 @@ def _first(lines: Lines) -> tuple[int, list[str]]:
     """The number of the first line that is not empty, and the cells that begin there, which may go over more lines."""
     for number, text in lines:
         if text.strip():
-            return number, next(csv.reader(chain([text], (more for _, more in lines))))
+            return number, _parsed(text, lines)
     return 0, []
 
 
@@ -158,7 +160,8 @@ def _refuse_index(rows: list[NDArray[np.float64]], columns: _Columns) -> None:
 
 def _checked(number: int, cells: list[str], n_columns: int) -> tuple[int, list[str]]:
     if len(cells) != n_columns:
-        raise ValueError(f"line {number}: want {n_columns} numbers like the first line, got {len(cells)}")
+        hint = "; is there a quote that is not closed?" if any("\n" in cell for cell in cells) else ""
+        raise ValueError(f"line {number}: want {n_columns} numbers like the first line, got {len(cells)}{hint}")
     return number, cells
 
 
@@ -178,9 +181,18 @@ def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) 
         raise ValueError(f"line {number}, {columns.place(column)}: want a number, got {got}{hint}") from error
 
 
-def _cells(text: str) -> list[str]:
-    """The cells of a line; only where there are quotes is it worth a parser."""
-    return next(csv.reader([text])) if '"' in text else text.strip().split(",")
+def _cells(text: str, lines: Lines) -> list[str]:
+    """The cells that begin in a line; only where there are quotes is it worth a parser."""
+    return _parsed(text, lines) if '"' in text else text.strip().split(",")
+
+
+def _parsed(text: str, lines: Lines) -> list[str]:
+    """The cells that begin in a line, of whatever length; those in quotes may go on in the lines below."""
+    limit = csv.field_size_limit(LONGEST)
+    try:
+        return next(csv.reader(chain([text], (more for _, more in lines))))
+    finally:
+        csv.field_size_limit(limit)
 
 
 def as_cell(text: str) -> str:
