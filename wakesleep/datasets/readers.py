@@ -76,7 +76,8 @@ def read(
     """Read a file of binary data, whose kind follows from its name.
 
     =============================  ================================================================
-    ``.bits``                      what `Bits.save` wrote; mapped into memory
+    ``.bits``                      what `Bits.save` wrote; mapped into memory, or read, where `drop` leaves columns
+                                   out
     ``.npy``                       an array; packed in blocks, without a dense copy in memory
     ``.npz``                       arrays, of which `split` names one. An array ``NAME`` beside an
                                    array ``NAME_shape`` = (N, D) holds ``np.packbits(rows, axis=1)``
@@ -103,7 +104,8 @@ def read(
         a ``.bits`` file.
     drop : str, int, or sequence of these, default=()
         Columns to leave out, such as an index: by name, in a ``.csv`` that has names, or by number from 0 where no
-        column has it for a name. Cells of a ``.csv`` that are left out may hold anything.
+        column has it for a name. Cells of a ``.csv`` that are left out may hold anything, also several lines in
+        quotes. A first line of which only numbers and empty cells are left is a row, unless they are 0, 1, 2, 3 ...
 
     Returns
     -------
@@ -115,6 +117,8 @@ def read(
         If the kind of file is unknown, `split` is missing, unknown or out of place, `drop` has a column that is not
         there, or the file is damaged, is empty or holds something else than a matrix of numbers; also if a column of
         a ``.csv`` whose name is empty, or ``Unnamed: 0``, counts the rows from 0 or 1, as an index does.
+    TypeError
+        If `drop` has something else than names and whole numbers.
     OSError
         If the file cannot be read, e.g. FileNotFoundError.
 
