@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 import shlex
 import struct
 from pathlib import Path
@@ -88,7 +89,9 @@ def test_columns_of_a_csv_are_left_out_by_name_whatever_is_in_them():
         ([-1], ValueError, r"^drop: want columns of all\.csv, .* got -1"),
         (range(6), ValueError, r"^drop: want columns .* got 5$"),
         (["", "id", *NAMES], ValueError, r"^drop: want a column or more of all\.csv left, got all 6"),
-        (0.5, TypeError, r"^drop: want names or numbers of columns, got 0\.5"),
+        (["01"], ValueError, r"^drop: want columns of all\.csv, .* got '01'$"),
+        (["\u0661"], ValueError, "^drop: want columns of all\\.csv, .* got '\u0661'$"),  # which int() reads as 1
+        ("9" * 5000, ValueError, r"^drop: want columns of all\.csv, .* got '9{79}$"),
     ],
 )
 def test_what_cannot_be_left_out_is_told(drop, error, message):
@@ -96,6 +99,90 @@ def test_what_cannot_be_left_out_is_told(drop, error, message):
         Path("all.csv").write_text("a,b,c,d,e\n1,0,1,0,1\n")
     with pytest.raises(error, match=message):
         read("all.csv", drop=drop)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("note", ["two\nlines", "\n\n, \"said\"\r\n", "a" * 200_000, "\r"])
+def test_what_is_left_out_may_go_over_lines_and_be_long(note, end):
+    with open("notes.csv", "w", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator=end)
+        writer.writerows([["note", "a"], [note, 1], ["x", 0], [note, 1]])
+    for drop in ("note", 0):
+        assert read("notes.csv", drop=drop) == Bits.from_dense([[1], [0], [1]])
+    with open("notes.csv", "w", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator=end)
+        writer.writerows([[note, 1], [0, 1], [note, 1]])  # without names
+    assert read("notes.csv", drop=0) == Bits.from_dense([[1], [1], [1]])
+
+
+def test_the_longest_cell_that_others_read_stays_what_it_is():
+    limit = csv.field_size_limit(9)
+    try:
+        assert read("all.csv", drop=["", "id"]) == Bits.from_dense(ROWS)
+        assert csv.field_size_limit() == 9
+    finally:
+        csv.field_size_limit(limit)
+
+
+def test_an_error_names_the_line_in_which_a_row_begins():
+    Path("notes.csv").write_text('note,a\n"two\n\nlines",1\n"two\nlines",x\n')
+    with pytest.raises(ValueError, match=r"^notes\.csv: line 5, column 'a': want a number, got 'x'"):
+        read("notes.csv", drop="note")
+    Path("notes.csv").write_text('note,a\n"two\nlines",1\n"one,1\nx,0\n')
+    what = r"line 4: want 2 numbers like the first line, got 1; is there a quote that is not closed\?$"
+    with pytest.raises(ValueError, match=rf"^notes\.csv: {what}"):
+        read("notes.csv", drop="note")
+
+
+def test_a_note_of_several_lines_is_written_as_it_was_read(model):
+    frame = [["note", *NAMES], ["two\nlines", 1, 0, "", 1], ['"\r\n', 0, "", 1, 0]]
+    with open("notes.csv", "w", newline="") as file:
+        csv.writer(file).writerows(frame)
+    assert main(["impute", model, "notes.csv", "--drop", "note", "--draws", "-o", "filled.csv"]) == 0
+    with open("filled.csv", newline="") as file:
+        filled = list(csv.reader(file))
+    assert [line[0] for line in filled] == [line[0] for line in frame]
+    assert (filled[0], filled[1][1:3], filled[2][3:]) == (frame[0], ["1", "0"], ["1", "0"])
+
+
+@pytest.mark.parametrize("drop", [0.5, None, b"a", True, np.arange(2)])
+def test_what_is_no_name_and_no_number_of_a_column_is_told(drop):
+    for given in ([drop], drop)[: 1 if np.ndim(drop) else 2]:
+        with pytest.raises(TypeError, match=re.escape(f"drop: want names or numbers of columns, got {drop!r}")):
+            read("all.csv", drop=given)
+
+
+@pytest.mark.parametrize("drop", [1, np.int64(1), np.array(1), np.array([1]), {1}, iter(["1"]), np.array(["1"])])
+def test_one_column_is_left_out_however_it_is_numbered(drop):
+    Path("one.csv").write_text("id,tea\n1,7\n0,8\n")
+    assert read("one.csv", drop=drop).feature_names == ("id",)
+
+
+@pytest.mark.parametrize("by", ["{}", "column {}"])
+def test_each_column_that_is_left_out_is_looked_up_once(by):
+    class Name(str):
+        compared = 0
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            Name.compared += 1
+            return str.__eq__(self, other)
+
+    names = [Name(f"column {number}") for number in range(300)]
+    assert datasets.columns.Choice("x.csv", [by.format(number) for number in range(299)])(names, 300) == [299]
+    assert Name.compared < 300 * 10
+
+
+def test_a_column_whose_place_is_a_known_name_is_left_out(capsys):
+    names = ["tea", "with, milk", "rum", "1"]
+    machine = HelmholtzMachine((2,), n_iter=1).fit(Bits._joined([Bits.from_dense(ROWS)], tuple(names)))
+    machine.save("model.npz")
+    for place in range(5):
+        with open("more.csv", "w", newline="") as file:
+            csv.writer(file).writerows([np.insert(names, place, "extra"), *np.insert(ROWS, place, 7, 1).tolist()])
+        assert main(["score", "model.npz", "more.csv", "-o", "scores.npy"]) == 0
+        assert "more.csv: left out column 'extra', which" in capsys.readouterr().err
+        np.testing.assert_array_equal(np.load("scores.npy"), machine.score_samples(Bits.from_dense(ROWS)))
 
 
 def test_all_columns_of_a_name_are_left_out():

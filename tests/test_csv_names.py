@@ -66,12 +66,80 @@ def test_a_line_of_empty_cells_is_no_line_of_names():
         ("1,1,2,3", None),
         ("0,1", None),
         ("0,1,2", None),
+        (",0,1,2", ("", "0", "1", "2")),
+        ("id,0,1,2", ("id", "0", "1", "2")),
+        (",0,1", None),
+        ("?,0,1,2", None),
+        (",1,0,2", None),
     ],
 )
 def test_a_line_of_words_or_of_the_columns_numbers_is_one_of_names(first, names):
     Path("rows.csv").write_text(f"{first}\n{first.count(',') * '1,'}0\n")
-    rows = datasets.read("rows.csv")
+    rows = datasets.read("rows.csv", missing="marginalise")
     assert (rows.feature_names, len(rows)) == (names, 1 if names else 2)
+
+
+YEARS = ["2019", "2020", "2021", "2022"]
+
+
+@pytest.mark.parametrize("names", [YEARS, YEARS[::-1], [*YEARS[:2], "2018", *YEARS[2:]]])
+def test_a_machine_tells_its_names_from_numbers(names, capsys):
+    cells = {name: CELLS[:, place] for place, name in enumerate(YEARS)}
+    write("years.csv", np.column_stack([cells.get(name, CELLS[:, 0] + 7) for name in names]), names)
+    machine = HelmholtzMachine((2,), n_iter=1)
+    machine.fit(Bits._joined([Bits.from_dense(CELLS)], tuple(YEARS))).save("model.npz")
+    assert main(["score", "model.npz", "years.csv", "-o", "scores.npy"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("60 rows; ")
+    told = "wakesleep: warning: years.csv: left out column '2018', which the machine was not trained on; "
+    assert captured.err == (f"{told}--drop does so without this warning\n" if "2018" in names else "")
+    np.testing.assert_array_equal(np.load("scores.npy"), machine.score_samples(Bits.from_dense(CELLS)))
+    assert main(["impute", "model.npz", "years.csv", "--draws", "-o", "filled.csv"]) == 0
+    assert Path("filled.csv").read_text() == Path("years.csv").read_text()
+
+
+def test_what_a_machine_with_numbers_for_names_writes_it_reads(capsys):
+    machine = HelmholtzMachine((2,), n_iter=1)
+    machine.fit(Bits._joined([Bits.from_dense(CELLS)], tuple(YEARS))).save("model.npz")
+    assert main(["sample", "model.npz", "-n", "2", "-o", "sample.csv"]) == 0
+    capsys.readouterr()
+    assert main(["score", "model.npz", "sample.csv"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out.partition(";")[0], captured.err) == ("2 rows", "")
+
+
+@pytest.mark.parametrize("n_features", [4, 3, 2, 1])
+@pytest.mark.parametrize("missing", [None, "marginalise"])
+def test_a_frame_of_an_array_is_read_without_its_index(n_features, missing):
+    numbers = [str(number) for number in range(n_features)]
+    write("array.csv", np.column_stack([np.arange(60), CELLS[:, :n_features]]), ["", *numbers])
+    rows = datasets.read("array.csv", drop="", missing=missing)
+    assert rows.feature_names == tuple(numbers)
+    np.testing.assert_array_equal(rows.to_dense(), CELLS[:, :n_features])
+    if n_features > 2:
+        for drop in ((), 0):  # the name of the column after the index
+            with pytest.raises(ValueError, match=r"column '' counts the rows, .* drop=\[''\] leaves it out"):
+                datasets.read("array.csv", drop=drop, missing=missing)
+
+
+def test_a_frame_of_an_array_and_a_column_more():
+    write("array.csv", np.column_stack([CELLS, 7 + CELLS[:, 0]]), ["0", "1", "2", "3", "id"])
+    for drop in (4, "id"):
+        rows = datasets.read("array.csv", drop=drop)
+        assert rows.feature_names == ("0", "1", "2", "3")
+        np.testing.assert_array_equal(rows.to_dense(), CELLS)
+
+
+def test_a_line_of_which_no_word_is_left_is_a_row():
+    Path("rows.csv").write_text("p1,mon,1,\np2,tue,0,1\np3,wed,1,0\n")
+    rows = datasets.read("rows.csv", drop=[0, 1], missing="marginalise")
+    assert rows.feature_names is None
+    np.testing.assert_array_equal(rows.to_dense(), [[1, np.nan], [0, 1], [1, 0]])
+    Path("rows.csv").write_text("p1,mon,1\np2,tue,0\np3,wed,1\n")
+    assert datasets.read("rows.csv", drop=[0, 1]) == Bits.from_dense([[1], [0], [1]])
+    wanted = r"^drop: want columns of rows\.csv, by number from 0 to 2, got 'p1'; it has no line of names$"
+    with pytest.raises(ValueError, match=wanted):
+        datasets.read("rows.csv", drop=["p1", "mon"])
 
 
 @pytest.mark.parametrize("line", [" tea, with milk ,rum ", '" tea"," with milk ","rum "'])

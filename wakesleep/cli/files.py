@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from wakesleep import datasets, tables
 from wakesleep.atomic import replace_file
-from wakesleep.datasets.columns import ColumnError, kept
+from wakesleep.datasets.columns import Choice, ColumnError
 from wakesleep.datasets.csv_file import as_cell, opened
 from wakesleep.datasets.readers import SplitError, read_chosen
 from wakesleep.machine import HelmholtzMachine
@@ -62,7 +62,7 @@ def writing(path: str) -> Iterator[None]:
         raise OSError(error.errno or errno.EIO, error.strerror or f"not written to its end: {error}", path) from error
 
 
-class Columns:
+class Columns(Choice):
     """Which columns of a file are read: those of a machine, by name where both have names, or all that --drop leaves.
 
     Attributes
@@ -74,13 +74,13 @@ class Columns:
     """
 
     def __init__(self, path: str | None, drop: Sequence[str], known: Sequence[str] | None = None) -> None:
-        self.path, self.drop, self.known = path or "", drop, known
+        super().__init__(path or "", drop, known)
         self.numbers: list[int] = []
         self.whole = True
 
-    def __call__(self, names: tuple[str, ...] | None, n_features: int) -> list[int]:
+    def __call__(self, names: Sequence[str] | None, n_features: int) -> list[int]:
         """Choose them."""
-        numbers = kept(self.drop, Path(self.path), names, n_features)
+        numbers = self.left(names, n_features)
         self.numbers = numbers if self.known is None or names is None else self._by_name(numbers, names, self.known)
         self.whole = self.numbers == list(range(n_features))
         return self.numbers
@@ -149,7 +149,7 @@ def _lines(
 ) -> Iterator[str]:
     """Names, if any, and rows as lines of a .csv file; with a source, its other columns among them."""
     nothing: tuple[None, int, Iterator[tuple[int, list[str]]]] = None, 0, repeat((0, []), len(rows))
-    with nullcontext(nothing) if source is None else opened(Path(source.path)) as (found, n_columns, lines):
+    with nullcontext(nothing) if source is None else opened(Path(source.path), source) as (found, n_columns, lines):
         numbers = [] if source is None else source.numbers
         left = sorted(set(range(n_columns)) - set(numbers))
         places = [*(numbers if in_place and numbers else [n_columns] * rows.shape[1]), *left]

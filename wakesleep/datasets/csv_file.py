@@ -6,7 +6,7 @@ import csv
 import gzip
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wakesleep._packing import BLOCK_BYTES, TAKEN
 from wakesleep.bits import Bits
-from wakesleep.datasets.columns import Choice
+from wakesleep.datasets.columns import Choice, ColumnError
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
 
@@ -25,6 +25,7 @@ CELL = re.compile(r"at row 0, column (\d+)")  # how an error names it in a matri
 OTHER_MARKS = (";", "\t", "|", " ")  # by which cells are separated in what is no CSV file
 NO_NAME = re.compile(r"\s*|Unnamed: \d+")  # of a column, as written, and as pandas reads that
 MARKS = re.compile(r'[,"\r\n]')  # of a line, which a cell has in quotes only
+LONGEST = 2**31 - 1  # characters of a cell, as many as any C compiler's long has room for
 LONG = 60  # a name, in place of which the number of its column is told
 FEWEST_COUNTED = 3  # rows that a column counts, before it is taken for an index
 
@@ -50,7 +51,7 @@ class _Columns(NamedTuple):
 
 def read_csv(path: Path, choose: Choice, binarize: float | str | None, missing: str | None) -> Rows:
     """The rows of a file, as `datasets.read` has them."""
-    with opened(path) as (names, n_columns, lines):
+    with opened(path, choose) as (names, n_columns, lines):
         numbers = choose(names, n_columns)
         whole = numbers == list(range(n_columns))
         columns = _Columns(numbers, whole, None if names is None else tuple(names[i] for i in numbers))
@@ -69,7 +70,7 @@ def read_csv(path: Path, choose: Choice, binarize: float | str | None, missing: 
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[tuple[str, ...] | None, int, Iterator[tuple[int, list[str]]]]]:
+def opened(path: Path, choose: Choice) -> Iterator[tuple[tuple[str, ...] | None, int, Iterator[tuple[int, list[str]]]]]:
     """The names above the columns of a file, if any, how many these are, and numbers of lines with the cells there."""
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     file: IO[str]
@@ -78,8 +79,9 @@ def opened(path: Path) -> Iterator[tuple[tuple[str, ...] | None, int, Iterator[t
         number, cells = _first(lines)
         if not cells:
             raise ValueError("want lines of numbers, got none")
-        names = tuple(cells) if _are_names(cells) else None
-        below: Iterator[tuple[int, list[str]]] = ((at, _cells(text)) for at, text in _of_rows(lines, len(cells)))
+        names = tuple(cells) if _are_names(cells, choose) else None
+        rows = _of_rows(lines, len(cells))
+        below: Iterator[tuple[int, list[str]]] = ((at, _cells(text, lines)) for at, text in rows)
         if names is None:
             above = ((at, [""]) for at in range(1, number if len(cells) == 1 else 1))
             below = chain(above, [(number, cells)], below)
@@ -90,7 +92,7 @@ def _first(lines: Lines) -> tuple[int, list[str]]:
     """The number of the first line that is not empty, and the cells that begin there, which may go over more lines."""
     for number, text in lines:
         if text.strip():
-            return number, next(csv.reader(chain([text], (more for _, more in lines))))
+            return number, _parsed(text, lines)
     return 0, []
 
 
@@ -106,12 +108,28 @@ def _of_rows(lines: Lines, n_columns: int) -> Lines:
             empty.append((number, ""))
 
 
-def _are_names(cells: list[str]) -> bool:
-    """Whether most cells are words, if there are numbers among them; or they count the columns, as frames do."""
-    n_words = sum(not _is_number(cell) and not _is_empty(cell) for cell in cells)
-    no_number = not any(_is_number(cell) for cell in cells)
-    counted = len(cells) > 3 and cells == [str(column) for column in range(len(cells))]
-    return counted or 2 * n_words > len(cells) or (no_number and n_words > 0)
+def _are_names(cells: list[str], choose: Choice) -> bool:
+    """Whether the cells of a first line are names.
+
+    They are if the names that are known are among them; if they, or those that are left of them, count the columns, as
+    frames do; or if a word is left, and most cells are words, or none are numbers.
+    """
+    if choose.known is not None and set(choose.known) <= set(cells):
+        return True
+    parts = [cells]
+    for names in (None, cells):  # what is to be left out is told by number, or else by name
+        with suppress(ColumnError):
+            parts.append([cells[i] for i in choose.left(names, len(cells))])
+    if any(_count_columns(part, 1 if "" in choose.drop else 3) for part in parts):
+        return True
+    n_words, n_numbers = sum(map(_is_word, cells)), sum(map(_is_number, cells))
+    return all(any(map(_is_word, part)) for part in parts) and (2 * n_words > len(cells) or not n_numbers)
+
+
+def _count_columns(cells: list[str], fewest: int) -> bool:
+    """Whether these more than the fewest are 0, 1, 2 ..., perhaps after the name of an index, which may be empty."""
+    first = int(_is_word(cells[0]) or not cells[0].strip())
+    return len(cells) > fewest and cells[first:] == [str(column) for column in range(len(cells) - first)]
 
 
 def _block(
@@ -142,7 +160,8 @@ def _refuse_index(rows: list[NDArray[np.float64]], columns: _Columns) -> None:
 
 def _checked(number: int, cells: list[str], n_columns: int) -> tuple[int, list[str]]:
     if len(cells) != n_columns:
-        raise ValueError(f"line {number}: want {n_columns} numbers like the first line, got {len(cells)}")
+        hint = "; is there a quote that is not closed?" if any("\n" in cell for cell in cells) else ""
+        raise ValueError(f"line {number}: want {n_columns} numbers like the first line, got {len(cells)}{hint}")
     return number, cells
 
 
@@ -162,9 +181,18 @@ def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) 
         raise ValueError(f"line {number}, {columns.place(column)}: want a number, got {got}{hint}") from error
 
 
-def _cells(text: str) -> list[str]:
-    """The cells of a line; only where there are quotes is it worth a parser."""
-    return next(csv.reader([text])) if '"' in text else text.strip().split(",")
+def _cells(text: str, lines: Lines) -> list[str]:
+    """The cells that begin in a line; only where there are quotes is it worth a parser."""
+    return _parsed(text, lines) if '"' in text else text.strip().split(",")
+
+
+def _parsed(text: str, lines: Lines) -> list[str]:
+    """The cells that begin in a line, of whatever length; those in quotes may go on in the lines below."""
+    limit = csv.field_size_limit(LONGEST)
+    try:
+        return next(csv.reader(chain([text], (more for _, more in lines))))
+    finally:
+        csv.field_size_limit(limit)
 
 
 def as_cell(text: str) -> str:
@@ -179,6 +207,10 @@ def _number(cell: str) -> float:
 
 def _is_empty(cell: str) -> bool:
     return cell.strip().lower() in EMPTY
+
+
+def _is_word(cell: str) -> bool:
+    return not _is_number(cell) and not _is_empty(cell)
 
 
 def _is_number(cell: str) -> bool:

@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from wakesleep._packing import as_threshold
 from wakesleep.bits import Bits
 from wakesleep.datasets import csv_file
-from wakesleep.datasets.columns import Choice, ColumnError, as_columns, kept, of_columns
+from wakesleep.datasets.columns import Choice, ColumnError, as_columns, of_columns
 from wakesleep.parameters import PRIOR
 from wakesleep.probabilities import Probabilities
 from wakesleep.rows import Rows, as_rows
@@ -77,7 +76,8 @@ def read(
     """Read a file of binary data, whose kind follows from its name.
 
     =============================  ================================================================
-    ``.bits``                      what `Bits.save` wrote; mapped into memory
+    ``.bits``                      what `Bits.save` wrote; mapped into memory, or read, where `drop` leaves columns
+                                   out
     ``.npy``                       an array; packed in blocks, without a dense copy in memory
     ``.npz``                       arrays, of which `split` names one. An array ``NAME`` beside an
                                    array ``NAME_shape`` = (N, D) holds ``np.packbits(rows, axis=1)``
@@ -104,7 +104,8 @@ def read(
         a ``.bits`` file.
     drop : str, int, or sequence of these, default=()
         Columns to leave out, such as an index: by name, in a ``.csv`` that has names, or by number from 0 where no
-        column has it for a name. Cells of a ``.csv`` that are left out may hold anything.
+        column has it for a name. Cells of a ``.csv`` that are left out may hold anything, also several lines in
+        quotes. A first line of which only numbers and empty cells are left is a row, unless they are 0, 1, 2, 3 ...
 
     Returns
     -------
@@ -116,6 +117,8 @@ def read(
         If the kind of file is unknown, `split` is missing, unknown or out of place, `drop` has a column that is not
         there, or the file is damaged, is empty or holds something else than a matrix of numbers; also if a column of
         a ``.csv`` whose name is empty, or ``Unnamed: 0``, counts the rows from 0 or 1, as an index does.
+    TypeError
+        If `drop` has something else than names and whole numbers.
     OSError
         If the file cannot be read, e.g. FileNotFoundError.
 
@@ -137,7 +140,7 @@ def read(
     27
     ('tea', 'rum')
     """
-    return read_chosen(Path(path), split, binarize, missing, partial(kept, as_columns(drop), Path(path)))
+    return read_chosen(Path(path), split, binarize, missing, Choice(str(path), as_columns(drop)))
 
 
 def read_chosen(
