@@ -139,7 +139,7 @@ class Learner(Estimator):
             If the estimates of log p(x), or those of many rows, have rested on a single sample for several epochs.
         PoorFitWarning
             If log p(x) of held-out rows, without any that of rows of X, is not above that of independent units in the
-            end, after five epochs or more, or after fewer than 1,000 steps less than 1 % above it; or if that of
+            end, after five epochs or more, or after fewer than 1,000 steps less than 2 % above it; or if that of
             held-out rows has been far below it for five epochs. In the latter case, most often, the learning rate is
             too large.
         UserWarning

@@ -24,7 +24,7 @@ FEWEST_EFFECTIVE = likelihood.FEW  # samples that an estimate rests on
 MOST_ALONE = {1000: 0.22, 100: 0.38}
 TOO_LOW = 'the estimate too low; method "ais" is less so'
 EPOCHS_BEFORE = 5  # of what is wrong, before it is told
-FEW_STEPS, SMALL_GAIN = 1000, 0.01  # by how much of the nats of independent units a machine is to gain in more steps
+FEW_STEPS, SMALL_GAIN = 1000, 0.02  # by how much of the nats of independent units a machine is to gain in more steps
 UNMEASURED_ROWS, UNMEASURED_PARTICLES = 500, 100  # for a look at the end, where no log p(x) is measured on the way
 HEADER = "epoch  seconds      rows/s  cross-entropy"
 HELD_OUT_HEADER = HEADER + "  held-out log p(x)  std.error      K"
@@ -172,7 +172,7 @@ def warn_of_poor_fit_in_the_end(
 ) -> None:  # fmt: skip
     """Warn where held-out rows, or without any some that were learned, are not clearly better than independent units.
 
-    After few steps, a clear gain that is small is told, too; that rows which are all equal have none is not.
+    After few steps, a gain that is clear but small is told, too; that rows which are all equal have none is not.
     `by_patience`: the training has been ended by it. (Not by reconstructions: through few units at the top, those of a
     machine that fits may be bad.)
     """
@@ -199,10 +199,12 @@ def warn_of_poor_fit_in_the_end(
         best = max(history, key=lambda entry: entry.get("log_likelihood", -np.inf))
         advice = "more of them, by a smaller batch_size or a larger n_iter, or another learning_rate may help"
         advice = f"after {n_steps:,} steps, {'a larger patience may help' if by_patience else advice}"
+        how = "not clearly above" if better.mean() <= error else "hardly above"
         if better.mean() < -error and best.get("log_likelihood", -np.inf) > baseline + error:
             advice = f"it was, best after epoch {best['epoch']}, so that patience or a smaller n_iter may help"
-        how = "not clearly" if better.mean() <= error else "hardly"
-        what = f"log p(x) of {rows_are} is {how} above that of independent units"
+        elif held_out is not None and better.mean() < -max(2 * error, SMALL_GAIN / 4 * abs(baseline)):
+            how, advice = "below", "fewer epochs, weight_decay or more rows may help, unless the columns are independent"
+        what = f"log p(x) of {rows_are} is {how} that of independent units"
         warn(f"{what}, {value:.5g} and {baseline:.5g} nats: {advice}", PoorFitWarning)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import operator
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ NO_NAME = re.compile(r"\s*|Unnamed: \d+")  # of a column, as written, and as pan
 MARKS = re.compile(r'[,"\r\n]')  # of a line, which a cell has in quotes only
 LONGEST = 2**31 - 1  # characters of a cell, as many as any C compiler's long has room for
 LONG = 60  # a name, in place of which the number of its column is told
+MOST_DIGITS = 20  # of a number that may be a name
 FEWEST_COUNTED = 3  # rows that a column counts, before it is taken for an index
 
 Lines = Iterator[tuple[int, str]]
@@ -127,9 +129,16 @@ def _are_names(cells: list[str], choose: Choice) -> bool:
 
 
 def _count_columns(cells: list[str], fewest: int) -> bool:
-    """Whether these more than the fewest are 0, 1, 2 ..., perhaps after the name of an index, which may be empty."""
+    """Whether these more than the fewest are 0, 1, 2 ..., perhaps after the name of an index, which may be empty.
+
+    After that, other whole numbers that rise may be names, too: years or products, four or more and some beyond ten.
+    """
     first = int(_is_word(cells[0]) or not cells[0].strip())
-    return len(cells) > fewest and cells[first:] == [str(column) for column in range(len(cells) - first)]
+    numbers = [int(cell) for cell in cells[first:] if cell.isascii() and cell.isdecimal() and len(cell) < MOST_DIGITS]
+    if len(numbers) + first < len(cells) or len(cells) <= fewest:
+        return False
+    named = first and len(numbers) >= 4 and numbers[-1] > 10 and all(map(operator.lt, numbers, numbers[1:]))
+    return bool(named) or numbers == list(range(len(numbers)))
 
 
 def _block(
