@@ -203,7 +203,8 @@ def warn_of_poor_fit_in_the_end(
         if better.mean() < -error and best.get("log_likelihood", -np.inf) > baseline + error:
             advice = f"it was, best after epoch {best['epoch']}, so that patience or a smaller n_iter may help"
         elif held_out is not None and better.mean() < -max(2 * error, SMALL_GAIN / 4 * abs(baseline)):
-            how, advice = "below", "fewer epochs, weight_decay or more rows may help, unless the columns are independent"
+            how = "below"
+            advice = "fewer epochs, weight_decay or more rows may help, unless the columns are independent"
         what = f"log p(x) of {rows_are} is {how} that of independent units"
         warn(f"{what}, {value:.5g} and {baseline:.5g} nats: {advice}", PoorFitWarning)
 
