@@ -213,25 +213,35 @@ def test_a_wrong_cell_is_named_as_it_can_be_left_out(cell, place, names, line, c
 @pytest.mark.parametrize(("binarize", "n_rows"), [(0.5, 3), (None, 9), ("sample", 9)])
 def test_a_column_without_a_name_that_counts_the_rows_is_refused(name, first, binarize, n_rows):
     Path("frame.csv").write_text(f"tea,{name}\n" + "".join(f"1,{n}\n" for n in range(first, first + n_rows)))
-    what = rf"^frame\.csv: column '{name}' counts the rows, {first}, {first + 1}, {first + 2} \.\.\., and is an index; "
-    with pytest.raises(ValueError, match=rf"{what}drop=\['{name}'\] leaves it out"):
+    what = rf"column '{name}' numbers the rows, {first}, {first + 1}, {first + 2} \.\.\., and is an index; "
+    with pytest.raises(ValueError, match=rf"^frame\.csv: {what}drop=\['{name}'\] leaves it out"):
         read("frame.csv", binarize=binarize)
     np.testing.assert_array_equal(read("frame.csv", binarize=binarize, drop=[name]), np.ones((n_rows, 1)))
 
 
 @pytest.mark.parametrize(
-    "text", ["tea,\n1,0\n0,1\n", "tea,\n1,0\n0,1\n1,0\n", "tea,n\n0,0\n0,1\n0,2\n", "0,0\n0,1\n0,2\n"]
+    "text",
+    [
+        *("tea,\n1,0\n0,1\n", "tea,\n1,0\n0,1\n1,0\n", "tea,n\n0,0\n0,1\n0,2\n", "0,0\n0,1\n0,2\n"),
+        *("tea,\n1,7\n0,3\n1,7\n", "tea,\n1,7\n0,3\n1,3.5\n"),
+    ],
 )
 def test_what_does_not_count_or_has_a_name_is_no_index(text):
     Path("frame.csv").write_text(text)
     assert len(read("frame.csv")) in (2, 3)
 
 
+def test_an_index_is_told_in_whatever_order():
+    Path("frame.csv").write_text("tea,\n1,40\n0,7\n1,13\n")
+    with pytest.raises(ValueError, match=r"column '' numbers the rows, 40, 7, 13 \.\.\., and is an index; drop="):
+        read("frame.csv")
+
+
 def test_an_index_of_a_frame_is_told_as_it_is_typed(capsys):
     pandas = pytest.importorskip("pandas")
     pandas.DataFrame(ROWS, columns=NAMES).to_csv("frame.csv")
     assert main(["train", "frame.csv", *MACHINE]) == 1
-    what = "frame.csv: column '' counts the rows, 0, 1, 2 ..., and is an index"
+    what = "frame.csv: column '' numbers the rows, 0, 1, 2 ..., and is an index"
     how = "--drop '' leaves it out, or to_csv(index=False) where it is written"
     assert capsys.readouterr().err == f"wakesleep: error: {what}; {how}\n"
     assert main(["train", "frame.csv", *MACHINE, "--drop", "", "--epochs", "1"]) == 0

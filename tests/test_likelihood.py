@@ -373,6 +373,7 @@ def test_independent_units_have_the_smoothed_means_of_the_training_rows():
     mean, x = (train.to_dense(float).sum(axis=0) + 1) / 52, test.to_dense()
     by_hand = (x * np.log(mean) + (1 - x) * np.log(1 - mean)).sum(axis=1)
     np.testing.assert_allclose(likelihood.independent_log_likelihood(train, test), by_hand, rtol=UNITS)
+    np.testing.assert_allclose(likelihood.independent_log_likelihood(train.to_dense(), x), by_hand, rtol=UNITS)
 
 
 def test_standard_error():

@@ -29,7 +29,7 @@ MARKS = re.compile(r'[,"\r\n]')  # of a line, which a cell has in quotes only
 LONGEST = 2**31 - 1  # characters of a cell, as many as any C compiler's long has room for
 LONG = 60  # a name, in place of which the number of its column is told
 MOST_DIGITS = 20  # of a number that may be a name
-FEWEST_COUNTED = 3  # rows that a column counts, before it is taken for an index
+FEWEST_COUNTED = 3  # rows that a column numbers, before it is taken for an index
 
 Lines = Iterator[tuple[int, str]]
 
@@ -156,13 +156,13 @@ def _block(
 
 
 def _refuse_index(rows: list[NDArray[np.float64]], columns: _Columns) -> None:
-    """Refuse a column without a name that counts the rows, as the index of a frame does."""
+    """Refuse a column without a name that numbers the rows, in whatever order, as the index of a frame does."""
     for column, name in enumerate(columns.names or ()):
-        if NO_NAME.fullmatch(name) and rows[0][column] in (0, 1):
-            start = int(rows[0][column])
-            if all(row[column] == number for number, row in enumerate(rows, start)):
+        if NO_NAME.fullmatch(name):
+            numbers = [float(row[column]) for row in rows]
+            if len(set(numbers)) == len(rows) and all(map(float.is_integer, numbers)):
                 raise ValueError(
-                    f"column {name!r} counts the rows, {start}, {start + 1}, {start + 2} ..., and is an index; "
+                    f"column {name!r} numbers the rows, {', '.join(f'{n:g}' for n in numbers[:3])} ..., and is an index; "
                     f"{columns.hint(column)}, or to_csv(index=False) where it is written"
                 )
 

@@ -116,7 +116,7 @@ def read(
     ValueError
         If the kind of file is unknown, `split` is missing, unknown or out of place, `drop` has a column that is not
         there, or the file is damaged, is empty or holds something else than a matrix of numbers; also if a column of
-        a ``.csv`` whose name is empty, or ``Unnamed: 0``, counts the rows from 0 or 1, as an index does.
+        a ``.csv`` whose name is empty, or ``Unnamed: 0``, has another whole number in each row, as an index does.
     TypeError
         If `drop` has something else than names and whole numbers.
     OSError

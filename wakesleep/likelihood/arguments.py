@@ -30,9 +30,9 @@ def check(parameters: Any, data: Any = None, *, seed: Any = 0, n_rows: Any = 0, 
     check_seed(seed)
 
 
-def check_rows(name: str, data: Any, kind: type | tuple[type, ...] = Bits) -> None:
+def check_rows(name: str, data: Any) -> None:
     """Refuse what are no packed rows."""
-    if not isinstance(data, kind):
+    if not isinstance(data, Bits):
         raise TypeError(f"{name}: want Bits, such as Bits.from_dense makes, got {type(data).__name__}")
 
 

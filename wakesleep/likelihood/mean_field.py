@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import _core
 from wakesleep.bits import Bits
-from wakesleep.likelihood.arguments import check, check_rows
+from wakesleep.likelihood.arguments import check
 from wakesleep.parameters import Parameters, logit_of_mean
-from wakesleep.rows import Selection
+from wakesleep.rows import Selection, as_bits
 
 _ROWS = 4096  # unpacked at a time
 
@@ -58,10 +60,25 @@ def reconstruction_cross_entropy(parameters: Parameters, data: Bits) -> float:
     return total / len(data)
 
 
-def independent_log_likelihood(train: Bits | Selection[Bits], test: Bits) -> NDArray[np.float64]:
-    """log p(observed cells) of every row of `test`, nats, under independent units with the means of `train`."""
-    check_rows("train", train, (Bits, Selection))
-    check_rows("test", test)
+def independent_log_likelihood(train: Any, test: Any) -> NDArray[np.float64]:
+    """log p(observed cells) of every row of `test`, nats, under independent units with the means of `train`.
+
+    Parameters
+    ----------
+    train, test : Bits, or whatever `Bits.from_dense` takes, of shapes (N, D) and (n, D)
+        NaN is a missing cell.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+
+    Raises
+    ------
+    ValueError, TypeError
+    """
+    if not isinstance(train, Selection):
+        train = as_bits(train, name="train", missing="marginalise")
+    test = as_bits(test, n_features=train.n_features, name="test", missing="marginalise")
     logits = logit_of_mean(train.counts(), train.observed_counts())
     out, terms = np.empty(len(test)), np.logaddexp(0, logits)
     for first in range(0, len(test), _ROWS):
