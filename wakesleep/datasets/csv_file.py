@@ -161,8 +161,9 @@ def _refuse_index(rows: list[NDArray[np.float64]], columns: _Columns) -> None:
         if NO_NAME.fullmatch(name):
             numbers = [float(row[column]) for row in rows]
             if len(set(numbers)) == len(rows) and all(map(float.is_integer, numbers)):
+                shown = ", ".join(f"{number:g}" for number in numbers[:3])
                 raise ValueError(
-                    f"column {name!r} numbers the rows, {', '.join(f'{n:g}' for n in numbers[:3])} ..., and is an index; "
+                    f"column {name!r} numbers the rows, {shown} ..., and is an index; "
                     f"{columns.hint(column)}, or to_csv(index=False) where it is written"
                 )
 
