@@ -129,12 +129,6 @@ def test_whole_numbers_of_any_kind_are_seeds(seed):
     check_seed(seed)
 
 
-def test_independent_units_want_packed_rows():
-    for which, rows in (("train", (DENSE, ROWS)), ("test", (ROWS, DENSE))):
-        with pytest.raises(TypeError, match=f"^{which}: want Bits"):
-            likelihood.independent_log_likelihood(*rows)
-
-
 # ---- fantasies, some at a time ----
 
 

@@ -179,6 +179,7 @@ def test_how_sums_are_taken_follows_from_the_rows_where_training_begins():
     assert small().fit(quarter)._state.methods.tolist() == walk
 
 
+@pytest.mark.filterwarnings("ignore::wakesleep.PoorFitWarning")  # 220 steps at a low rate
 @pytest.mark.parametrize("seconds", [0, 1e-4, 1e9])
 def test_how_the_clock_cuts_the_loop_does_not_matter(monkeypatch, seconds):
     machine = small(n_iter=5, batch_size=3).fit(ROWS)
