@@ -156,3 +156,17 @@ def test_ticks_are_at_whole_numbers_and_apart(sizes):
         ]
         assert all(tick == round(tick) for tick in ax.get_xticks())
         assert not any(one.overlaps(next_) for one, next_ in pairwise(boxes))
+
+
+@pytest.mark.parametrize("shape", [None, (1, 3)], ids=["matrix", "images"])
+def test_missing_cells_of_an_array_are_orange_and_gaps_are_not(shape):
+    rows = np.array([[1.0, np.nan, 0.0], [np.inf, np.inf, np.inf]])
+    ax = plotting.images(rows, shape=shape)
+    image = ax.images[0]
+    drawn = image.to_rgba(image.get_array())[..., :3]
+    orange = (drawn == np.array([1, 165 / 255, 0])).all(axis=-1)
+    assert 0.1 < orange.mean() < 0.2
+    assert not orange[len(drawn) // 2 :].any()
+    own = plotting.images(rows, shape=shape, cmap="viridis").images[0]
+    assert own.get_cmap().name == "viridis"
+    assert np.ma.getmaskarray(own.get_array()).sum() >= np.ma.getmaskarray(image.get_array()).sum()

@@ -306,7 +306,7 @@ def test_missing_cells_of_rows_have_a_colour_that_the_scale_has_not_and_a_key(sh
 
 def test_missing_cells_are_at_their_place_among_images():
     X = np.array([[1.0, np.nan, 0.0, 1.0]])
-    gappy = HelmholtzMachine((2,), n_iter=1, missing="marginalise", random_state=0).fit(X)
+    gappy = HelmholtzMachine((2,), n_iter=1, missing="marginalise", random_state=0).fit([*X, [1, 0, 0, 1]])
     drawn = np.ma.filled(plotting.reconstructions(gappy, X, shape=(2, 2)).images[0].get_array(), np.nan)
     gap, side = figures.FEWEST_PIXELS // 10, figures.FEWEST_PIXELS
     original, reconstructed = (drawn[top : top + side, gap:-gap] for top in (gap, side + 2 * gap))

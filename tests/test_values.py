@@ -95,6 +95,28 @@ def test_where_nothing_but_ones_comes_out_that_is_told(number):
         assert told(getattr(small(missing="marginalise", n_iter=1), method), X) == [expected]
 
 
+def test_columns_and_rows_in_which_nothing_is_observed_are_told(tmp_path, monkeypatch, capsys):
+    X = (COUNTS > 8).astype(float)
+    X[:, 1], X[:4] = np.nan, np.nan
+    column, rows = "X: nothing is observed in column {}; what a machine says of such cells is a guess", "4 of 40 rows"
+    learned = f"X: nothing is observed in {rows}, which teach nothing"
+    machine = small(missing="marginalise", n_iter=1)
+    assert told(machine.fit, X) == [column.format(1), learned]
+    assert told(machine.score, X) == [f"X: nothing is observed in {rows}, which have probability 1"]
+    assert told(machine.score_samples, X[4:]) == told(machine.impute, X) == []
+    assert told(machine.partial_fit, X) == []
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=list("abc"))
+    assert told(small(missing="marginalise").partial_fit, frame) == [column.format("'b'"), learned]
+    assert told(small(missing="marginalise", n_iter=1).fit, X[4:, [0, 2]]) == []
+    monkeypatch.chdir(tmp_path)
+    frame.to_csv("answers.csv", index=False)
+    assert main(["train", "answers.csv", "--missing", "marginalise", "-q", "--epochs", "1"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == [
+        f"wakesleep: warning: {line.replace('X:', 'answers.csv:')}" for line in (column.format("'b'"), learned)
+    ]
+
+
 def test_the_command_line_tells_it_of_all_blocks_of_a_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.csv_file, "BLOCK_BYTES", 200)

@@ -40,7 +40,7 @@ def images(
     Parameters
     ----------
     rows : array-like of shape (n, D)
-        Bits, or probabilities: 0 is white, 1 is black.
+        Bits, or probabilities: 0 is white, 1 is black, and NaN, a missing cell, is orange. Infinity leaves a gap.
     shape : (height, width), optional
         Of an image; a square if that is left out and D is a square number.
     n_columns : int, optional
@@ -67,6 +67,8 @@ def images(
     if feature_names is not None and len(feature_names) != rows.shape[1]:
         raise ValueError(f"feature_names: want {rows.shape[1]}, one for each column, got {len(feature_names)}")
     found = shape_of_images(rows.shape[1], shape, feature_names)
+    if "cmap" not in how and np.isnan(rows).any():
+        rows, how = np.where(np.isnan(rows), IS_MISSING, rows), _marking_missing() | how
     how = dict[str, Any]({"cmap": INK, "vmin": 0, "vmax": 1}) | how
     if found is None:
         ax = new_axes((6, 4)) if ax is None else ax
@@ -140,7 +142,7 @@ def _shortened(names: Sequence[str], longest: int) -> list[str]:
     return max(map(cut, (longest // 2, longest - 1, 0)), key=lambda labels: len(set(labels)))
 
 
-def marking_missing() -> dict[str, Any]:
+def _marking_missing() -> dict[str, Any]:
     """How to draw rows in which `IS_MISSING` stands for missing cells."""
     import matplotlib
 

@@ -143,7 +143,8 @@ class Learner(Estimator):
             held-out rows has been far below it for five epochs. In the latter case, most often, the learning rate is
             too large.
         UserWarning
-            If X has values below 0 or above 1, and `binarize` is between: most often, another is meant.
+            If X has values below 0 or above 1, and `binarize` is between: most often, another is meant. Also if nothing
+            is observed in some columns or rows.
         """
         settings, n_threads = self._settings_here()
         resume = hyperparameters.flag("resume", resume)
@@ -367,7 +368,9 @@ class Learner(Estimator):
         n_features = self.n_features_in_ if fitted else None
         rows = as_rows(X, binarize=self.binarize, n_features=n_features, missing=missing or self.missing)
         if not fitted:
-            monitor.warn_of_values(rows, tables.feature_names(X, "X"))
+            names = tables.feature_names(X, "X")
+            monitor.warn_of_values(rows, names)
+            monitor.warn_of_unobserved(rows, names)
         return rows
 
     def _check_names(self, fitted: tuple[str, ...] | None, X: Any, name: str) -> None:

@@ -55,6 +55,8 @@ class Measures(Learner):
         -----
         SampleSizeWarning
             If by importance sampling the values of many rows rest on a single one of 100 samples or more.
+        UserWarning
+            If nothing is observed in some rows: their log p(x) is 0.
         """
         values, _, _ = self._estimates(X, method, n_particles, random_state, n_steps)
         return values
@@ -67,6 +69,7 @@ class Measures(Learner):
         rows = self._rows(X, fitted=True)
         seed = self._seed(random_state)
         data = drawn_by_content(rows, seed)
+        monitor.warn_of_empty(data, "have probability 1")
         values, sizes = likelihood.log_likelihood(
             self._state.parameters, self._state.methods, data, method=method, n_particles=n_particles,
             seed=seed, n_threads=hyperparameters.threads(self.n_threads),

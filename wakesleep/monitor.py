@@ -53,6 +53,25 @@ def warn_of_values(rows: Rows, names: tuple[str, ...] | None) -> None:
     warn(f"X: has values from {low:g} to {high:g} in {where}; binarize={threshold:g} makes ones of {ones}", UserWarning)
 
 
+def warn_of_unobserved(rows: Rows, names: tuple[str, ...] | None) -> None:
+    """Warn of columns in which no cell is observed, and of rows."""
+    matrix = rows.rows if isinstance(rows, Selection) else rows
+    if not isinstance(matrix, Bits) or matrix.observed is None:
+        return
+    columns = np.flatnonzero(matrix.observed_counts() == 0)
+    if len(columns):
+        where = tables.columns_of(columns, names, matrix.n_features)
+        warn(f"X: nothing is observed in {where}; what a machine says of such cells is a guess", UserWarning)
+    warn_of_empty(matrix, "teach nothing")
+
+
+def warn_of_empty(rows: Bits, what: str) -> None:
+    """Warn of rows in which no cell is observed."""
+    n_empty = 0 if rows.observed is None else int((~rows.observed.any(axis=1)).sum())
+    if n_empty:
+        warn(f"X: nothing is observed in {n_empty:,} of {len(rows):,} rows, which {what}", UserWarning)
+
+
 def n_held_out(name: str, share: Any, n_rows: int) -> int:
     """How many rows a share of them comes to; at least one is held out, and one is not.
 

@@ -188,23 +188,21 @@ def reconstructions(
     numbers = np.linspace(0, len(X) - 1, n_rows).astype(np.int64)
     some, names, D = X[numbers], machine._feature_names, X.n_features
     cells = some.to_dense(np.float64)
-    gaps = np.isnan(cells)
-    how = figures.marking_missing() if gaps.any() else {}
-    pairs = np.stack([np.where(gaps, figures.IS_MISSING, cells), machine.reconstruct(some)], axis=1)
+    pairs = np.stack([cells, machine.reconstruct(some)], axis=1)
     found = figures.shape_of_images(D, shape, names)
     if found is None:
         edges = -0.5, D - 0.5, n_rows - 0.5, -0.5
-        ax = images(pairs.reshape(-1, D), feature_names=names, ax=ax, extent=edges, **how)
+        ax = images(pairs.reshape(-1, D), feature_names=names, ax=ax, extent=edges)
         labelled = range(0, n_rows, -(-n_rows // N_PAIRS))
         ax.set_yticks(labelled, [str(numbers[i]) for i in labelled], fontsize="small")
         ax.set_ylabel("row of X")
         ax.hlines(np.arange(1, n_rows) - 0.5, *edges[:2], color=FIRST, linewidth=0.8)
     else:
         n_columns = figures.columns_for(n_rows, 2 * found[0], found[1])
-        blank = np.full((-n_rows % n_columns, 2, D), np.nan)
+        blank = np.full((-n_rows % n_columns, 2, D), np.inf)
         mosaic = np.concatenate([pairs, blank]).reshape(-1, n_columns, 2, D).swapaxes(1, 2)
-        ax = images(mosaic.reshape(-1, D), shape=found, n_columns=n_columns, ax=ax, **how)
-    key = f"\n({figures.MISSING}: missing cells)" if how else ""
+        ax = images(mosaic.reshape(-1, D), shape=found, n_columns=n_columns, ax=ax)
+    key = f"\n({figures.MISSING}: missing cells)" if np.isnan(cells).any() else ""
     ax.set_title(f"rows, and below each its reconstruction{key}")
     return ax
 
