@@ -197,9 +197,9 @@ def test_all_columns_of_a_name_are_left_out():
 @pytest.mark.parametrize(
     ("names", "line", "column", "how"),
     [
-        ("id,tea,rum\n", 2, "column 'rum'", r"drop=\['rum'\] leaves it out"),
-        ("id,tea," + 61 * "x" + "\n", 2, f"column '{61 * 'x'}'", r"drop=\[2\] leaves it out"),
-        ("", 1, r"column 2 \(from 0\)", r"drop=\[2\] leaves it out"),
+        ("id,tea,rum\n", 2, "column 'rum'", r"drop=\['0', 'rum'\] leaves it out"),
+        ("id,tea," + 61 * "x" + "\n", 2, f"column '{61 * 'x'}'", r"drop=\['0', 2\] leaves it out"),
+        ("", 1, r"column 2 \(from 0\)", r"drop=\['0', 2\] leaves it out"),
     ],
 )
 def test_a_wrong_cell_is_named_as_it_can_be_left_out(cell, place, names, line, column, how):
@@ -265,6 +265,27 @@ def test_a_cell_that_is_no_number_is_told_with_what_to_type(name, capsys):
     assert typed[0] == "--drop"
     assert main(["train", "dates.csv", *MACHINE, "--epochs", "1", *typed, "--held-out", "0.5"]) == 0
     assert HelmholtzMachine.load("model.npz").feature_names_in_.tolist() == ["rum", "tea"]
+
+
+def test_all_columns_of_words_are_told_at_once_and_with_those_already_left_out(capsys):
+    with open("people.csv", "w", newline="") as file:
+        rows = ([n, "x", 1, "y", n % 2] for n in range(4))
+        csv.writer(file).writerows([["", "id", "tea", "last, first", "rum"], *rows])
+    for typed, told in (([], "id,"), (["--drop", ""], ",id,"), (["--drop", "id", "--drop", "tea"], "id,tea,")):
+        assert main(["train", "people.csv", *MACHINE, *typed]) == 1
+        place = "people.csv: line 2, column 'id'" if len(typed) < 4 else "people.csv: line 2, column 'last, first'"
+        how = shlex.quote(f'{told}"last, first"')
+        leaves = "it" if len(typed) == 4 else "such columns"
+        error = capsys.readouterr().err
+        assert error.startswith(f"wakesleep: error: {place}: want a number, got ")
+        assert error.endswith(f"; --drop {how} leaves {leaves} out\n")
+    with pytest.raises(ValueError, match=r"drop=\['id', 'last, first'\] leaves such columns out$"):
+        read("people.csv")
+    with pytest.raises(ValueError, match=r"drop=\['id', 'last, first', ''\] leaves it out, or"):
+        read("people.csv", drop=["id", "last, first"])
+    Path("words.csv").write_text(",".join(f"c{n}" for n in range(20)) + "\n" + ",".join(20 * "x") + "\n")
+    with pytest.raises(ValueError, match=r"drop=\['c0', .*, 'c7'\] leaves such columns out$"):
+        read("words.csv")
 
 
 def test_a_cell_that_is_no_number_is_told_with_the_number_of_its_column(capsys):

@@ -118,7 +118,7 @@ def test_a_frame_of_an_array_is_read_without_its_index(n_features, missing):
     np.testing.assert_array_equal(rows.to_dense(), CELLS[:, :n_features])
     if n_features > 2:
         for drop in ((), 0):  # the name of the column after the index
-            with pytest.raises(ValueError, match=r"column '' numbers the rows, .* drop=\[''\] leaves it out"):
+            with pytest.raises(ValueError, match=r"column '' numbers the rows, .* drop=\[(0, )?''\] leaves it out"):
                 datasets.read("array.csv", drop=drop, missing=missing)
 
 

@@ -33,7 +33,7 @@ WORDS = {
     'binarize="sample"': "--binarize sample", "binarize=": "--binarize ",
     "threshold or fewer columns": "threshold or --drop",
 }  # fmt: skip
-DROPPED = re.compile(r"""drop=\[(\d+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\] leaves""")
+DROPPED = re.compile(r"""drop=(\[(?:(?:, )?(?:\d+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))*\]) leaves""")
 
 
 def failed(error: BaseException, status: int = 1, more: str = "", data: str | None = None) -> int:
@@ -61,7 +61,11 @@ def as_typed(message: str, data: str | None = None) -> str:
     for python, typed in WORDS.items():
         message = message.replace(python, typed)
     message = re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: names.get(m[0], m[0]), message)
-    return DROPPED.sub(lambda found: f"--drop {shlex.quote(as_cell(str(ast.literal_eval(found[1]))))} leaves", message)
+    return DROPPED.sub(lambda found: f"--drop {_as_typed_columns(ast.literal_eval(found[1]))} leaves", message)
+
+
+def _as_typed_columns(drop: list[str | int]) -> str:
+    return shlex.quote(",".join(as_cell(str(column)) for column in drop))
 
 
 def n_of(number: int, unit: str) -> str:

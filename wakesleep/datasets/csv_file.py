@@ -6,7 +6,7 @@ import csv
 import gzip
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -28,6 +28,7 @@ NO_NAME = re.compile(r"\s*|Unnamed: \d+")  # of a column, as written, and as pan
 MARKS = re.compile(r'[,"\r\n]')  # of a line, which a cell has in quotes only
 LONGEST = 2**31 - 1  # characters of a cell, as many as any C compiler's long has room for
 LONG = 60  # a name, in place of which the number of its column is told
+MOST_TOLD = 8  # columns to leave out
 MOST_DIGITS = 20  # of a number that may be a name
 FEWEST_COUNTED = 3  # rows that a column numbers, before it is taken for an index
 
@@ -40,15 +41,21 @@ class _Columns(NamedTuple):
     numbers: list[int]  # of those that are read
     whole: bool  # whether these are all, in their order
     names: tuple[str, ...] | None  # of these
+    dropped: Sequence[str | int]  # those that are not read
 
     def place(self, column: int) -> str:
         """How an error names one of those that are read: as `drop` does."""
         return f"column {self.numbers[column]} (from 0)" if self.names is None else f"column {self.names[column]!r:.80}"
 
-    def hint(self, column: int) -> str:
-        """How to leave it out."""
+    def hint(self, *columns: int) -> str:
+        """How to leave them out as well."""
+        drop = [*self.dropped, *map(self._short_name, columns[:MOST_TOLD])]
+        return f"drop={drop!r} leaves {'it' if len(columns) == 1 else 'such columns'} out"
+
+    def _short_name(self, column: int) -> str | int:
+        """The name of one of those that are read, or its number."""
         name = None if self.names is None or len(self.names[column]) > LONG else self.names[column]
-        return f"drop=[{self.numbers[column] if name is None else name!r}] leaves it out"
+        return self.numbers[column] if name is None else name
 
 
 def read_csv(path: Path, choose: Choice, binarize: float | str | None, missing: str | None) -> Rows:
@@ -56,7 +63,7 @@ def read_csv(path: Path, choose: Choice, binarize: float | str | None, missing: 
     with opened(path, choose) as (names, n_columns, lines):
         numbers = choose(names, n_columns)
         whole = numbers == list(range(n_columns))
-        columns = _Columns(numbers, whole, None if names is None else tuple(names[i] for i in numbers))
+        columns = _Columns(numbers, whole, None if names is None else tuple(names[i] for i in numbers), choose.drop)
         rows = ((number, _row(number, cells, columns, missing)) for number, cells in lines)
         blocks: list[Rows] = []
         while block := list(islice(rows, max(1, BLOCK_BYTES // (8 * n_columns)))):
@@ -180,11 +187,11 @@ def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) 
     try:
         return np.array([np.nan if missing and _is_empty(cell) else _number(cell) for cell in chosen])
     except ValueError as error:
-        wrong = (not _is_number(cell) and not (missing and _is_empty(cell)) for cell in chosen)
-        column = next(i for i, is_wrong in enumerate(wrong) if is_wrong)
+        wrong = [i for i, cell in enumerate(chosen) if not _is_number(cell) and not (missing and _is_empty(cell))]
+        column, words = wrong[0], [i for i in wrong if _is_word(chosen[i])]
         cell = chosen[column].strip()
         other = next((mark for mark in OTHER_MARKS if all(map(_is_number, cell.split(mark)))), None) if cell else None
-        hint = TAKEN if _is_empty(cell) else f"; {columns.hint(column)}"
+        hint = TAKEN if _is_empty(cell) else f"; {columns.hint(*words)}"
         if other is not None:
             hint = f"; cells are separated by commas, not by {other!r}"
         got = repr(cell)[:80] if cell else "an empty cell"
