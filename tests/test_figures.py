@@ -170,3 +170,13 @@ def test_missing_cells_of_an_array_are_orange_and_gaps_are_not(shape):
     own = plotting.images(rows, shape=shape, cmap="viridis").images[0]
     assert own.get_cmap().name == "viridis"
     assert np.ma.getmaskarray(own.get_array()).sum() >= np.ma.getmaskarray(image.get_array()).sum()
+
+
+def test_no_column_of_a_wide_matrix_is_left_out():
+    for column in range(1000, 1008):
+        rows = np.zeros((60, 2048))
+        rows[:, column] = 1
+        drawn = laid_out(plotting.images(rows).figure).canvas.buffer_rgba()
+        pixels = np.asarray(drawn)[..., :3].astype(int)
+        inside = pixels[pixels.shape[0] // 3 : pixels.shape[0] // 2, pixels.shape[1] // 3 : 2 * pixels.shape[1] // 3]
+        assert inside.min() < 235, column

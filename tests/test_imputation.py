@@ -1,5 +1,8 @@
 """Missing cells, filled in: against sums over all completions, against the NumPy twin, and in stated orders."""
 
+import pickle
+import warnings
+
 import numpy as np
 import pytest
 from checks import Z_MAX, estimate, same_bits
@@ -330,6 +333,34 @@ def test_a_machine_that_has_not_learned_from_gaps_is_told_of():
         untaught.impute(X, method=method)
     untaught.impute(np.ones((5, 9)), method="importance")
     marginalising((9, 4, 2)).impute(X, method="importance")
+
+
+def test_whether_a_machine_has_learned_from_gaps_is_known_and_saved(tmp_path):
+    whole = np.random.default_rng(0).integers(0, 2, (40, 9)).astype(float)
+    X = np.where(np.eye(40, 9) > 0, NAN, whole)
+
+    def told(machine):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            machine.impute(X, method="importance", n_particles=50)
+        machine.save(tmp_path / "machine.npz")
+        for copy in (HelmholtzMachine.load(tmp_path / "machine.npz"), pickle.loads(pickle.dumps(machine))):
+            with warnings.catch_warnings(record=True) as again:
+                warnings.simplefilter("always")
+                copy.impute(X, method="importance", n_particles=50)
+            assert len(again) == len(caught)
+        return len(caught) == 1
+
+    machine = HelmholtzMachine((4, 2), missing="marginalise", n_iter=1, random_state=0).fit(whole)
+    assert told(machine)
+    with pytest.raises(ValueError, match="n_iter"):
+        machine.set_params(n_iter=-1).fit(X)
+    assert told(machine.set_params(n_iter=1))
+    assert not told(machine.partial_fit(X))
+    assert not told(machine.partial_fit(whole))
+    assert not told(machine.fit(X, validation=0.5))
+    assert told(machine.fit(whole))
+    assert told(HelmholtzMachine((4, 2), n_iter=1, random_state=0).fit(whole))
 
 
 def test_impute_refuses_what_does_not_fit():

@@ -83,6 +83,7 @@ def test_reconstruct_goes_up_to_the_top_and_down_again(sizes):
     expected = mean_field(mean_field(X.to_dense(float), machine.recognition_), machine.generative_[::-1])
     np.testing.assert_allclose(machine.reconstruct(X), expected, rtol=0, atol=MEAN_FIELD)
     np.testing.assert_array_equal(machine.reconstruct(X), machine.inverse_transform(machine.transform(X)))
+    np.testing.assert_array_equal(machine.reconstruct(X, 0), machine.inverse_transform(machine.transform(X, 0), 0))
 
 
 def test_fit_transform_is_fit_then_transform(fitted):

@@ -93,6 +93,7 @@ def test_biases_begin_at_the_logits_of_the_observed_mean():
     np.testing.assert_allclose(machine.generative_[0].biases, np.log((ones + 1) / (n - ones + 1)), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:X. .* observed")
 def test_rows_and_columns_without_any_cell_are_allowed():
     X = ROWS.copy()
     X[3], X[:, 5] = np.nan, np.nan

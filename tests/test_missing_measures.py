@@ -8,6 +8,8 @@ from machines import every_row, random_machine, random_rows
 from wakesleep import Bits, _likelihood, _reference_measures, likelihood
 from wakesleep.rows import as_bits
 
+pytestmark = pytest.mark.filterwarnings("ignore:X. nothing is observed")
+
 NAN = float("nan")
 EXACT = 1e-9  # relative: the same float64 sums in another order
 SUMMED = 1e-12  # absolute, of log p(nothing) = 0

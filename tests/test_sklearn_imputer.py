@@ -56,6 +56,22 @@ def test_draws_are_zeros_and_ones_and_another_seed_gives_others():
     assert (some[GAPS] != others[GAPS]).any()
 
 
+def test_patience_has_rows_to_hold_out():
+    patient = machine(patience=1, n_iter=30, random_state=0)
+    imputer = HelmholtzImputer(patient).fit(X, validation=0.25)
+    assert imputer.estimator_.n_iter_ < 30
+    by_hand = clone(patient).set_params(missing="marginalise").fit(X, validation=0.25)
+    assert np.array_equal(imputer.estimator_.parameters_.flat, by_hand.parameters_.flat)
+    frames = [pytest.importorskip("pandas").DataFrame(part).add_prefix("bar") for part in (X[:300], X[300:])]
+    apart = HelmholtzImputer(patient).fit(frames[0], validation=frames[1]).estimator_
+    by_hand = clone(patient).set_params(missing="marginalise").fit(X[:300], validation=X[300:])
+    assert apart.history_[-1]["log_likelihood"] == by_hand.history_[-1]["log_likelihood"]
+    with pytest.raises(ValueError, match=r"^validation: want columns of numbers"):
+        HelmholtzImputer(patient).fit(frames[0], validation=frames[1].astype(str))
+    with pytest.raises(ValueError, match=r"^validation: want a share of the rows between 0 and 1"):
+        HelmholtzImputer(patient).fit(X, validation=2)
+
+
 def test_how_it_fills_in_is_passed_on():
     imputer = HelmholtzImputer(machine(), random_state=0, method="importance", n_particles=2).fit(X)
     expected = imputer.estimator_.impute(X, method="importance", n_particles=2)

@@ -98,7 +98,8 @@ def test_where_nothing_but_ones_comes_out_that_is_told(number):
 def test_columns_and_rows_in_which_nothing_is_observed_are_told(tmp_path, monkeypatch, capsys):
     X = (COUNTS > 8).astype(float)
     X[:, 1], X[:4] = np.nan, np.nan
-    column, rows = "X: nothing is observed in column {}; what a machine says of such cells is a guess", "4 of 40 rows"
+    column, rows = "X: fewer than 4 of 40 cells are observed in column {}; what a machine", "4 of 40 rows"
+    column += " says of such cells is a guess"
     learned = f"X: nothing is observed in {rows}, which teach nothing"
     machine = small(missing="marginalise", n_iter=1)
     assert told(machine.fit, X) == [column.format(1), learned]
@@ -108,6 +109,13 @@ def test_columns_and_rows_in_which_nothing_is_observed_are_told(tmp_path, monkey
     frame = pytest.importorskip("pandas").DataFrame(X, columns=list("abc"))
     assert told(small(missing="marginalise").partial_fit, frame) == [column.format("'b'"), learned]
     assert told(small(missing="marginalise", n_iter=1).fit, X[4:, [0, 2]]) == []
+    for n_rows, n_cells, seen in ((40, 3, True), (40, 4, False), (300, 9, True), (300, 10, False), (19, 1, False)):
+        gappy = np.ones((n_rows, 2))
+        gappy[n_cells:, 0] = np.nan
+        assert (told(small(missing="marginalise", n_iter=1).fit, gappy) != []) == seen, (n_rows, n_cells)
+    gappy[:, 0] = np.nan
+    (message,) = told(small(missing="marginalise", n_iter=1).fit, gappy)
+    assert message.startswith("X: nothing is observed in column 0; ")
     monkeypatch.chdir(tmp_path)
     frame.to_csv("answers.csv", index=False)
     assert main(["train", "answers.csv", "--missing", "marginalise", "-q", "--epochs", "1"]) == 0

@@ -17,7 +17,7 @@ from wakesleep.state import State, restored
 from wakesleep.version import package_version, warn_of_other
 
 MANIFEST = {"package_version", "params", "state", "aside", "history"}
-NEWER = {"data", "feature_names"}  # which not every file has
+NEWER = {"data", "feature_names", "gaps"}  # which not every file has
 VERSION = "_package_version"  # where a pickle has it
 WITHOUT_WORDS = {"log_likelihood": -np.inf, "reconstruction_cross_entropy": np.nan}  # what null stands for in a record
 MEASURED = (
@@ -39,6 +39,7 @@ class Estimator:
     _aside: State | None = None  # with patience: the best one while training goes on, the last one afterwards
     _given: Given | None = None  # what `fit` began with; None after `partial_fit`, which takes any rows
     _feature_names: tuple[str, ...] | None = None  # of the frame that training began with
+    _gaps: bool = False  # whether rows that were learned have missing cells, or are said to
     _not_fitted: type[NotFittedError] = NotFittedError
     missing: Any
     rule: Any
@@ -230,6 +231,8 @@ class Estimator:
         }  # fmt: skip
         if self._feature_names is not None:
             manifest["feature_names"] = self._feature_names
+        if self._gaps:
+            manifest["gaps"] = True
         arrays = self._state.arrays()
         if self._aside is not None:
             manifest["aside"] = self._aside.manifest()
@@ -269,6 +272,7 @@ class Estimator:
                 raise ValueError(f"aside: want no arrays, got {sorted(aside)!r:.200}")
             machine._given = given_before(manifest.get("data"))
             machine._feature_names = _names(manifest.get("feature_names"), machine.n_features_in_)
+            machine._gaps = hyperparameters.flag("gaps", manifest.get("gaps", False))
             machine.history_ = manifest["history"]
             if type(machine.history_) is not list or not all(map(_is_record, machine.history_)):
                 raise ValueError(f"history: want records of numbers with epoch and step, got {machine.history_!r:.80}")

@@ -73,7 +73,7 @@ def images(
     if found is None:
         ax = new_axes((6, 4)) if ax is None else ax
         ax.set_facecolor(GREY)
-        ax.imshow(rows, **({"aspect": "auto", "interpolation": "nearest"} | how))
+        ax.imshow(rows, **({"aspect": "auto"} | how))  # where cells are smaller than pixels, these are their averages
         ax.set(xlabel="visible unit", ylabel="row")
         whole_ticks(ax.xaxis)
         whole_ticks(ax.yaxis)

@@ -62,8 +62,8 @@ class Imputer(Learner):
         Warns
         -----
         UserWarning
-            If the machine was not trained with ``missing="marginalise"``, save where nothing is missing or what is
-            filled in is exact.
+            If the machine has not learned from rows with missing cells, save where nothing is missing or what is filled
+            in is exact.
         SampleSizeWarning
             If what is filled in rests on a single one of 100 samples or more in many rows.
 
@@ -86,7 +86,7 @@ class Imputer(Learner):
             self._state.parameters, self._state.methods, data, method=method, n_particles=n_particles, draws=draws,
             seed=self._seed(random_state), n_threads=hyperparameters.threads(self.n_threads),
         )  # fmt: skip
-        if sizes is not None and self.missing is None:
+        if sizes is not None and not self._gaps:
             warn(UNTAUGHT, UserWarning)
         if sizes is not None:
             monitor.warn_of_single(sizes, n_particles, "what is filled in", FAR_OFF)

@@ -16,11 +16,11 @@ from wakesleep.bits import Bits
 from wakesleep.estimator import Estimator
 from wakesleep.probabilities import Probabilities
 from wakesleep.progress import Progress
-from wakesleep.rows import Given, Rows, Selection, as_rows, drawn, drawn_by_content, given
+from wakesleep.rows import Given, Rows, Selection, as_rows, drawn, drawn_by_content, given, has_gaps
 
 Callback = Callable[[dict[str, Any]], object]
 NAMELESS = (Bits, Probabilities, Selection)  # what needs no names of features, and has those of a file at most
-FITTED = ("_state", "_aside", "_given", "_feature_names", "history_")
+FITTED = ("_state", "_aside", "_given", "_feature_names", "_gaps", "history_")
 
 
 @dataclass(frozen=True)
@@ -275,7 +275,7 @@ class Learner(Estimator):
     ) -> None:  # fmt: skip
         started = state.start(drawn(data, seed, 0), settings.hidden_layer_sizes, seed, settings.initial_biases)
         vars(self).update(  # at once, as wherever this is written
-            _state=started, _aside=None, _given=now, _feature_names=names, history_=[]
+            _state=started, _aside=None, _given=now, _feature_names=names, _gaps=False, history_=[]
         )
 
     def _learned_since(self, before: dict[str, Any]) -> bool:
@@ -287,7 +287,7 @@ class Learner(Estimator):
 
     def _train(self, run: _Run, n_epochs: int) -> Self:
         run = replace(run, progress=Progress(self.verbose), seed=self._state.seed)
-        settings = run.settings
+        settings, self._gaps = run.settings, self._gaps or has_gaps(run.data)
         self._state, self._aside = self._frontier, self._best if settings.patience is not None else None
         done, rows, seen = (int(number) for number in self._state.position)
         if self.verbose and done < n_epochs:

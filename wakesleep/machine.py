@@ -244,9 +244,28 @@ class HelmholtzMachine(Measures, Imputer):
             refuse_cell(values, wrong, FAULT.format("{}", 1), "H", 0)
         return likelihood.decode(self._state.parameters, values, level).astype(float_of(H), copy=False)
 
-    def reconstruct(self, X: Any) -> Floats:
-        """Probabilities of the visible units after a mean-field pass up and down.  Returns (n, D)."""
-        return self.inverse_transform(self.transform(X))
+    def reconstruct(self, X: Any, layer: int = -1) -> Floats:
+        """Probabilities of the visible units after a mean-field pass up to hidden level `layer` and down.
+
+        Averages lose what units draw together: through a narrow top level, the reconstructions of a machine that fits
+        well may be bad (so of one-hot columns). Those through level 0, or the `reconstruction` of `diagnostics`, which
+        draws the units, then tell more.
+
+        Parameters
+        ----------
+        X : as for `transform`, of shape (n, D)
+        layer : int, default=-1
+            Hidden level, 0 at the bottom; negative numbers count from the top.
+
+        Returns
+        -------
+        ndarray of shape (n, D)
+
+        Raises
+        ------
+        NotFittedError, ValueError, TypeError
+        """
+        return self.inverse_transform(self.transform(X, layer), layer)
 
     @overload
     def sample(self, n_samples: int = ..., *, random_state: Any = ..., bits: Literal[False] = ...) -> Dense: ...
@@ -321,7 +340,7 @@ class HelmholtzMachine(Measures, Imputer):
         machine = cls().set_params(**params, hidden_layer_sizes=began.parameters.sizes[1:])
         machine._settings()  # to which the sizes belong: they tell which parts there are to be frozen
         machine._state = replace(began, seed=hyperparameters.seed(machine.random_state))
-        machine.history_ = []
+        machine.history_, machine._gaps = [], machine.missing is not None
         return machine
 
     # ---- arguments ----

@@ -22,6 +22,9 @@ class Measures(Learner):
     ) -> NDArray[np.float64]:
         """log p(x) of every row, or its bound, nats.
 
+        Where cells are missing, that is log p of the observed ones: the fewer these are, the higher. To compare such
+        rows, subtract ``likelihood.independent_log_likelihood(train, X)``, which counts the same cells.
+
         Parameters
         ----------
         X : array-like, data frame, SciPy sparse matrix, Bits or Probabilities of shape (n, D)

@@ -23,6 +23,7 @@ FEWEST_EFFECTIVE = likelihood.FEW  # samples that an estimate rests on
 # 46 % (52 %) with their signs changed.
 MOST_ALONE = {1000: 0.22, 100: 0.38}
 TOO_LOW = 'the estimate too low; method "ais" is less so'
+FEWEST_CELLS = 10  # observed in a column, or a tenth of its rows if these are fewer than a hundred
 EPOCHS_BEFORE = 5  # of what is wrong, before it is told
 FEW_STEPS, SMALL_GAIN = 1000, 0.02  # after fewer steps, a gain below this share of the nats may be for want of them
 UNMEASURED_ROWS, UNMEASURED_PARTICLES = 500, 100  # for a look at the end, where no log p(x) is measured on the way
@@ -54,14 +55,16 @@ def warn_of_values(rows: Rows, names: tuple[str, ...] | None) -> None:
 
 
 def warn_of_unobserved(rows: Rows, names: tuple[str, ...] | None) -> None:
-    """Warn of columns in which no cell is observed, and of rows."""
+    """Warn of columns in which no cell is observed, or hardly any, and of rows."""
     matrix = rows.rows if isinstance(rows, Selection) else rows
     if not isinstance(matrix, Bits) or matrix.observed is None:
         return
-    columns = np.flatnonzero(matrix.observed_counts() == 0)
+    least = max(1, min(FEWEST_CELLS, len(matrix) // FEWEST_CELLS))
+    columns = np.flatnonzero(matrix.observed_counts() < least)
     if len(columns):
+        seen = "nothing is observed" if least == 1 else f"fewer than {least} of {len(matrix):,} cells are observed"
         where = tables.columns_of(columns, names, matrix.n_features)
-        warn(f"X: nothing is observed in {where}; what a machine says of such cells is a guess", UserWarning)
+        warn(f"X: {seen} in {where}; what a machine says of such cells is a guess", UserWarning)
     warn_of_empty(matrix, "teach nothing")
 
 

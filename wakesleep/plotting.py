@@ -162,8 +162,8 @@ def fantasies(
 
 
 def reconstructions(
-    machine: HelmholtzMachine, X: Any, n_rows: int = N_PAIRS, *, shape: Sequence[int] | None = None,
-    ax: Axes | None = None,
+    machine: HelmholtzMachine, X: Any, n_rows: int = N_PAIRS, layer: int = -1, *,
+    shape: Sequence[int] | None = None, ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """Rows, each above its reconstruction: the probabilities of the visible units after a pass up and down.
 
@@ -175,6 +175,8 @@ def reconstructions(
     X : as for ``machine.reconstruct``, of shape (n, D)
     n_rows : int, default=18
         At most so many, from the first to the last at equal distances.
+    layer : int, default=-1
+        Hidden level to which the pass goes, 0 at the bottom; ``machine.reconstruct`` says when that is better.
     shape : (height, width), optional
         Of an image; a square if that is left out and D is a square number.
     ax : Axes, optional
@@ -188,7 +190,7 @@ def reconstructions(
     numbers = np.linspace(0, len(X) - 1, n_rows).astype(np.int64)
     some, names, D = X[numbers], machine._feature_names, X.n_features
     cells = some.to_dense(np.float64)
-    pairs = np.stack([cells, machine.reconstruct(some)], axis=1)
+    pairs = np.stack([cells, machine.reconstruct(some, layer)], axis=1)
     found = figures.shape_of_images(D, shape, names)
     if found is None:
         edges = -0.5, D - 0.5, n_rows - 0.5, -0.5

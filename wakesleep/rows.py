@@ -123,6 +123,12 @@ def select(rows: Rows, chosen: NDArray[np.int64]) -> Rows:
     return select(rows.rows, rows.chosen[chosen])
 
 
+def has_gaps(rows: Rows) -> bool:
+    """Whether cells are missing, in some row of the matrix from which these are chosen."""
+    matrix = rows.rows if isinstance(rows, Selection) else rows
+    return isinstance(matrix, Bits) and matrix.observed is not None
+
+
 def drawn(rows: Rows, seed: int, epoch: int) -> Bits | Selection[Bits]:
     """The rows of an epoch: drawn, where they are probabilities."""
     if isinstance(rows, Bits):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -146,7 +147,7 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         self.draws = draws
         self.random_state = random_state
 
-    def fit(self, X: Any, y: None = None) -> Self:
+    def fit(self, X: Any, y: None = None, *, validation: Any = None) -> Self:
         """Train a machine on X.
 
         Parameters
@@ -154,6 +155,8 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         X : array-like or data frame of shape (n, D)
             NaN, None and ``pandas.NA`` are the missing cells. What is 1 is for the machine's `binarize` to say.
         y : ignored
+        validation : float, or array-like or data frame of shape (m, D), optional
+            A share of X that is held out, or rows; an `estimator` with `patience` needs it.
 
         Returns
         -------
@@ -171,7 +174,10 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         if self.random_state is not None:
             learner.set_params(random_state=self.random_state)
         learner._settings()  # an error of its arguments comes before one of X
-        self.estimator_ = learner.fit(self._named(self._cells(X, reset=True), learner))
+        rows = self._named(self._cells(X, reset=True), learner)
+        if not isinstance(validation, Real | None):
+            validation = self._named(self._cells(validation, reset=False, name="validation"), learner)
+        self.estimator_ = learner.fit(rows, validation=validation)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -198,13 +204,13 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         )  # fmt: skip
         return np.where(np.isnan(cells), filled, cells).astype(imputer.float_of(cells), copy=False)
 
-    def _cells(self, X: Any, reset: bool) -> NDArray[Any]:
+    def _cells(self, X: Any, reset: bool, name: str = "X") -> NDArray[Any]:
         """X as an array of numbers, NaN where they are missing, once its columns are those that `fit` saw."""
         if hasattr(X, "tocsr"):
-            raise TypeError("X: want a dense array or a data frame, got a sparse matrix; its toarray() makes one")
-        matrix = as_matrix(X, "X")
+            raise TypeError(f"{name}: want a dense array or a data frame, got a sparse matrix; its toarray() makes one")
+        matrix = as_matrix(X, name)
         validate_data(self, X, reset=reset, skip_check_array=True)
-        return without_missing(dense(matrix, slice(0, matrix.shape[0])), "X", "marginalise")[0]
+        return without_missing(dense(matrix, slice(0, matrix.shape[0])), name, "marginalise")[0]
 
     def _named(self, cells: NDArray[Any], learner: machine.HelmholtzMachine) -> Bits:
         """Cells as the learner reads them, with the names of the columns, if there are any, so that it has them too."""

@@ -132,7 +132,7 @@ def _train(fit: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     data.add_argument(
         "--missing", choices=["marginalise"],
-        help="cells that are empty, NA or nan are missing, and summed out; an error if left out",
+        help="cells that are empty, NA, nan, null, none, n/a or ? are missing, and summed out; an error if left out",
     )  # fmt: skip
     _drop_argument(data)
     _shape_argument(data)

@@ -84,10 +84,11 @@ def opened(path: Path, choose: Choice) -> Iterator[tuple[tuple[str, ...] | None,
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     file: IO[str]
     with opener(path, "rt", encoding="utf-8-sig", newline="") as file:  # names in quotes may have ends of lines
-        lines = enumerate(file, 1)
+        lines: Lines = enumerate(file, 1)
         number, cells = _first(lines)
         if not cells:
             raise ValueError("want lines of numbers, got none")
+        lines = _separated(lines, cells)
         names = tuple(cells) if _are_names(cells, choose) else None
         rows = _of_rows(lines, len(cells))
         below: Iterator[tuple[int, list[str]]] = ((at, _cells(text, lines)) for at, text in rows)
@@ -103,6 +104,15 @@ def _first(lines: Lines) -> tuple[int, list[str]]:
         if text.strip():
             return number, _parsed(text, lines)
     return 0, []
+
+
+def _separated(lines: Lines, cells: list[str]) -> Lines:
+    """The lines below, unless another mark than the comma is in all of the first line and in the next."""
+    below = [] if len(cells) > 1 else list(islice(lines, 1))
+    for mark in OTHER_MARKS[:-1]:
+        if below and mark in cells[0] and cells[0].count(mark) == below[0][1].count(mark):
+            raise ValueError(f"cells are separated by commas, not by {mark!r}")
+    return chain(below, lines)
 
 
 def _of_rows(lines: Lines, n_columns: int) -> Lines:
