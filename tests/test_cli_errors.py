@@ -375,3 +375,12 @@ def test_a_machine_is_not_overwritten_by_its_fantasies(capsys):
     before = Path("m.npy").read_bytes()
     assert main(["sample", "m.npy", "-o", "m.npy"]) == 1
     assert Path("m.npy").read_bytes() == before
+
+
+def test_no_character_that_a_terminal_obeys_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["train", "--\x1b[31mx"])
+    assert capsys.readouterr().err.endswith(r"unrecognized arguments: --\x1b[31mx" + "\n")
+    assert main(["train", "-o", "a\x1b[31m.npz", "--epochs", "1"]) == 0
+    assert capsys.readouterr().out.endswith("saved to a\\x1b[31m.npz\n")

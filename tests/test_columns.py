@@ -5,6 +5,7 @@ import gzip
 import re
 import shlex
 import struct
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,24 @@ def test_the_longest_cell_that_others_read_stays_what_it_is():
         assert csv.field_size_limit() == 9
     finally:
         csv.field_size_limit(limit)
+
+
+def test_the_longest_cell_is_as_it_was_after_reading_by_several_threads():
+    limit = csv.field_size_limit()
+    Path("quoted.csv").write_text('a,b\n' + '"1","0"\n' * 3000)
+    threads = [threading.Thread(target=read, args=("quoted.csv",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert csv.field_size_limit() == limit
+
+
+def test_an_empty_cell_below_no_name_is_told_with_what_leaves_the_column_out():
+    Path("comma.csv").write_text("tea,rum,\n1,0,\n0,1,\n")
+    with pytest.raises(ValueError, match=r"column '': want a number, got an empty cell; drop=\[''\] leaves it out$"):
+        read("comma.csv")
+    assert read("comma.csv", drop="") == Bits.from_dense([[1, 0], [0, 1]])
 
 
 def test_an_error_names_the_line_in_which_a_row_begins():
@@ -286,6 +305,18 @@ def test_all_columns_of_words_are_told_at_once_and_with_those_already_left_out(c
     Path("words.csv").write_text(",".join(f"c{n}" for n in range(20)) + "\n" + ",".join(20 * "x") + "\n")
     with pytest.raises(ValueError, match=r"drop=\['c0', .*, 'c7'\] leaves such columns out$"):
         read("words.csv")
+
+
+@pytest.mark.parametrize("folder", ["my n_iter dir", "n_iter", "X"])
+@pytest.mark.parametrize("name", ["total batch_size used", "cost binarize=2", "b: want None or c", "X n_iter: d"])
+def test_what_the_user_named_stays_as_it_is_in_errors(folder, name, capsys):
+    Path(folder).mkdir()
+    path = f"{folder}/shape x.csv"
+    Path(path).write_text(f"tea,{name}\n" + "1,x\n" * 4)
+    assert main(["train", path, *MACHINE]) == 1
+    expected = f"wakesleep: error: {path}: line 2, column {name!r}: want a number, got 'x'; --drop {shlex.quote(name)}"
+    assert capsys.readouterr().err == f"{expected} leaves it out\n"
+    assert main(["train", path, *MACHINE, "--drop", name, "--epochs", "1"]) == 0
 
 
 def test_a_cell_that_is_no_number_is_told_with_the_number_of_its_column(capsys):

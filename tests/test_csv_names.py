@@ -79,6 +79,30 @@ def test_a_line_of_words_or_of_the_columns_numbers_is_one_of_names(first, names)
     assert (rows.feature_names, len(rows)) == (names, 1 if names else 2)
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("first", "below", "are_names"),
+    [
+        ("1,2,3", ["0,1,1", "1,,0", "0,0,1"], True), ("2019, 2020,2021,2022", ["0,1,1,1.0"] * 3, True),
+        ("1.1,1.2,2.1", ["1,1,0"] * 4, True), ("0.1,0.2,0.9", ["0,0,0"] * 3, True),
+        ("1_1,1_2,1_3", ["1,1,0"], True), ("1_0,1,0", ["1,1,0"] * 3, False),
+        ("0,1,2", ["0,1,1"] * 3, False), ("1,2", ["0,1"] * 3, False), ("1,2,2", ["0,1,1"] * 3, False),
+        ("1,2,3", ["0,1,1"] * 2, False), ("1,2,3", ["0,1,1"] * 2 + ["2,0,1"], False),
+        ("1,2,x", ["0,1,1"] * 3, False), ("1,2,3", ["0,1,1", "1,0,0", "0.5,0,1"], False),
+    ],
+)  # fmt: skip
+def test_different_numbers_above_bits_are_names(first, below, are_names, end):
+    with open("items.csv", "w", newline="") as file:
+        file.write(end.join([first, *below, ""]))
+    if "x" in first or "1_0" in first:
+        with pytest.raises(ValueError, match=r"items\.csv: line 1, column "):
+            datasets.read("items.csv", missing="marginalise")
+        return
+    read = datasets.read("items.csv", missing="marginalise")
+    assert len(read) == len(below) + (not are_names)
+    assert read.feature_names == (tuple(first.split(",")) if are_names else None)
+
+
 YEARS = ["2019", "2020", "2021", "2022"]
 
 

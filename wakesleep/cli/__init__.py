@@ -19,15 +19,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.  Returns the exit status: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
     args = parse(arguments)
     command: Callable[[argparse.Namespace], int] = args.command
-    data: str | None = getattr(args, "data", None)
     try:
         hyperparameters.threads(None)
     except ValueError as error:  # a wrong variable of the environment is wrong usage
-        return failed(error, USAGE)
+        return failed(error, args, USAGE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", UserWarning)
-            warnings.showwarning = partial(_warned, data)
+            warnings.showwarning = partial(_warned, args)
             status = command(args)
         print(end="", flush=True)
     except BrokenPipeError:  # whoever read the output has seen enough
@@ -37,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("wakesleep: interrupted", file=sys.stderr)
         return INTERRUPTED
     except (MemoryError, OSError, ValueError, TypeError) as error:
-        return failed(error, data=data)
+        return failed(error, args)
     return status
 
 
-def _warned(data: str | None, message: Warning | str, *_: object, **__: object) -> None:
+def _warned(args: argparse.Namespace, message: Warning | str, *_: object, **__: object) -> None:
     """Tell a warning in one line."""
-    print("wakesleep: warning:", printable(as_typed(str(message), data)), file=sys.stderr)
+    print("wakesleep: warning:", printable(as_typed(str(message), args)), file=sys.stderr)

@@ -8,14 +8,14 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import wakesleep
 from wakesleep import imputer, likelihood, plotting
 from wakesleep._panels import PRECISIONS
 from wakesleep.cli.commands import diagnose, impute, info, sample, score
 from wakesleep.cli.plot import KINDS, plot
-from wakesleep.cli.reports import N_DRAWN, OPTIONS
+from wakesleep.cli.reports import N_DRAWN, OPTIONS, printable
 from wakesleep.cli.train import train
 from wakesleep.optimizers import OPTIMIZERS
 from wakesleep.rules import BASELINES, RULES
@@ -48,6 +48,11 @@ DATA_HELP = (
     "the digits in the package if left out"
 )
 NUMBER = re.compile(r"-?\.?\d[\d.]*")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -84,7 +89,7 @@ def _hint(command: argparse.ArgumentParser, unknown: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     """The arguments of all commands."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="wakesleep",
         description="Train deep Helmholtz machines on binary data, and use them.",
         epilog=EPILOG,

@@ -13,7 +13,7 @@ from wakesleep import drawing, hyperparameters, likelihood, tables
 from wakesleep._packing import Cut
 from wakesleep.bits import Bits
 from wakesleep.cli.files import check_output, read_both, write_rows, writing
-from wakesleep.cli.reports import begin, draw, how, mean, printable
+from wakesleep.cli.reports import begin, draw, how, mean, printable, saved_to
 from wakesleep.likelihood.imputation import is_exact
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.notices import warn
@@ -32,7 +32,7 @@ def sample(args: argparse.Namespace) -> int:
     elif args.output is not None:
         write_rows(args.output, fantasies.to_dense(), machine._feature_names)
     if args.output is not None:
-        print(f"saved to {args.output}")
+        saved_to(args.output)
     elif shape is None:
         for row in fantasies.to_dense():
             print("".join(map(str, row)))
@@ -66,7 +66,7 @@ def score(args: argparse.Namespace) -> int:
         print(f"  below {likelihood.FEW:g}                  {100 * (sizes < likelihood.FEW).mean():9.1f} %")
     print(f"reconstruction cross-entropy {machine.reconstruction_cross_entropy(data):9.3f}  (mean field)")
     if args.output is not None:
-        print(f"saved to {args.output}")
+        saved_to(args.output)
     return 0
 
 
@@ -83,7 +83,7 @@ def impute(args: argparse.Namespace) -> int:
     write_rows(args.output, filled, names, digits, columns, in_place=True)
     if isinstance(data, Bits) and data._cut is not None:
         _tell_of_values(data._cut, args)
-    print(f"saved to {args.output}")
+    saved_to(args.output)
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from wakesleep import datasets, plotting
 from wakesleep.cli.files import check_output, read_for, writing
-from wakesleep.cli.reports import USAGE, failed
+from wakesleep.cli.reports import USAGE, failed, saved_to
 from wakesleep.machine import HelmholtzMachine
 
 KINDS = ("all", "curves", "fields", "fantasies", "reconstructions", "activity")
@@ -35,7 +35,7 @@ def plot(args: argparse.Namespace) -> int:
     try:
         axes = _drawn(args, machine, rows)
     except ImportError as error:
-        return failed(error, USAGE)
+        return failed(error, args, USAGE)
     with writing(output), warnings.catch_warnings():
         warnings.filterwarnings("once", "Glyph")  # which the font lacks, as names of columns are laid out and drawn
         plotting.save(axes, output)
@@ -43,7 +43,7 @@ def plot(args: argparse.Namespace) -> int:
         print("left out: curves, since no epoch was measured")
     if args.kind == "all" and rows is None:
         print(f"left out: reconstructions and activity, for want of DATA with {machine.n_features_in_} features")
-    print(f"saved to {output}")
+    saved_to(output)
     return 0
 
 

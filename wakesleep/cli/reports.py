@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import sys
+from argparse import Namespace
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,16 @@ WORDS = {
     'binarize="sample"': "--binarize sample", "binarize=": "--binarize ",
     "threshold or fewer columns": "threshold or --drop",
 }  # fmt: skip
-DROPPED = re.compile(r"""drop=(\[(?:(?:, )?(?:\d+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"))*\]) leaves""")
+QUOTED = r"""(?<![\w=])(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+DROPPED = re.compile(rf"drop=(\[(?:(?:, )?(?:\d+|{QUOTED}))*\]) leaves")
+PATH = re.compile(r"[./\s]")  # what was typed with one of these may be one
 
 
-def failed(error: BaseException, status: int = 1, more: str = "", data: str | None = None) -> int:
-    """Tell an error in one line, and return the exit status; `data` is the file of X, if any."""
+def failed(error: BaseException, args: Namespace, status: int = 1, more: str = "") -> int:
+    """Tell an error in one line, and return the exit status; `args` is what was typed."""
     message = str(error)
     if not isinstance(error, CheckpointError | OSError):
-        message = re.sub(r"(?<=: want )None or | or None(?=, got| to impute)", "", message)  # None cannot be typed
-        message = as_typed(message, data)
+        message = as_typed(message, args)
     if isinstance(error, MemoryError):
         message = f"out of memory: {error}" if message else "out of memory"
     elif isinstance(error, OSError) and error.strerror and (error.filename or error.errno in FULL):
@@ -55,12 +57,25 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
-def as_typed(message: str, data: str | None = None) -> str:
-    """A message with options in place of arguments of Python, and the file of X in place of that."""
-    names = OPTIONS if data is None else OPTIONS | {"X": data}
+def as_typed(message: str, args: Namespace) -> str:
+    """A message with options in place of arguments of Python, and the file of X in place of that.
+
+    Names in quotes, and paths that were typed, stay what they are.
+    """
+    names = OPTIONS | {"X": getattr(args, "data", None) or "X"}
+    paths = sorted((text for text in vars(args).values() if isinstance(text, str) and PATH.search(text)), key=len)
+    kept: list[str] = []
+
+    def keep(found: re.Match[str]) -> str:
+        kept.append(found[0])
+        return f"\0{len(kept) - 1}\0"
+
+    message = re.sub("|".join([*map(re.escape, reversed(paths)), QUOTED]), keep, message)
+    message = re.sub(r"(?<=: want )None or | or None(?=, got| to impute)", "", message)  # None cannot be typed
     for python, typed in WORDS.items():
         message = message.replace(python, typed)
     message = re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: names.get(m[0], m[0]), message)
+    message = re.sub("\0(\\d+)\0", lambda found: kept[int(found[1])], message)
     return DROPPED.sub(lambda found: f"--drop {_as_typed_columns(ast.literal_eval(found[1]))} leaves", message)
 
 
@@ -71,6 +86,11 @@ def _as_typed_columns(drop: list[str | int]) -> str:
 def n_of(number: int, unit: str) -> str:
     """A number of things, in words."""
     return f"{number:,} {unit}{'' if number == 1 else 's'}"
+
+
+def saved_to(path: object) -> None:
+    """Tell where something is now."""
+    print(f"saved to {printable(path)}")
 
 
 def begin(machine: HelmholtzMachine, n_rows: int, n_particles: int | None, path: str | None) -> None:

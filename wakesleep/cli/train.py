@@ -16,7 +16,7 @@ from wakesleep import drawing, hyperparameters, likelihood, monitor, schedules
 from wakesleep.bits import Bits
 from wakesleep.cli.files import Columns, check_output, read, read_for, writing
 from wakesleep.cli.log import line, open_log, read_log
-from wakesleep.cli.reports import N_DRAWN, OPTIONS, PARAMS, draw, failed, how, mean, n_of
+from wakesleep.cli.reports import N_DRAWN, OPTIONS, PARAMS, draw, failed, how, mean, n_of, printable, saved_to
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.rows import Rows, drawn
 from wakesleep.training import DivergenceError
@@ -79,9 +79,9 @@ def train(args: argparse.Namespace) -> int:
         if getattr(machine, "step_", 0) == begun:
             raise
         _save(machine, output)
-        done = f"{n_of(machine.n_iter_, 'epoch')} and {n_of(machine.step_, 'step')} are in {output}"
+        done = f"{n_of(machine.n_iter_, 'epoch')} and {n_of(machine.step_, 'step')} are in {printable(output)}"
         if not isinstance(stopped, KeyboardInterrupt | BrokenPipeError):
-            return failed(stopped, more=f"; {done}", data=args.data)
+            return failed(stopped, args, more=f"; {done}")
         how = "--resume instead of --overwrite" if args.overwrite else "--resume"
         closed = isinstance(stopped, BrokenPipeError)
         why = "the output was closed" if closed else "interrupted"
@@ -98,9 +98,10 @@ def train(args: argparse.Namespace) -> int:
         try:
             _report(machine, rows, held_out, shape)
         except KeyboardInterrupt:
-            print(f"wakesleep: interrupted; training is done, and saved to {output}", file=sys.stderr)
+            print(f"wakesleep: interrupted; training is done, and saved to {printable(output)}", file=sys.stderr)
             return INTERRUPTED
-        print(f"\nsaved to {output}")
+        print()
+        saved_to(output)
     return 0
 
 

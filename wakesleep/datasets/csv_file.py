@@ -6,6 +6,7 @@ import csv
 import gzip
 import operator
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
@@ -27,6 +28,8 @@ OTHER_MARKS = (";", "\t", "|", " ")  # by which cells are separated in what is n
 NO_NAME = re.compile(r"\s*|Unnamed: \d+")  # of a column, as written, and as pandas reads that
 MARKS = re.compile(r'[,"\r\n]')  # of a line, which a cell has in quotes only
 LONGEST = 2**31 - 1  # characters of a cell, as many as any C compiler's long has room for
+PARSER = threading.Lock()  # for as long as that is so
+BITS = "0", "1", "0.0", "1.0", ""
 LONG = 60  # a name, in place of which the number of its column is told
 MOST_TOLD = 8  # columns to leave out
 MOST_DIGITS = 20  # of a number that may be a name
@@ -88,14 +91,16 @@ def opened(path: Path, choose: Choice) -> Iterator[tuple[tuple[str, ...] | None,
         number, cells = _first(lines)
         if not cells:
             raise ValueError("want lines of numbers, got none")
-        lines = _separated(lines, cells)
-        names = tuple(cells) if _are_names(cells, choose) else None
+        below = list(islice(lines, FEWEST_COUNTED))
+        _refuse_other_marks(cells, below)
+        lines = chain(below, lines)
+        names = tuple(cells) if _are_names(cells, choose) or _stand_above_bits(cells, below) else None
         rows = _of_rows(lines, len(cells))
-        below: Iterator[tuple[int, list[str]]] = ((at, _cells(text, lines)) for at, text in rows)
+        numbered: Iterator[tuple[int, list[str]]] = ((at, _cells(text, lines)) for at, text in rows)
         if names is None:
             above = ((at, [""]) for at in range(1, number if len(cells) == 1 else 1))
-            below = chain(above, [(number, cells)], below)
-        yield names, len(cells), (_checked(at, found, len(cells)) for at, found in below)
+            numbered = chain(above, [(number, cells)], numbered)
+        yield names, len(cells), (_checked(at, found, len(cells)) for at, found in numbered)
 
 
 def _first(lines: Lines) -> tuple[int, list[str]]:
@@ -106,13 +111,11 @@ def _first(lines: Lines) -> tuple[int, list[str]]:
     return 0, []
 
 
-def _separated(lines: Lines, cells: list[str]) -> Lines:
-    """The lines below, unless another mark than the comma is in all of the first line and in the next."""
-    below = [] if len(cells) > 1 else list(islice(lines, 1))
+def _refuse_other_marks(cells: list[str], below: list[tuple[int, str]]) -> None:
+    """Refuse a single cell with marks other than commas, if the next line has as many of them."""
     for mark in OTHER_MARKS[:-1]:
-        if below and mark in cells[0] and cells[0].count(mark) == below[0][1].count(mark):
+        if len(cells) == 1 and below and mark in cells[0] and cells[0].count(mark) == below[0][1].count(mark):
             raise ValueError(f"cells are separated by commas, not by {mark!r}")
-    return chain(below, lines)
 
 
 def _of_rows(lines: Lines, n_columns: int) -> Lines:
@@ -143,6 +146,14 @@ def _are_names(cells: list[str], choose: Choice) -> bool:
         return True
     n_words, n_numbers = sum(map(_is_word, cells)), sum(map(_is_number, cells))
     return all(any(map(_is_word, part)) for part in parts) and (2 * n_words > len(cells) or not n_numbers)
+
+
+def _stand_above_bits(cells: list[str], below: list[tuple[int, str]]) -> bool:
+    """Whether three numbers or more, no two the same and one at most a bit, stand above three lines of nothing else."""
+    n_bits = sum(cell.strip() in BITS for cell in cells)
+    if len(below) < FEWEST_COUNTED or n_bits > 1 or not 3 <= len(cells) == len(set(map(str.strip, cells))):
+        return False
+    return all(map(_is_number, cells)) and all(cell.strip() in BITS for _, text in below for cell in text.split(","))
 
 
 def _count_columns(cells: list[str], fewest: int) -> bool:
@@ -201,7 +212,9 @@ def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) 
         column, words = wrong[0], [i for i in wrong if _is_word(chosen[i])]
         cell = chosen[column].strip()
         other = next((mark for mark in OTHER_MARKS if all(map(_is_number, cell.split(mark)))), None) if cell else None
-        hint = TAKEN if _is_empty(cell) else f"; {columns.hint(*words)}"
+        hint = f"; {columns.hint(*words or [column])}"
+        if _is_empty(cell) and (columns.names is None or not NO_NAME.fullmatch(columns.names[column])):
+            hint = TAKEN
         if other is not None:
             hint = f"; cells are separated by commas, not by {other!r}"
         got = repr(cell)[:80] if cell else "an empty cell"
@@ -215,11 +228,12 @@ def _cells(text: str, lines: Lines) -> list[str]:
 
 def _parsed(text: str, lines: Lines) -> list[str]:
     """The cells that begin in a line, of whatever length; those in quotes may go on in the lines below."""
-    limit = csv.field_size_limit(LONGEST)
-    try:
-        return next(csv.reader(chain([text], (more for _, more in lines))))
-    finally:
-        csv.field_size_limit(limit)
+    with PARSER:
+        limit = csv.field_size_limit(LONGEST)
+        try:
+            return next(csv.reader(chain([text], (more for _, more in lines))))
+        finally:
+            csv.field_size_limit(limit)
 
 
 def as_cell(text: str) -> str:
@@ -228,7 +242,9 @@ def as_cell(text: str) -> str:
 
 
 def _number(cell: str) -> float:
-    """A cell's number; True and False are 1 and 0."""
+    """A cell's number; True and False are 1 and 0. (`float` takes 1_0 for 10.)"""
+    if "_" in cell:
+        raise ValueError(cell)
     return float({"true": "1", "false": "0"}.get(cell.strip().lower(), cell))
 
 
