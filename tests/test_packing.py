@@ -208,7 +208,8 @@ def test_bits_pass_through_without_a_copy():
         (Sparse(np.array([[0, 1], [NAN, 1]])), "features contains NaN at row 1, column 0"),
         (np.array([[0, NAN]], object), "features contains NaN at row 0, column 1"),
         ([[0, None]], "features contains NaN at row 0, column 1"),
-        (np.array([[0, "x"]], object), "features: want numbers, got objects that do not convert to float ("),
+        (np.array([[0, 1], [1, "x"]], object), "features: want numbers, got objects that do not convert to float ("),
+        (np.array([[0, 1], [1, "x"]], object), "could not convert string to float: 'x') in column 1"),
         (np.array([[0, 10**400]], object), "features: want numbers, got objects that do not convert to float ("),
     ],
 )

@@ -197,12 +197,16 @@ def dense(matrix: Any, rows: slice) -> NDArray[Any]:
 
 
 def as_floats(block: NDArray[Any], name: str) -> NDArray[np.float64]:
-    """Objects as float64."""
-    try:
-        return block.astype(np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{name}: want numbers, got objects that do not convert to float ({error})") from error
+    """Objects (n, D) as float64; an error names the first column that is refused."""
+    columns = np.empty(block.shape)
+    for column in range(block.shape[1]):
+        try:
+            columns[:, column] = block[:, column]
+        except (TypeError, ValueError, OverflowError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            objects = f"objects that do not convert to float ({error}) in column {column}"
+            raise kind(f"{name}: want numbers, got {objects}") from error
+    return columns
 
 
 def refuse_cell(

@@ -205,12 +205,8 @@ def _of_pyarrow(table: Any, name: str) -> Table:
     for column, dtype in zip(table.column_names, table.schema.types, strict=True):
         value = dtype.value_type if types.is_dictionary(dtype) else dtype
         integer = types.is_boolean(value) or types.is_integer(value)
-        _checked(
-            name,
-            column,
-            dtype,
-            integer or any(kind(value) for kind in (types.is_floating, types.is_decimal, types.is_null)),
-        )
+        numeric = integer or any(kind(value) for kind in (types.is_floating, types.is_decimal, types.is_null))
+        _checked(name, column, dtype, numeric)
         whole &= integer and not types.is_uint64(value)
         narrow &= types.is_float32(value) or types.is_boolean(value) or types.is_null(value)
     whole = whole and not any(column.null_count for column in table.columns)

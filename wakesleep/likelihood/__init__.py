@@ -21,27 +21,8 @@ from wakesleep.likelihood.mean_field import (
 )
 
 __all__ = [
-    "FEW",
-    "METHODS",
-    "N_PARTICLES",
-    "N_STEPS",
-    "WAYS",
-    "Diagnostics",
-    "Distribution",
-    "LevelDiagnostics",
-    "annealed",
-    "chosen",
-    "decode",
-    "diagnostics",
-    "encode",
-    "exact_distribution",
-    "exact_kl",
-    "exact_posterior",
-    "impute",
-    "independent_log_likelihood",
-    "log_likelihood",
-    "reconstruction_cross_entropy",
-    "shared_variance",
-    "simulated_bounds",
-    "standard_error",
-]
+    "FEW", "METHODS", "N_PARTICLES", "N_STEPS", "WAYS", "Diagnostics", "Distribution", "LevelDiagnostics", "annealed",
+    "chosen", "decode", "diagnostics", "encode", "exact_distribution", "exact_kl", "exact_posterior", "impute",
+    "independent_log_likelihood", "log_likelihood", "reconstruction_cross_entropy", "shared_variance",
+    "simulated_bounds", "standard_error",
+]  # fmt: skip
