@@ -59,7 +59,7 @@ def test_all_in_one_is_the_default(model, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "options", "n_rows", "how"),
     [
-        ("reconstructions", "--shape 4x16", 1797, {"shape": (4, 16)}), ("activity", "--layer 0", 1797, {}),
+        ("reconstructions", "--shape 4x16 --layer 0", 1797, {"shape": (4, 16)}), ("activity", "--layer 0", 1797, {}),
         ("fields", "--layer 1", None, {"shape": None}), ("fantasies", "-n 7 --seed 3", None, {"shape": None}),
     ],
 )  # fmt: skip
@@ -67,7 +67,8 @@ def test_rows_and_options_come_to_the_picture(model, monkeypatch, capsys, kind, 
     seen, draw = [], getattr(plotting, kind)
     monkeypatch.setattr(plotting, kind, lambda m, *X, **how: seen.append((*map(len, X), how)) or draw(m, *X, **how))
     assert main(["plot", model, "--kind", kind, *options.split()]) == 0
-    given = {"activity": {"layer": 0}, "fields": {"layer": 1}, "fantasies": {"n_samples": 7, "random_state": 3}}
+    given = dict.fromkeys(("activity", "reconstructions"), {"layer": 0})
+    given |= {"fields": {"layer": 1}, "fantasies": {"n_samples": 7, "random_state": 3}}
     assert seen == [(*([] if n_rows is None else [n_rows]), how | given.get(kind, {}))]
 
 
@@ -141,8 +142,8 @@ def test_a_disk_that_is_full_leaves_the_old_picture_alone(tmp_path, ending):
     ("arguments", "fault"),
     [
         (["-o", "x.pdf"], "--output: want a .png or .svg file, got x.pdf"),
-        (["--kind", "curves", "--layer", "1"], "--layer: want --kind fields or activity with it, got curves"),
-        (["--layer", "1"], "--layer: want --kind fields or activity with it, got all"),
+        (["--kind", "curves", "--layer", "1"], "--layer: want --kind fields or reconstructions or activity with it"),
+        (["--layer", "1"], "--layer: want --kind fields or reconstructions or activity with it, got all"),
         (["--kind", "fields", "-n", "3"], " -n: want --kind fantasies with it, got fields"),
         (["--kind", "activity", "--seed", "3"], "--seed: want --kind fantasies with it, got activity"),
         (["nofile.csv", "--kind", "fields"], "DATA: want --kind all or reconstructions or activity with it, got"),

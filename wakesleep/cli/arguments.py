@@ -275,7 +275,7 @@ def _plot(picturing: argparse.ArgumentParser) -> None:
     picturing.add_argument("--kind", default="all", choices=KINDS, help="which picture, or all in one")
     picturing.add_argument(
         "--layer", type=_whole, metavar="N",
-        help="hidden level of fields (0 if left out) or activity (-1, the top); 0 is at the bottom",
+        help="hidden level of fields (0 if left out), reconstructions or activity (-1, the top); 0 is at the bottom",
     )  # fmt: skip
     picturing.add_argument(
         "-n", dest="n_samples", type=_whole, metavar="N", help=f"how many fantasies ({plotting.N_IMAGES} if left out)"

@@ -13,7 +13,10 @@ from wakesleep.cli.reports import USAGE, failed, saved_to
 from wakesleep.machine import HelmholtzMachine
 
 KINDS = ("all", "curves", "fields", "fantasies", "reconstructions", "activity")
-OPTIONS_OF = {"layer": ("fields", "activity"), "n_samples": ("fantasies",), "random_state": ("fantasies",)}
+OPTIONS_OF = {
+    "layer": ("fields", "reconstructions", "activity"),
+    **dict.fromkeys(("n_samples", "random_state"), ("fantasies",)),
+}  # fmt: skip
 USED_BY = OPTIONS_OF | {
     "shape": ("all", "fields", "fantasies", "reconstructions"),
     **dict.fromkeys(("data", "split", "drop", "binarize"), ("all", "reconstructions", "activity")),
@@ -68,7 +71,7 @@ def _drawn(args: argparse.Namespace, machine: HelmholtzMachine, rows: Any) -> An
         case "fantasies":
             return plotting.fantasies(machine, shape=shape, **given)
         case "reconstructions":
-            return plotting.reconstructions(machine, rows, shape=shape)
+            return plotting.reconstructions(machine, rows, shape=shape, **given)
         case "activity":
             return plotting.activity(machine, rows, **given)
         case _:
