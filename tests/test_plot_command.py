@@ -67,7 +67,7 @@ def test_rows_and_options_come_to_the_picture(model, monkeypatch, capsys, kind, 
     seen, draw = [], getattr(plotting, kind)
     monkeypatch.setattr(plotting, kind, lambda m, *X, **how: seen.append((*map(len, X), how)) or draw(m, *X, **how))
     assert main(["plot", model, "--kind", kind, *options.split()]) == 0
-    given = dict.fromkeys(("activity", "reconstructions"), {"layer": 0})
+    given = {name: {"layer": 0} for name in ("activity", "reconstructions")}
     given |= {"fields": {"layer": 1}, "fantasies": {"n_samples": 7, "random_state": 3}}
     assert seen == [(*([] if n_rows is None else [n_rows]), how | given.get(kind, {}))]
 
