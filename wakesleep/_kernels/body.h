@@ -1,5 +1,5 @@
-/* The kernels in plain C with vector extensions, included once per instruction set by dispatch.c with VB (bytes in a
- * vector) and NAME (adds the level's suffix). kernels.h says what each of them computes. */
+/* The kernels in plain C with vector extensions, included once per instruction set by dispatch.c with SUFFIX, LEVEL,
+ * VB (bytes in a vector), MAX_BLOCKS and MAX_VECTORS, which it takes back. kernels.h says what each of them computes. */
 
 #define LANES (VB / 4)
 #define PER_BLOCK (BLOCK / LANES) /* vectors in a block */
@@ -351,3 +351,8 @@ const Kernels NAME(kernels) = {
 #undef SPLAT_I
 #undef SPLAT_L
 #undef SPLAT_F
+#undef SUFFIX
+#undef LEVEL
+#undef VB
+#undef MAX_BLOCKS
+#undef MAX_VECTORS

@@ -60,11 +60,6 @@ static void fill_in_byte(void) {
 #define MAX_BLOCKS 2
 #define MAX_VECTORS 8
 #include "body.h"
-#undef SUFFIX
-#undef LEVEL
-#undef VB
-#undef MAX_BLOCKS
-#undef MAX_VECTORS
 
 #if defined(__x86_64__)
 
@@ -80,11 +75,6 @@ static void fill_in_byte(void) {
 #define MAX_BLOCKS 4
 #define MAX_VECTORS 8
 #include "body.h"
-#undef SUFFIX
-#undef LEVEL
-#undef VB
-#undef MAX_BLOCKS
-#undef MAX_VECTORS
 #if defined(__clang__)
 #pragma clang attribute pop
 #pragma clang attribute push(                                                                       \
@@ -101,11 +91,6 @@ static void fill_in_byte(void) {
 #define MAX_BLOCKS 4
 #define MAX_VECTORS 4
 #include "body.h"
-#undef SUFFIX
-#undef LEVEL
-#undef VB
-#undef MAX_BLOCKS
-#undef MAX_VECTORS
 #if defined(__clang__)
 #pragma clang attribute pop
 #else

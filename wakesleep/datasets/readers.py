@@ -81,8 +81,8 @@ def read(
     ``.npy``                       an array; packed in blocks, without a dense copy in memory
     ``.npz``                       arrays, of which `split` names one. An array ``NAME`` beside an
                                    array ``NAME_shape`` = (N, D) holds ``np.packbits(rows, axis=1)``
-    ``.csv``, ``.csv.gz``          numbers, separated by commas, below a line of names, of 0, 1, 2, 3 ...
-                                   or none; they become ``feature_names``, which a machine keeps, as it
+    ``.csv``, ``.csv.gz``          numbers, separated by commas, below a line of names, of 0, 1, 2, 3 ... or
+                                   others that differ, or none; they become ``feature_names``, which a machine keeps, as it
                                    does a frame's
     ``.idx``, ``-ubyte``, ``.gz``  IDX, compressed or not, as MNIST has it
     =============================  ================================================================
