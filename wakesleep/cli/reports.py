@@ -21,6 +21,7 @@ from wakesleep.machine import HelmholtzMachine
 USAGE = 2  # exit status after wrong usage, as argparse has it
 FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT  # of a file without a name: all others are named
 N_DRAWN = 8  # images in a row
+printable = drawing.printable
 PARAMS = tuple(HelmholtzMachine().get_params())
 OPTIONS = {name: f"--{name.replace('_', '-')}" for name in (*PARAMS, "drop", "layer", "method", "shape")} | {
     "hidden_layer_sizes": "--hidden", "n_particles": "--particles", "n_iter": "--epochs", "n_threads": "--threads",
@@ -48,11 +49,6 @@ def failed(error: BaseException, status: int = 1, more: str = "", data: str | No
         message = f"{error.filename or 'standard output'}: {error.strerror}"
     print("wakesleep: error:", printable(" ".join(f"{message}{more}".split())), file=sys.stderr)
     return status
-
-
-def printable(text: object) -> str:
-    """A text without characters that a terminal would obey."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def as_typed(message: str, data: str | None = None) -> str:
