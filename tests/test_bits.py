@@ -44,8 +44,11 @@ def test_the_highest_bit_of_a_word_is_a_feature_and_not_padding():
 
 
 def test_n_features_must_be_an_integer():
-    with pytest.raises(TypeError, match="integer"):
-        Bits(np.zeros((1, 1), np.uint64), 3.0)
+    for wrong in (3.0, None, True, "3", np.array(3)):
+        with pytest.raises(TypeError, match=r"^n_features: want a whole number, got "):
+            Bits(np.zeros((1, 1), np.uint64), wrong)
+        with pytest.raises(TypeError, match=r"^n_features: want a whole number, got "):
+            Bits.from_packed(np.zeros((1, 1), np.uint8), wrong, bitorder="big")
     assert Bits(np.zeros((1, 1), np.uint64), np.int32(3)).n_features == 3
 
 

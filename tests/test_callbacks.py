@@ -86,7 +86,8 @@ def test_a_step_callback_that_raises_at_the_end_of_an_epoch_loses_nothing(path, 
 
 @pytest.mark.parametrize(
     "callbacks",
-    [5, None, [None], ["f"], [(print,)], [(print, 0)], [(print, 1.5)], [(print, "1")], [(5, print)], [(print, 1, 2)]],
+    [5, None, np.array(2), [None], ["f"], [(print,)], [(print, 0)], [(print, 1.5)], [(print, "1")], [(5, print)],
+     [(print, 1, 2)]],
     ids=str,
 )
 def test_what_are_no_callbacks_is_refused(callbacks):

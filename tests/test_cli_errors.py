@@ -369,6 +369,15 @@ def test_what_a_terminal_would_obey_is_not_printed(capsys):
     assert r"\x1b[31mb" in told
 
 
+@posix
+def test_nor_is_it_in_a_warning(capsys):
+    Path("\x1b[31m.csv").write_text("a,b\n" + "5,0\n0,1\n" * 5)
+    assert main(["train", "\x1b[31m.csv", "-o", "red.npz", "-q", "--hidden", "1", "--epochs", "1"]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith(r"wakesleep: warning: \x1b[31m.csv: has values from 0 to 5 in column 'a'")
+    assert "\x1b" not in told
+
+
 def test_a_machine_is_not_overwritten_by_its_fantasies(capsys):
     assert main(["train", "-o", "m.npz", "-q", "--epochs", "1"]) == 0
     os.rename("m.npz", "m.npy")

@@ -433,3 +433,8 @@ def test_names_are_as_many_as_features():
         Bits(words, 3, feature_names=("a", "b"))
     with pytest.raises(ValueError, match=r"^feature_names: want 3, one for each feature, got 4$"):
         Probabilities(np.zeros((2, 3)), feature_names=tuple("abcd"))
+    for wrong in (3, "abc", {"a", "b", "c"}, np.array("abc")):
+        for make, of in ((Bits, (words, 3)), (Probabilities, (np.zeros((2, 3)),))):
+            with pytest.raises(TypeError, match=r"^feature_names: want a sequence of 3 str, got "):
+                make(*of, feature_names=wrong)
+    assert Bits(words, 3, feature_names=np.array(["a", "b", "c"])).feature_names == ("a", "b", "c")

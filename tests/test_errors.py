@@ -108,6 +108,12 @@ def test_a_machine_that_is_refused_its_first_data_stays_unfitted(name):
     assert vars(machine) == small().get_params()
 
 
+@pytest.mark.parametrize("names", ["x", 3, ["a"], [["a"] * 64]], ids=["x", "3", "too few", "2-D"])
+def test_names_that_are_not_one_for_each_feature_are_refused(fitted, names):
+    with pytest.raises(ValueError, match=r"^input_features should have length equal .* \(64\), got shape \("):
+        fitted.get_feature_names_out(names)
+
+
 # ---- values of hidden units ----
 
 NO_HIDDEN = {

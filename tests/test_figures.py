@@ -2,6 +2,7 @@
 
 from copy import copy
 from itertools import pairwise
+from xml.parsers import expat
 
 import numpy as np
 import pytest
@@ -117,6 +118,16 @@ def test_names_stand_apart_and_the_axis_tells_where_some_are_left_out(draw, most
 def test_names_are_cut_where_it_leaves_them_apart(names, labels):
     ax = plotting.images(np.zeros((2, 2)), feature_names=names)
     assert [label.get_text() for label in ax.get_xticklabels()] == labels
+
+
+@pytest.mark.parametrize(("name", "label"), [
+    ("a\x08b", r"a\x08b"), ("a\n b", "a b"), ("a\ufffeb", r"a\ufffeb"), ("\0", r"\x00"), ("Größe", "Größe"),
+])  # fmt: skip
+def test_a_picture_of_any_name_can_be_read(name, label, tmp_path):
+    ax = plotting.images(np.zeros((2, 2)), feature_names=[name, "c"])
+    assert ax.get_xticklabels()[0].get_text() == label
+    plotting.save(ax, tmp_path / "x.svg")
+    expat.ParserCreate().Parse((tmp_path / "x.svg").read_bytes(), True)
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")

@@ -6,7 +6,7 @@ from checks import Z_MAX, same_bits
 from machines import everything, random_machine, random_rows
 
 from wakesleep import HelmholtzMachine, _core, likelihood, machine
-from wakesleep.likelihood.arguments import check_seed
+from wakesleep.likelihood.arguments import check
 
 MACHINE = random_machine((6, 4, 3), scale=0.5)
 ROWS, DENSE = random_rows(5, 6), random_rows(5, 6).to_dense()
@@ -101,8 +101,8 @@ def test_what_are_no_parameters_is_refused(name, wrong):
 
 @pytest.mark.parametrize("name", WITH_DATA)
 def test_rows_that_are_not_packed_or_of_another_machine_are_refused(name):
-    for wrong in (DENSE, DENSE.tolist(), ROWS.words):
-        with pytest.raises(TypeError, match=r"^data: want Bits, such as Bits.from_dense makes, got (ndarray|list)$"):
+    for wrong in (DENSE, DENSE.tolist(), ROWS.words, None):
+        with pytest.raises(TypeError, match=r"^data: want Bits, such as .* makes, got (ndarray|list|NoneType)$"):
             CALLS[name](P, wrong)
     with pytest.raises(ValueError, match=r"^data: want 6 features, got 7$"):
         CALLS[name](P, random_rows(5, 7))
@@ -112,7 +112,7 @@ def test_rows_that_are_not_packed_or_of_another_machine_are_refused(name):
     ("name", "how"),
     [
         *((name, {"seed": seed}) for name in ("log_likelihood", "annealed", "simulated_bounds", "diagnostics")
-          for seed in (-1, 2**64, 1.0, None, True)),
+          for seed in (-1, 2**64, 1.0, None, True, np.arange(3), np.array(2))),
         *((name, {"n_threads": 0}) for name in CALLS if name.startswith(("exact_k", "exact_d", "log", "diag"))),
         *((name, {"n_particles": 0}) for name in ("log_likelihood", "annealed", "simulated_bounds", "diagnostics")),
         *((name, {"n_steps": 1.5}) for name in ("log_likelihood", "annealed", "simulated_bounds")),
@@ -124,9 +124,46 @@ def test_numbers_of_no_sense_are_refused_by_name(name, how):
         CALLS[name](P, ROWS, **how)
 
 
+def test_levels_are_counted_from_the_bottom_or_from_the_top():
+    for level in (0, 1):
+        values = MACHINE.transform(ROWS, level)
+        for layer in (level, level - 2, np.int64(level)):
+            assert same_bits(likelihood.encode(P, ROWS, layer), values)
+            assert same_bits(likelihood.decode(P, values, layer), MACHINE.reconstruct(ROWS, level))
+
+
+@pytest.mark.parametrize("layer", [2, 5, -3, 10**30, 1.0, True, "0", None, [0], np.arange(2)], ids=repr)
+def test_a_level_that_is_not_there_is_refused(layer):
+    for passed in (lambda: likelihood.encode(P, ROWS, layer), lambda: likelihood.decode(P, ROWS.to_dense("f4"), layer)):
+        with pytest.raises(ValueError, match=r"^layer: want a hidden level from -2 to 1, got "):
+            passed()
+
+
+@pytest.mark.parametrize("method", ["iwae", None, 1, np.arange(3), ["exact"]], ids=repr)
+def test_a_method_that_is_not_there_is_refused(method):
+    for measured in (
+        lambda: CALLS["log_likelihood"](P, ROWS, method=method),
+        lambda: likelihood.impute(P, METHODS, ROWS, n_particles=3, method=method),
+        lambda: MACHINE.score_samples(DENSE, method=method),
+        lambda: MACHINE.impute(DENSE, method=method),
+    ):
+        with pytest.raises(ValueError, match=r"^method: want one of auto, exact, importance.*, got "):
+            measured()
+
+
+@pytest.mark.parametrize(("how", "fault"), [
+    ({"draws": "no"}, "draws: want True or False, got 'no'"), ({"draws": 1}, "draws: want True or False, got 1"),
+    ({"n_particles": 0}, "n_particles: want a whole number from 1"), ({"n_particles": True}, "n_particles: want a wh"),
+])  # fmt: skip
+def test_how_missing_cells_are_filled_in_is_checked_by_name(how, fault):
+    for impute in (lambda **how: likelihood.impute(P, METHODS, ROWS, **how), lambda **how: MACHINE.impute(None, **how)):
+        with pytest.raises((ValueError, TypeError), match=f"^{fault}"):
+            impute(**{"n_particles": 3, **how})
+
+
 @pytest.mark.parametrize("seed", [0, 2**64 - 1, np.uint64(2**64 - 1), np.int32(5)])
 def test_whole_numbers_of_any_kind_are_seeds(seed):
-    check_seed(seed)
+    check(P, seed=seed)
 
 
 # ---- fantasies, some at a time ----

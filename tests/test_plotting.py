@@ -63,6 +63,29 @@ def test_records_without_a_standard_error_are_drawn():
     assert plotting.learning_curves(history).lines[0].get_ydata().tolist() == [-11, -10]
 
 
+@pytest.mark.parametrize("name", ["epoch", "log_likelihood", "reconstruction_cross_entropy", "standard_error"])
+def test_a_null_of_a_log_is_no_point_of_a_curve(name):
+    measures = "log_likelihood", "reconstruction_cross_entropy"
+    history = [{"epoch": n, **dict.fromkeys(measures, n / 8), "standard_error": 0.5} for n in (1, 2, 3)]
+    history[1][name] = None
+    ax = plotting.learning_curves(history)
+    for measure, line in zip(measures, ax.lines, strict=True):
+        assert line.get_xdata().tolist() == ([1, 3] if name in (measure, "epoch") else [1, 2, 3])
+        assert np.isfinite(line.get_ydata()).all()
+    assert np.isfinite(ax.collections[0].get_paths()[0].vertices).all()
+
+
+def test_a_measure_of_nulls_has_no_curve():
+    record = {"epoch": 1, "reconstruction_cross_entropy": 2.0, "log_likelihood": None}
+    ax = plotting.learning_curves([record])
+    assert [(line.get_label(), line.get_ydata().tolist(), line.get_marker()) for line in ax.lines] == [
+        ("reconstruction", [-2.0], "o")
+    ]
+    assert ax.get_title() == "held-out rows"
+    with pytest.raises(ValueError, match=r"^history: want epochs that were measured, .* got none"):
+        plotting.learning_curves([record | {"reconstruction_cross_entropy": None}])
+
+
 def test_fields_of_the_lowest_level_are_the_generative_weights(machine):
     ax = plotting.fields(machine)
     found = np.reshape(tiles(ax, 3), (6, 64))  # five units, and a place that stays empty
@@ -242,6 +265,61 @@ def test_an_overview_draws_rows_from_everywhere(machine):
 def test_what_cannot_be_drawn_is_refused(machine, draw, fault):
     with pytest.raises(ValueError, match=fault):
         draw(machine)
+
+
+DRAWN_ON = {
+    "curves": plotting.learning_curves,
+    "fields": plotting.fields,
+    "deeper fields": lambda m, **how: plotting.fields(m, 1, **how),
+    "fantasies": plotting.fantasies,
+    "reconstructions": lambda m, **how: plotting.reconstructions(m, DIGITS[:20], **how),
+    "activity": lambda m, **how: plotting.activity(m, DIGITS[:20], **how),
+    "images": lambda m, **how: plotting.images(np.eye(4), **how),
+    "matrix": lambda m, **how: plotting.images(np.eye(5), **how),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWN_ON.values(), ids=DRAWN_ON.keys())
+@pytest.mark.parametrize("ax", ["x", 3, [], "figure", "axes"])
+def test_what_are_no_axes_is_refused(machine, draw, ax):
+    from matplotlib.figure import Figure
+
+    wrong = {"figure": Figure(), "axes": Figure().subplots(1, 2)}.get(str(ax), ax)
+    with pytest.raises(TypeError, match=r"^ax: want Axes of matplotlib, got "):
+        draw(machine, ax=wrong)
+
+
+@pytest.mark.parametrize("name", ["fields", "deeper fields", "fantasies", "reconstructions", "activity", "overview"])
+@pytest.mark.parametrize("wrong", [None, "model.npz", HelmholtzMachine, DIGITS], ids=["None", "path", "class", "rows"])
+def test_what_is_no_machine_is_refused(name, wrong):
+    draw = (DRAWN_ON | {"overview": plotting.overview})[name]
+    with pytest.raises(TypeError, match=r"^machine: want a HelmholtzMachine, got "):
+        draw(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, "ab", ["a"], [{"epoch": 1}, None], {"epoch": 1}], ids=repr)
+def test_what_is_no_history_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"^history: want a HelmholtzMachine or its history_, got "):
+        plotting.learning_curves(wrong)
+
+
+@pytest.mark.parametrize("wrong", [3, "abcd", {"a", "b", "c", "d"}, np.array("abcd")], ids=repr)
+def test_what_are_no_names_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"^feature_names: want a sequence of 4 str, got "):
+        plotting.images(np.eye(4), feature_names=wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, "x", 3, np.array([]), np.arange(3), [None]], ids=repr)
+def test_what_are_no_axes_is_not_saved(wrong, tmp_path):
+    with pytest.raises(TypeError, match=r"^axes: want Axes of matplotlib, got "):
+        plotting.save(wrong, "x.png")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_other_kinds_of_files_are_written_too(machine):
+    plotting.save(plotting.fields(machine), "x.PDF")
+    with open("x.PDF", "rb") as file:
+        assert file.read(5) == b"%PDF-"
 
 
 def test_without_matplotlib_the_error_tells_what_to_install(machine, monkeypatch):

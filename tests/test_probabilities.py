@@ -207,7 +207,8 @@ def test_whole_numbers_must_be_zero_or_one(dtype):
 def test_grey_levels_above_one_are_refused():
     with pytest.raises(ValueError, match=r"^values contains 17, where a probability from 0 to 16 is wanted"):
         Probabilities(np.array([[1, 17]], np.uint8), 16)
-    for values, one in ((np.zeros((1, 1), np.uint8), 256), (np.zeros((1, 1), np.uint8), 0), (np.zeros((1, 1)), 2)):
+    no_one = [(np.zeros((1, 1)), one) for one in (2, None, 1.0, "1", np.ones(2))]
+    for values, one in ((np.zeros((1, 1), np.uint8), 256), (np.zeros((1, 1), np.uint8), 0), *no_one):
         with pytest.raises(ValueError, match=r"^one: want 1, or with uint8 at most 255, got"):
             Probabilities(values, one)
 

@@ -89,8 +89,14 @@ def test_binarize_is_the_threshold(tmp_path):
 
 @pytest.mark.parametrize("name", ["x.bits", "x.npy", "x.npz", "x.csv", "x.idx", "x.gz"])
 def test_binarize_is_checked_before_the_file_is_opened(tmp_path, name):
-    with pytest.raises(ValueError, match=r"^binarize: want None or a finite number, got 'x'"):
-        read(tmp_path / name, binarize="x")
+    for wrong in ("x", np.arange(3)):
+        with pytest.raises(ValueError, match=r"^binarize: want None or a finite number, got ('x'|array)"):
+            read(tmp_path / name, binarize=wrong)
+
+
+def test_nothing_is_no_name_of_a_file():
+    with pytest.raises(ValueError, match=r"^path: want the name of a file, got ''$"):
+        read("")
 
 
 def test_bits(tmp_path):

@@ -172,9 +172,18 @@ def test_it_feeds_a_classifier_in_a_search():
     ({"estimator": GaussianNB()}, TypeError, r"^estimator: want a HelmholtzMachine or None, got GaussianNB\(\)"),
     ({"estimator": machine(binarize="sample")}, ValueError, '^missing: want None with binarize="sample"'),
     ({"n_particles": 0}, ValueError, "^n_particles: want a whole number from 1"),
+    ({"n_particles": 2.5}, TypeError, "^n_particles: want a whole number, got 2.5"),
     ({"method": "ais"}, ValueError, "^method: want "),
+    ({"method": np.arange(3)}, ValueError, "^method: want "),
+    ({"method": "exact", "estimator": wakesleep.HelmholtzMachine((17,))}, ValueError, '^method: "exact" wants at most'),
     ({"draws": 2}, TypeError, "^draws: want True or False, got 2"),
+    ({"draws": "yes"}, TypeError, "^draws: want True or False, got 'yes'"),
 ])  # fmt: skip
-def test_other_arguments_are_refused(arguments, kind, fault):
+def test_other_arguments_are_refused_before_training(arguments, kind, fault):
+    imputer = HelmholtzImputer(**{"estimator": machine(), **arguments})
     with pytest.raises(kind, match=fault):
-        HelmholtzImputer(**{"estimator": machine(), **arguments}).fit(X).transform(X)
+        imputer.fit(X)
+    assert not hasattr(imputer, "estimator_")
+    if "estimator" not in arguments:
+        with pytest.raises(kind, match=fault):
+            HelmholtzImputer(machine()).fit(X).set_params(**arguments).transform(X)

@@ -57,10 +57,18 @@ def test_normal_numbers_have_the_fourth_moment_of_the_normal():
         ({"n_features": 0}, "n_features"),
         ({"hidden_layer_sizes": (3, 0)}, "hidden_layer_sizes"),
         ({"hidden_layer_sizes": ()}, "hidden_layer_sizes"),
+        *(({"hidden_layer_sizes": sizes}, "hidden_layer_sizes") for sizes in (b"a", {3, 4}, "4", True, (2.0,), None)),
+        *(({name: True}, name) for name in ("n_samples", "n_features", "random_state")),
         ({"random_state": -1}, "random_state"),
         ({"random_state": 2**64}, "random_state"),
     ],
 )
 def test_refuses_by_name(arguments, name):
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: want "):
         make_synthetic(**arguments)
+
+
+def test_a_single_number_is_one_level():
+    (X, true), (same, _) = make_synthetic(9, hidden_layer_sizes=3), make_synthetic(9, hidden_layer_sizes=[3])
+    assert true.sizes == (16, 3)
+    assert same == X

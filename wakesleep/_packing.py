@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Iterator
-from numbers import Real
+from collections.abc import Iterator, Sequence
+from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
@@ -130,11 +130,22 @@ def pack(
     return words, observed, cut
 
 
-def checked_names(names: tuple[str, ...] | None, n_features: int) -> tuple[str, ...] | None:
-    """Names of features, if there are as many as these."""
-    if names is not None and len(names) != n_features:
+def whole_number(name: str, value: Any) -> int:
+    """A whole number."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name}: want a whole number, got {' '.join(repr(value).split()):.80}")
+    return int(value)
+
+
+def checked_names(names: Any, n_features: int) -> tuple[str, ...] | None:
+    """Names of features, if they are a sequence of as many."""
+    if names is None:
+        return None
+    if isinstance(names, str) or not (isinstance(names, Sequence) or getattr(names, "ndim", 0) == 1):
+        raise TypeError(f"feature_names: want a sequence of {n_features} str, got {names!r:.80}")
+    if len(names) != n_features:
         raise ValueError(f"feature_names: want {n_features}, one for each feature, got {len(names)}")
-    return names
+    return tuple(names)
 
 
 def every_cell(n_rows: int, n_features: int) -> NDArray[np.uint64]:

@@ -27,6 +27,7 @@ from wakesleep._packing import (
     repack,
     row_blocks,
     unpack,
+    whole_number,
 )
 
 
@@ -50,8 +51,8 @@ class Bits:
 
     Raises
     ------
-    ValueError
-        If `words`, `observed` or `feature_names` is not as described.
+    ValueError, TypeError
+        If `words`, `n_features`, `observed` or `feature_names` is not as described.
 
     Examples
     --------
@@ -75,7 +76,7 @@ class Bits:
         self, words: NDArray[np.uint64], n_features: int, observed: NDArray[np.uint64] | None = None, *,
         feature_names: tuple[str, ...] | None = None,
     ) -> None:  # fmt: skip
-        n_features = operator.index(n_features)
+        n_features = whole_number("n_features", n_features)
         if n_features < 0:
             raise ValueError(f"n_features: want 0 or more, got {n_features}")
         check_plane("words", words, n_features)
@@ -147,7 +148,7 @@ class Bits:
 
         Raises
         ------
-        ValueError
+        ValueError, TypeError
             If `packed` has another dtype or shape, or `bitorder` is unknown.
 
         Examples
@@ -157,7 +158,7 @@ class Bits:
         array([1, 0, 1], dtype=uint8)
         """
         packed = np.asarray(packed)
-        n_bytes = (n_features + 7) // 8
+        n_bytes = (whole_number("n_features", n_features) + 7) // 8
         if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != n_bytes:
             raise ValueError(
                 f"packed: want uint8 of shape (N, {n_bytes}) for {n_features} features, "

@@ -1,4 +1,4 @@
-"""Binary images as text, for terminals."""
+"""Binary images as text, for terminals; the shape of images; and text that can be shown."""
 
 import codecs
 import math
@@ -71,6 +71,11 @@ def draw(
             start = ("" if i else label).ljust(margin)
             lines.append((start + "".join(line.flat))[:max_columns].rstrip())
     return "\n".join(lines)
+
+
+def printable(text: object) -> str:
+    """A text with escapes in place of characters that a terminal would obey, or that a picture cannot hold."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def supports_unicode(stream: Any) -> bool:

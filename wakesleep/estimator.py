@@ -168,9 +168,10 @@ class Estimator:
             names = np.asarray(input_features, object)
             if self._feature_names is not None and names.tolist() != list(self._feature_names):
                 raise ValueError("input_features is not equal to feature_names_in_")
-            if len(names) != n_features:
+            if names.shape != (n_features,):
                 raise ValueError(
-                    f"input_features should have length equal to number of features ({n_features}), got {len(names)}"
+                    f"input_features should have length equal to number of features ({n_features}), "
+                    f"got shape {names.shape}"
                 )
         prefix = type(self).__name__.lower()
         return np.array([f"{prefix}{unit}" for unit in range(self._state.parameters.sizes[-1])], object)

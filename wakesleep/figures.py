@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wakesleep import hyperparameters
+from wakesleep._packing import checked_names
 from wakesleep.atomic import replace_file
-from wakesleep.drawing import image_shape
+from wakesleep.drawing import image_shape, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,14 +65,13 @@ def images(
     rows = np.asarray(rows, np.float64)
     if rows.ndim != 2 or not rows.size:
         raise ValueError(f"rows: want an array of shape (n, D), n and D 1 or more, got {rows.shape}")
-    if feature_names is not None and len(feature_names) != rows.shape[1]:
-        raise ValueError(f"feature_names: want {rows.shape[1]}, one for each column, got {len(feature_names)}")
+    feature_names = checked_names(feature_names, rows.shape[1])
     found = shape_of_images(rows.shape[1], shape, feature_names)
     if "cmap" not in how and np.isnan(rows).any():
         rows, how = np.where(np.isnan(rows), IS_MISSING, rows), _marking_missing() | how
     how = dict[str, Any]({"cmap": INK, "vmin": 0, "vmax": 1}) | how
     if found is None:
-        ax = new_axes((6, 4)) if ax is None else ax
+        ax = axes_for(ax, (6, 4))
         ax.set_facecolor(GREY)
         ax.imshow(rows, **({"aspect": "auto"} | how))  # where cells are smaller than pixels, these are their averages
         ax.set(xlabel="visible unit", ylabel="row")
@@ -81,7 +81,7 @@ def images(
             _name_columns(ax, feature_names)
         return ax
     mosaic = _mosaic(rows.reshape(-1, *found), n_columns)
-    ax = new_axes(_size_of(mosaic)) if ax is None else ax
+    ax = axes_for(ax, _size_of(mosaic))
     ax.set_facecolor(GREY)
     ax.imshow(mosaic, **how)
     ax.set(xticks=[], yticks=[])
@@ -90,7 +90,7 @@ def images(
 
 
 def save(axes: Axes | NDArray[Any], path: str | os.PathLike[str]) -> None:
-    """Write the figure of some axes to a .png or .svg file; the same figure gives the same bytes.
+    """Write the figure of some axes to a file; as .png or .svg, the same figure gives the same bytes.
 
     The file appears complete or not at all: an existing one is replaced at the very end.
 
@@ -98,16 +98,20 @@ def save(axes: Axes | NDArray[Any], path: str | os.PathLike[str]) -> None:
     ----------
     axes : Axes, or ndarray of Axes
     path : str or path-like
+        Its ending tells the kind: .png, .svg, .pdf, or another that matplotlib writes.
 
     Raises
     ------
+    ValueError, TypeError
+        For an ending that matplotlib does not know, or what are no axes.
     OSError
         If the file cannot be written.
     """
     import matplotlib
 
     content, ending = io.BytesIO(), os.path.splitext(os.fspath(path))[1].lower()
-    figure: Any = (axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure.figure  # of subfigures, the whole
+    first = _checked_axes("axes", next(np.asarray(axes, object).flat, None))
+    figure: Any = first.figure.figure  # of subfigures, the whole
     with matplotlib.rc_context({"svg.hashsalt": "wakesleep"}):
         figure.savefig(content, format=ending[1:] or None, metadata={"Date": None} if ending == ".svg" else None)
     replace_file(path, [content.getbuffer()])
@@ -130,7 +134,7 @@ def _name_columns(ax: Axes, names: Sequence[str]) -> None:
 
 def _shortened(names: Sequence[str], longest: int) -> list[str]:
     """Each in one line, cut in the middle, or at the end or the beginning, if that leaves more of them apart."""
-    lines = [" ".join(str(name).split()) for name in names]
+    lines = [printable(" ".join(str(name).split())) for name in names]
 
     def cut(head: int) -> list[str]:
         tails = (len(line) - (longest - 1 - head) for line in lines)
@@ -198,9 +202,17 @@ def new_figure(size: tuple[float, float]) -> Figure:
     return Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
 
 
-def new_axes(size: tuple[float, float]) -> Axes:
-    """Axes that fill a figure of so many inches."""
-    return new_figure(size).subplots()
+def axes_for(ax: Any, size: tuple[float, float]) -> Axes:
+    """The axes that were given, or new ones that fill a figure of so many inches."""
+    return new_figure(size).subplots() if ax is None else _checked_axes("ax", ax)
+
+
+def _checked_axes(name: str, given: Any) -> Axes:
+    from matplotlib.axes import Axes
+
+    if not isinstance(given, Axes):
+        raise TypeError(f"{name}: want Axes of matplotlib, got {hyperparameters.shown(given)}")
+    return given
 
 
 def whole_ticks(axis: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wakesleep import processors
-from wakesleep._packing import as_threshold, check_missing
+from wakesleep._packing import as_threshold, check_missing, whole_number
 from wakesleep._panels import PRECISIONS
 from wakesleep.optimizers import OPTIMIZERS, RATES, Optimizer
 from wakesleep.parameters import PRIOR, names_of_layers
@@ -21,6 +21,7 @@ from wakesleep.rules import BASELINES, RULES, Rule, kind_of
 from wakesleep.schedules import Schedule, parse
 
 MOST = 2**31 - 1  # of anything that is counted
+MOST_SEED = 2**64 - 1
 INITIAL_BIASES = ("data", "zero")
 
 
@@ -166,13 +167,11 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def count(name: str, value: Any, least: int = 1) -> int:
-    """A whole number from `least` to 2³¹ − 1."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: want a whole number, got {shown(value)}")
-    if not least <= int(value) <= MOST:
-        raise ValueError(f"{name}: want a whole number from {least} to {MOST}, got {shown(value)}")
-    return int(value)
+def count(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
+    """A whole number from `least` to `most`."""
+    if not least <= (result := whole_number(name, value)) <= most:
+        raise ValueError(f"{name}: want a whole number from {least} to {most}, got {shown(value)}")
+    return result
 
 
 def choice(name: str, value: Any, known: Iterable[str]) -> str:

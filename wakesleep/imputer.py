@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wakesleep import hyperparameters, likelihood, monitor
 from wakesleep.bits import Bits
 from wakesleep.learner import Learner
+from wakesleep.likelihood.imputation import is_exact
 from wakesleep.notices import warn
 from wakesleep.rows import drawn_by_content
 
@@ -78,7 +79,7 @@ class Imputer(Learner):
                [0.1, 0. ]])
         """
         self._check_fitted()
-        n_particles, draws = hyperparameters.count("n_particles", n_particles), hyperparameters.flag("draws", draws)
+        is_exact(method, self._state.parameters.sizes, n_particles, draws)  # an error of these comes before one of X
         if isinstance(self.binarize, str):
             raise ValueError('binarize: want a threshold or None to impute, got "sample"')
         data = drawn_by_content(self._rows(X, fitted=True, missing="marginalise"), self._state.seed)

@@ -387,7 +387,7 @@ def _says_stop(answer: object) -> bool:
 
 def _sorted_callbacks(callbacks: Any) -> tuple[list[Callback], list[tuple[Callback, int]]]:
     """Those of epochs, and those of every so many steps."""
-    if not isinstance(callbacks, Iterable):
+    if not isinstance(callbacks, Iterable) or getattr(callbacks, "ndim", 1) == 0:
         raise TypeError(f"callbacks: want an iterable of callables or (callable, steps), got {callbacks!r:.80}")
     of_epochs, of_steps = [], []
     for callback in callbacks:

@@ -13,6 +13,7 @@ from wakesleep import _core, hyperparameters, likelihood, state
 from wakesleep._packing import refuse_cell, words_of
 from wakesleep.bits import Bits
 from wakesleep.imputer import Imputer, float_of
+from wakesleep.likelihood.arguments import level_of
 from wakesleep.measures import Measures
 from wakesleep.parameters import finite_floats
 from wakesleep.probabilities import FAULT
@@ -209,7 +210,7 @@ class HelmholtzMachine(Measures, Imputer):
         """
         bits = hyperparameters.flag("bits", bits)
         data = self._bits(X)
-        values = likelihood.encode(self._state.parameters, data, self._level(layer))
+        values = likelihood.encode(self._state.parameters, data, layer)
         return Bits.from_dense(values) if bits else values.astype(float_of(X), copy=False)
 
     def fit_transform(self, X: Any, y: None = None, layer: int = -1) -> Floats:
@@ -346,8 +347,4 @@ class HelmholtzMachine(Measures, Imputer):
     # ---- arguments ----
 
     def _level(self, layer: int) -> int:
-        n_hidden = len(self._state.parameters.sizes) - 1
-        if isinstance(layer, bool) or not isinstance(layer, int | np.integer) or not -n_hidden <= layer < n_hidden:
-            raise ValueError(f"layer: want a hidden level from {-n_hidden} to {n_hidden - 1}, got {layer!r}")
-        return int(layer) % n_hidden
-
+        return level_of(self._state.parameters, layer)

@@ -75,8 +75,7 @@ class Measures(Learner):
         monitor.warn_of_empty(data, "have probability 1")
         values, sizes = likelihood.log_likelihood(
             self._state.parameters, self._state.methods, data, method=method, n_particles=n_particles,
-            seed=seed, n_threads=hyperparameters.threads(self.n_threads),
-            n_steps=hyperparameters.count("n_steps", n_steps),
+            seed=seed, n_threads=hyperparameters.threads(self.n_threads), n_steps=n_steps,
         )  # fmt: skip
         if sizes is not None and method not in ("elbo", "ais"):
             monitor.warn_of_single(sizes, n_particles)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import figures, hyperparameters
-from wakesleep.figures import images, new_axes, save, whole_ticks
+from wakesleep.figures import axes_for, images, save, whole_ticks
 from wakesleep.machine import HelmholtzMachine
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     Parameters
     ----------
     history : HelmholtzMachine, or list of dict
-        A machine that was trained, or its `history_`.
+        A machine that was trained, or its `history_`, or the lines of a log; null, None, is no point of a curve.
     ax : Axes, optional
 
     Returns
@@ -54,28 +54,27 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
 
     Raises
     ------
-    ValueError
-        If nothing was measured: that takes held-out rows (``fit(X, validation=0.2)``) or ``verbose=1``.
+    ValueError, TypeError
+        If nothing was measured: that takes held-out rows (``fit(X, validation=0.2)``) or ``verbose=1``; or for an
+        argument that is not as described; so in all functions here.
     ImportError
         Without matplotlib; so in all functions here.
     """
     if isinstance(history, HelmholtzMachine):
         history._check_fitted()
     records = history.history_ if isinstance(history, HelmholtzMachine) else history
-    known = [record for record in records if {"epoch", "reconstruction_cross_entropy"} <= record.keys()]
-    if not known:
+    if not isinstance(records, Sequence) or not all(isinstance(record, dict) for record in records):
+        raise TypeError(f"history: want a HelmholtzMachine or its history_, got {hyperparameters.shown(history)}")
+    held_out, seen = (_points(records, name) for name in ("log_likelihood", "reconstruction_cross_entropy"))
+    if not (len(held_out) or len(seen)):
         raise ValueError("history: want epochs that were measured, as fit(X, validation=0.2) does, got none")
-    ax = new_axes((6, 3.8)) if ax is None else ax
-    held_out = [record for record in known if "log_likelihood" in record]
-    marker = "o" if len(known) == 1 else None
-    if held_out:
-        x = [record["epoch"] for record in held_out]
-        y = np.array([record["log_likelihood"] for record in held_out])
-        error = np.array([record.get("standard_error") or 0 for record in held_out])
-        ax.plot(x, y, color=FIRST, marker=marker, label="log p(x) ± s.e.")
+    ax = axes_for(ax, (6, 3.8))
+    if len(held_out):
+        x, y, error = held_out.T
+        ax.plot(x, y, color=FIRST, marker="o" if len(x) == 1 else "", label="log p(x) ± s.e.")
         ax.fill_between(x, y - error, y + error, color=FIRST, alpha=0.25, linewidth=0)
-    reconstruction = [-record["reconstruction_cross_entropy"] for record in known]
-    ax.plot([record["epoch"] for record in known], reconstruction, color=SECOND, marker=marker, label="reconstruction")
+    if len(seen):
+        ax.plot(seen[:, 0], -seen[:, 1], color=SECOND, marker="o" if len(seen) == 1 else "", label="reconstruction")
     if isinstance(history, HelmholtzMachine) and history.patience is not None:
         ax.axvline(history.best_epoch_, color="0.6", linewidth=1, linestyle=":", label=f"epoch {history.best_epoch_}")
     ax.set(xlabel="epoch", ylabel="nats per row")
@@ -83,7 +82,8 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color="0.92")
     ax.set_axisbelow(True)
-    figures.legend_above(ax, "held-out rows" if held_out else "rows learned from")
+    of_held_out = any("log_likelihood" in record for record in records)
+    figures.legend_above(ax, "held-out rows" if of_held_out else "rows learned from")
     return ax
 
 
@@ -110,7 +110,7 @@ def fields(
     Axes
         With one colour bar, symmetric about 0. Where a few weights are far larger than all others, it ends before them.
     """
-    machine._check_fitted()
+    _check(machine)
     level = machine._level(layer)
     if level == 0:
         rows, unit = np.asarray(machine.generative_[0].weights, np.float64), "weight, nats"
@@ -154,6 +154,7 @@ def fantasies(
     -------
     Axes
     """
+    _check(machine)
     n_samples = hyperparameters.count("n_samples", n_samples)
     rows = machine.sample(n_samples, random_state=random_state)
     ax = images(rows, shape=shape, feature_names=machine._feature_names, ax=ax)
@@ -185,6 +186,7 @@ def reconstructions(
     -------
     Axes
     """
+    _check(machine)
     X = machine._bits(X)
     n_rows = min(hyperparameters.count("n_rows", n_rows), len(X))
     numbers = np.linspace(0, len(X) - 1, n_rows).astype(np.int64)
@@ -228,13 +230,13 @@ def activity(machine: HelmholtzMachine, X: Any, layer: int = -1, *, ax: Axes | N
     -------
     Axes
     """
-    machine._check_fitted()
+    _check(machine)
     level = machine._level(layer)
     values = np.asarray(machine.transform(X, layer), np.float64)
     means = values.mean(axis=0)
     values = values[:, np.argsort(-means, kind="stable")]
     values = values[np.lexsort((values > 0.5)[:, np.argsort(values.var(axis=0), kind="stable")].T)[::-1]]
-    ax = new_axes((6, 4.5)) if ax is None else ax
+    ax = axes_for(ax, (6, 4.5))
     edges = 0.5, values.shape[1] + 0.5, values.shape[0] + 0.5, 0.5  # ranks begin with 1
     ax.imshow(values, aspect="auto", cmap=DENSITY, vmin=0, vmax=1, interpolation="nearest", extent=edges)
     ax.set(xlabel="rank of the unit, by mean", ylabel="rank of the row, by code")
@@ -264,7 +266,7 @@ def overview(machine: HelmholtzMachine, X: Any = None, *, shape: Sequence[int] |
     -------
     ndarray of Axes
     """
-    machine._check_fitted()
+    _check(machine)
     panels: list[Any] = []
     if any("reconstruction_cross_entropy" in record for record in machine.history_):
         panels.append(lambda ax: learning_curves(machine, ax=ax))
@@ -285,6 +287,20 @@ def overview(machine: HelmholtzMachine, X: Any = None, *, shape: Sequence[int] |
         axes.append(panel(figure.add_subplot(cell.subgridspec(1, 1)[0])))  # a grid of its own: no common margins
         axes[-1].set_anchor("N")
     return np.asarray(axes)
+
+
+def _points(records: Sequence[dict[str, Any]], name: str) -> NDArray[np.float64]:
+    """Epoch, value and standard error, (n, 3), of the epochs that have this value."""
+    known = [record for record in records if None not in (record.get("epoch"), record.get(name))]
+    points = [(record["epoch"], record[name], record.get("standard_error") or 0) for record in known]
+    return np.array(points, np.float64).reshape(-1, 3)
+
+
+def _check(machine: Any) -> None:
+    """Refuse what is no machine that has learned."""
+    if not isinstance(machine, HelmholtzMachine):
+        raise TypeError(f"machine: want a HelmholtzMachine, got {hyperparameters.shown(machine)}")
+    machine._check_fitted()
 
 
 def _mean_state(machine: HelmholtzMachine, level: int) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -50,9 +49,9 @@ class Probabilities:
     ) -> None:
         matrix = as_matrix(values, name)
         whole = isinstance(matrix, np.ndarray) and matrix.dtype == np.uint8
-        self.one = operator.index(one)
-        if not 1 <= self.one <= (255 if whole else 1):
+        if not isinstance(one, int | np.integer) or not 1 <= one <= (255 if whole else 1):
             raise ValueError(f"one: want 1, or with uint8 at most 255, got {one!r:.80}")
+        self.one = int(one)
         self.feature_names = checked_names(feature_names, matrix.shape[1])
         kept = isinstance(matrix, np.ndarray) and matrix.dtype in (np.uint8, np.float32) and matrix.flags.c_contiguous
         self.values = matrix if kept else np.empty(matrix.shape, np.uint8 if whole else np.float32)

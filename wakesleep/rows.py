@@ -204,7 +204,7 @@ def as_rows(
     Parameters and errors are those of `as_bits`. Booleans and whole numbers must be 0 or 1, and become `Bits`. Cells
     may be missing only where none is a probability.
     """
-    if isinstance(X, Selection) or (isinstance(X, Bits | Probabilities) and binarize == "sample"):
+    if isinstance(X, Selection) or (isinstance(X, Bits | Probabilities) and isinstance(binarize, str)):
         check_shape(X.shape, n_features, name)
         matrix = X.rows if isinstance(X, Selection) else X
         if isinstance(matrix, Bits):

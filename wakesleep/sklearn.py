@@ -19,6 +19,7 @@ except ImportError as error:
 from wakesleep import estimator, imputer, machine
 from wakesleep._packing import as_matrix, dense, without_missing
 from wakesleep.bits import Bits
+from wakesleep.likelihood.imputation import is_exact
 from wakesleep.rows import as_bits
 
 __all__ = ["HelmholtzImputer", "HelmholtzMachine", "NotFittedError"]
@@ -165,7 +166,7 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         Raises
         ------
         ValueError, TypeError
-            As `HelmholtzMachine.fit` does, or for an `estimator` that is no machine.
+            As `HelmholtzMachine.fit` and `impute` do, or for an `estimator` that is no machine.
         """
         if not isinstance(self.estimator, machine.HelmholtzMachine | None):
             raise TypeError(f"estimator: want a HelmholtzMachine or None, got {self.estimator!r:.80}")
@@ -173,8 +174,9 @@ class HelmholtzImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  
         learner.set_params(missing="marginalise")
         if self.random_state is not None:
             learner.set_params(random_state=self.random_state)
-        learner._settings()  # an error of its arguments comes before one of X
+        sizes = learner._settings().hidden_layer_sizes  # an error of its arguments comes before one of X
         rows = self._named(self._cells(X, reset=True), learner)
+        is_exact(self.method, (rows.n_features, *sizes), self.n_particles, self.draws)  # or an error before training
         if not isinstance(validation, Real | None):
             validation = self._named(self._cells(validation, reset=False, name="validation"), learner)
         self.estimator_ = learner.fit(rows, validation=validation)

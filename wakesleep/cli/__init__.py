@@ -11,8 +11,9 @@ from functools import partial
 
 from wakesleep import hyperparameters
 from wakesleep.cli.arguments import parse
-from wakesleep.cli.reports import USAGE, as_typed, failed, printable
+from wakesleep.cli.reports import USAGE, as_typed, failed
 from wakesleep.cli.train import INTERRUPTED
+from wakesleep.drawing import printable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,8 +15,9 @@ from wakesleep import imputer, likelihood, plotting
 from wakesleep._panels import PRECISIONS
 from wakesleep.cli.commands import diagnose, impute, info, sample, score
 from wakesleep.cli.plot import KINDS, plot
-from wakesleep.cli.reports import N_DRAWN, OPTIONS, printable
+from wakesleep.cli.reports import N_DRAWN, OPTIONS
 from wakesleep.cli.train import train
+from wakesleep.drawing import printable
 from wakesleep.optimizers import OPTIMIZERS
 from wakesleep.rules import BASELINES, RULES
 

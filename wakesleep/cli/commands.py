@@ -13,7 +13,8 @@ from wakesleep import drawing, hyperparameters, likelihood, tables
 from wakesleep._packing import Cut
 from wakesleep.bits import Bits
 from wakesleep.cli.files import check_output, read_both, write_rows, writing
-from wakesleep.cli.reports import begin, draw, how, mean, printable, saved_to
+from wakesleep.cli.reports import begin, draw, how, mean, saved_to
+from wakesleep.drawing import printable
 from wakesleep.likelihood.imputation import is_exact
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.notices import warn

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from wakesleep import CheckpointError, drawing, likelihood
 from wakesleep.datasets.csv_file import as_cell
+from wakesleep.drawing import printable
 from wakesleep.hyperparameters import count
 from wakesleep.machine import HelmholtzMachine
 
@@ -50,11 +51,6 @@ def failed(error: BaseException, args: Namespace, status: int = 1, more: str = "
         message = f"{error.filename or 'standard output'}: {error.strerror}"
     print("wakesleep: error:", printable(" ".join(f"{message}{more}".split())), file=sys.stderr)
     return status
-
-
-def printable(text: object) -> str:
-    """A text without characters that a terminal would obey."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def as_typed(message: str, args: Namespace) -> str:

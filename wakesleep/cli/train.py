@@ -16,7 +16,8 @@ from wakesleep import drawing, hyperparameters, likelihood, monitor, schedules
 from wakesleep.bits import Bits
 from wakesleep.cli.files import Columns, check_output, read, read_for, writing
 from wakesleep.cli.log import line, open_log, read_log
-from wakesleep.cli.reports import N_DRAWN, OPTIONS, PARAMS, draw, failed, how, mean, n_of, printable, saved_to
+from wakesleep.cli.reports import N_DRAWN, OPTIONS, PARAMS, draw, failed, how, mean, n_of, saved_to
+from wakesleep.drawing import printable
 from wakesleep.machine import HelmholtzMachine
 from wakesleep.rows import Rows, drawn
 from wakesleep.training import DivergenceError

@@ -82,8 +82,8 @@ def read(
     ``.npz``                       arrays, of which `split` names one. An array ``NAME`` beside an
                                    array ``NAME_shape`` = (N, D) holds ``np.packbits(rows, axis=1)``
     ``.csv``, ``.csv.gz``          numbers, separated by commas, below a line of names, of 0, 1, 2, 3 ... or
-                                   others that differ, or none; they become ``feature_names``, which a machine keeps, as it
-                                   does a frame's
+                                   others that differ, or none; they become ``feature_names``, which
+                                   a machine keeps, as it does a frame's
     ``.idx``, ``-ubyte``, ``.gz``  IDX, compressed or not, as MNIST has it
     =============================  ================================================================
 
@@ -140,6 +140,8 @@ def read(
     27
     ('tea', 'rum')
     """
+    if not os.fspath(path):
+        raise ValueError("path: want the name of a file, got ''")
     return read_chosen(Path(path), split, binarize, missing, Choice(str(path), as_columns(drop)))
 
 
@@ -147,7 +149,7 @@ def read_chosen(
     path: Path, split: str | None, binarize: float | str | None, missing: str | None, choose: Choice
 ) -> Rows:
     """`read`, with the columns that are chosen, in the order in which they are."""
-    threshold = None if binarize == "sample" else as_threshold(binarize)
+    threshold = None if isinstance(binarize, str) and binarize == "sample" else as_threshold(binarize)
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import operator
-from numbers import Real
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep._core import DATASETS, random_words
 from wakesleep.bits import Bits
+from wakesleep.hyperparameters import MOST_SEED, count, flag, number
 
 MOST_COINS = 16  # a distribution is enumerated: 2¹⁶ outcomes at most
 
@@ -70,7 +69,7 @@ def make_bars(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If an argument is out of its range, or no image is left.
 
     Examples
@@ -82,13 +81,14 @@ def make_bars(
     >>> print(images, f"{-(p @ np.log2(p)):.5f} bits")
     <Bits: 30 x 16, 50.0% ones> 3.42840 bits
     """
-    size = check_int("size", size, 1, MOST_COINS // 2 if p_vertical is None else MOST_COINS)
-    p_on = _check_probability("p_on", p_on)
+    size = count("size", size, most=MOST_COINS // 2 if p_vertical is None else MOST_COINS)
+    p_on, blank = number("p_on", p_on, 0, 1), flag("blank", blank)
+    return_distribution = flag("return_distribution", return_distribution)
     if p_vertical is None:
         coins, probabilities = _tosses(2 * size, p_on)
         images = coins[:, :size, None] | coins[:, None, size:]
     else:
-        p_vertical = _check_probability("p_vertical", p_vertical)
+        p_vertical = number("p_vertical", p_vertical, 0, 1)
         bars, p = _tosses(size, p_on)
         square = (len(bars), size, size)
         images = np.concatenate([np.broadcast_to(bars[:, None, :], square), np.broadcast_to(bars[:, :, None], square)])
@@ -149,7 +149,7 @@ def make_shifter(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If an argument is out of its range.
 
     Examples
@@ -162,8 +162,9 @@ def make_shifter(
            [0, 1, 0, 0, 1, 1, 0, 0],
            [0, 1, 0, 0, 1, 1, 0, 0]], dtype=uint8)
     """
-    width = check_int("width", width, 1, MOST_COINS - 1)
-    rows, p = _tosses(width, _check_probability("p_on", p_on))
+    width, p_on = count("width", width, most=MOST_COINS - 1), number("p_on", p_on, 0, 1)
+    return_distribution = flag("return_distribution", return_distribution)
+    rows, p = _tosses(width, p_on)
     images = np.concatenate([np.hstack([rows, rows, *2 * [np.roll(rows, shift, axis=1)]]) for shift in (-1, 1)])
     distribution = _distinct(images, np.concatenate([0.5 * p, 0.5 * p]))
     return distribution if return_distribution else _draw(*distribution, n_samples, random_state)
@@ -189,26 +190,9 @@ def _distinct(images: NDArray[np.bool_], weights: NDArray[np.float64]) -> tuple[
 
 def _draw(images: Bits, probabilities: NDArray[np.float64], n_samples: int, random_state: int) -> Bits:
     """Images number i(u), where i inverts the cumulative sum and u is uniform, of 53 bits from two words."""
-    n_samples = check_int("n_samples", n_samples, 1, 1 << 40)
-    seed = check_int("random_state", random_state, 0, (1 << 64) - 1)
+    n_samples, seed = count("n_samples", n_samples), count("random_state", random_state, 0, MOST_SEED)
     high, low = random_words(seed, DATASETS, n_samples, 2).T
     u = ((high >> 5) * 2.0**26 + (low >> 6)) * 2.0**-53
     cumulative = np.cumsum(probabilities)
     index: NDArray[np.intp] = np.searchsorted(cumulative / cumulative[-1], u, side="right")
     return images[index]
-
-
-def check_int(name: str, value: Any, low: int, high: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = low - 1
-    if not low <= number <= high:
-        raise ValueError(f"{name}: want an integer from {low} to {high}, got {value!r}")
-    return number
-
-
-def _check_probability(name: str, value: Any) -> float:
-    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
-        raise ValueError(f"{name}: want a probability from 0 to 1, got {value!r}")
-    return float(value)

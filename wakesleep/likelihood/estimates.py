@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from wakesleep import _annealing, _core, _likelihood
 from wakesleep._packing import words_of
 from wakesleep.bits import Bits
+from wakesleep.hyperparameters import choice
 from wakesleep.likelihood.arguments import check
 from wakesleep.likelihood.enumeration import MOST_ENUMERATED
 from wakesleep.likelihood.restriction import by_pattern
@@ -117,9 +118,7 @@ def chosen(method: str, n_hidden: int, n_particles: int) -> str:
     ValueError
         If `method` is unknown, or "exact" with more than 24 hidden units.
     """
-    if method not in METHODS:
-        raise ValueError(f"method: want one of {', '.join(METHODS)}, got {method!r}")
-    if method == "exact" and n_hidden > MOST_ENUMERATED:
+    if choice("method", method, METHODS) == "exact" and n_hidden > MOST_ENUMERATED:
         raise ValueError(
             f'method: "exact" enumerates at most {MOST_ENUMERATED} hidden units, this machine has {n_hidden}; '
             'use "importance"'

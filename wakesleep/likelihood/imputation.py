@@ -11,6 +11,7 @@ from wakesleep import _core, _imputation, _likelihood
 from wakesleep._packing import words_of
 from wakesleep.bits import Bits
 from wakesleep.elementary import exp, log
+from wakesleep.hyperparameters import choice, count, flag
 from wakesleep.likelihood.arguments import check
 from wakesleep.likelihood.enumeration import MOST_ENUMERATED, MOST_IN_POSTERIOR
 from wakesleep.likelihood.estimates import paced
@@ -59,8 +60,8 @@ def impute(
         hidden level, 24 in all, or 2²³ states of the lowest times visible units; if weights are so large that no
         particle has a probability.
     """
-    check(parameters, data, seed=seed, n_particles=n_particles, n_threads=n_threads)
-    exact = is_exact(method, parameters.sizes, n_particles)
+    check(parameters, data, seed=seed, n_threads=n_threads)
+    exact = is_exact(method, parameters.sizes, n_particles, draws)
     dtype = np.uint8 if draws else np.float32
     if data.observed is None:
         return data.to_dense(dtype), None
@@ -102,11 +103,12 @@ def _sampled(
     return filled, sizes
 
 
-def is_exact(method: str, sizes: tuple[int, ...], n_particles: int) -> bool:
-    """Whether all states are added up, or a ValueError."""
+def is_exact(method: str, sizes: tuple[int, ...], n_particles: int, draws: bool = False) -> bool:
+    """Whether all states are added up; or a ValueError or TypeError for the argument of `impute` that is wrong."""
     n_visible, *hidden = sizes
-    if method not in WAYS:
-        raise ValueError(f"method: want one of {', '.join(WAYS)}, got {method!r}")
+    choice("method", method, WAYS)
+    count("n_particles", n_particles)
+    flag("draws", draws)
     possible = hidden[0] <= MOST_IN_POSTERIOR and sum(hidden) <= MOST_ENUMERATED
     possible = possible and n_visible << hidden[0] <= MOST_CELLS
     if method == "exact" and not possible:

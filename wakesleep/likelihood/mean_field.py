@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wakesleep import _core
 from wakesleep.bits import Bits
-from wakesleep.likelihood.arguments import check
+from wakesleep.likelihood.arguments import check, level_of
 from wakesleep.parameters import Parameters, logit_of_mean
 from wakesleep.rows import Selection, as_bits
 
@@ -19,28 +19,31 @@ _ROWS = 4096  # unpacked at a time
 def encode(parameters: Parameters, data: Bits, layer: int) -> NDArray[np.float32]:
     """Probabilities of hidden level `layer`, each level fed those of the level below.  Returns (N, H).
 
+    Level 0 is at the bottom; negative numbers count from the top, and a level that is not there is a ValueError.
     Missing cells are zeros to it, as they are in training.
     """
     check(parameters, data)
-    out = np.empty((len(data), parameters.sizes[layer + 1]), np.float32)
+    layers = parameters.recognition[: level_of(parameters, layer) + 1]
+    out = np.empty((len(data), len(layers[-1].biases)), np.float32)
     for first in range(0, len(data), _ROWS):
         rows = slice(first, first + _ROWS)
         values = data[rows].filled().to_dense(np.float32)
-        for level in parameters.recognition[: layer + 1]:
-            values = _core.propagate(values, *level)
+        for upward in layers:
+            values = _core.propagate(values, *upward)
         out[rows] = values
     return out
 
 
 def decode(parameters: Parameters, values: NDArray[np.float32], layer: int) -> NDArray[np.float32]:
-    """Probabilities of the visible units, given those of hidden level `layer`.  Returns (N, D)."""
+    """Probabilities of the visible units, given those of hidden level `layer`, as in `encode`.  Returns (N, D)."""
     check(parameters)
+    layers = parameters.generative[level_of(parameters, layer) :: -1]
     out = np.empty((len(values), parameters.sizes[0]), np.float32)
     for first in range(0, len(values), _ROWS):
         rows = slice(first, first + _ROWS)
         below = values[rows]
-        for level in parameters.generative[layer::-1]:
-            below = _core.propagate(below, *level)
+        for downward in layers:
+            below = _core.propagate(below, *downward)
         out[rows] = below
     return out
 
