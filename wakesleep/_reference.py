@@ -3,10 +3,9 @@
 `_reference_learning` is the twin of `_core.train`, `_reference_measures` that of `_likelihood`,
 and `_reference_annealing` that of `_annealing`.
 
-The functions, their names and their arguments are those of the compiled module. With float32
-parameters every operation is the compiled one, in the compiled order, and the results agree in
-every bit; with float64 parameters it is the mathematician's version, for golden values and finite
-differences. Equation numbers are those of docs/MATH.md.
+The functions, their names and their arguments are those of the compiled module. With float32 parameters every
+operation is the compiled one, in the compiled order, and the results agree in every bit; with float64 parameters it is
+the mathematician's version, for golden values and finite differences. Equation numbers are those of docs/MATH.md.
 
 Everywhere: B rows, M source units, N target units, L hidden levels. `sizes` lists the units per
 level, visible first. A *state* is one row of packed bits with a run of whole words per level.

@@ -114,11 +114,10 @@ class Learner(Estimator):
             where it is, and can resume. Callbacks do not change what is learned, and may copy or save the machine, but
             not train it. docs/callbacks.md has recipes.
         resume : bool, default=False
-            Go on where an earlier call, or the machine that was loaded, stopped, instead of
-            beginning anew. What comes out is what one uninterrupted call would have learned, so that X must be the
-            same rows, and `validation` the same: held-out rows of their own may be left out, but a share of X may
-            not, because X would then have other rows to learn from, and `patience` needs either. `partial_fit` takes
-            other rows.
+            Go on where an earlier call, or the machine that was loaded, stopped, instead of beginning anew. What comes
+            out is what one uninterrupted call would have learned, so that X must be the same rows, and `validation`
+            the same: held-out rows of their own may be left out, but a share of X may not, because X would then have
+            other rows to learn from, and `patience` needs either. `partial_fit` takes other rows.
 
         Returns
         -------

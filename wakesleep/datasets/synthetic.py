@@ -25,8 +25,7 @@ def make_synthetic(
 ) -> tuple[Bits, Parameters]:
     """Draw rows from a hidden generator, and tell what it was.
 
-    The weights of the generator are N(0, 1) · 0.8 / √(units above), its prior logits are ±0.5, its
-    other biases are 0.
+    The weights of the generator are N(0, 1) · 0.8 / √(units above), its prior logits are ±0.5, its other biases are 0.
 
     Parameters
     ----------

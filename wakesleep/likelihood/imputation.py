@@ -39,12 +39,11 @@ def impute(
     """The rows with missing cells filled in, and effective sample sizes of rows that had any, None if none is sampled.
 
     They are filled in by E[x | observed cells], or by draws from p(x | observed cells). ``"exact"`` adds up all states
-    of the lowest hidden level (eq. 20). ``"importance"`` lets particles h ~ q(h | x), for which q sees a 0 in a missing
-    cell, stand for the posterior by their weights (eq. 19); or as many fantasies, 4,096 at most, where so little of a
-    row is observed, 16 cells at most, that their effective sample size is a sixteenth of them, and more than that of
-    the particles. ``"auto"`` is exact
-    where these states are no more than `n_particles`, or than 2¹⁸/D. What is filled in depends on the seed and on the
-    row's content only.
+    of the lowest hidden level (eq. 20). ``"importance"`` lets particles h ~ q(h | x), for which q sees a 0 in a
+    missing cell, stand for the posterior by their weights (eq. 19); or as many fantasies, 4,096 at most, where so
+    little of a row is observed, 16 cells at most, that their effective sample size is a sixteenth of them, and more
+    than that of the particles. ``"auto"`` is exact where these states are no more than `n_particles`, or than 2¹⁸/D.
+    What is filled in depends on the seed and on the row's content only.
 
     Returns
     -------
