@@ -5,8 +5,9 @@ Nothing here touches pyplot: a new figure is ``axes.figure``, which a notebook s
 
     from wakesleep import HelmholtzMachine, datasets, plotting
 
-    X = datasets.load_digits() machine = HelmholtzMachine((32, 16), learning_rate=0.3, batch_size=20,
-    random_state=0).fit(X, validation=0.2) plotting.save(plotting.fields(machine), "fields.png")
+    X = datasets.load_digits()
+    machine = HelmholtzMachine((32, 16), learning_rate=0.3, batch_size=20, random_state=0).fit(X, validation=0.2)
+    plotting.save(plotting.fields(machine), "fields.png")
     plotting.save(plotting.overview(machine, X), "machine.svg")
 """
 

@@ -158,7 +158,9 @@ def make_shifter(
     >>> images, p = make_shifter(return_distribution=True)
     >>> images[100].reshape(4, 8)
     array([[0, 0, 1, 0, 0, 1, 1, 0],
-           [0, 0, 1, 0, 0, 1, 1, 0], [0, 1, 0, 0, 1, 1, 0, 0], [0, 1, 0, 0, 1, 1, 0, 0]], dtype=uint8)
+           [0, 0, 1, 0, 0, 1, 1, 0],
+           [0, 1, 0, 0, 1, 1, 0, 0],
+           [0, 1, 0, 0, 1, 1, 0, 0]], dtype=uint8)
     """
     width, p_on = count("width", width, most=MOST_COINS - 1), number("p_on", p_on, 0, 1)
     return_distribution = flag("return_distribution", return_distribution)
