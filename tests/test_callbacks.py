@@ -145,7 +145,12 @@ def test_the_log_keeps_the_lines_of_another_training():
     assert logged() == before + HelmholtzMachine.load("m.npz").history_
     assert main([*other, "--epochs", "6", "--resume"]) == 0
     other_history = HelmholtzMachine.load("other.npz").history_
-    assert logged() == before + HelmholtzMachine.load("m.npz").history_ + other_history[5:]
+    whole = before + HelmholtzMachine.load("m.npz").history_ + other_history[5:]
+    assert logged() == whole
+    with open("log.jsonl", "a") as file:
+        file.write('{"epoch": 6, "mine": 1}\n')
+    assert main([*other, "--epochs", "7", "--resume"]) == 0
+    assert logged() == [*whole, {"epoch": 6, "mine": 1}, HelmholtzMachine.load("other.npz").history_[6]]
 
 
 def test_what_is_not_finite_is_null_in_a_log():

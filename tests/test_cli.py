@@ -116,11 +116,13 @@ def test_quiet_prints_nothing(capsys):
 def test_training_on_a_split_measures_on_the_other(capsys):
     X = datasets.load_digits().to_dense()
     np.savez("digits.npz", train=X[:1000], test=X[1000:])
-    assert main(["train", "digits.npz", "--split", "train", "--held-out-split", "test", "--hidden", "8", *QUICK]) == 0
+    how = ["--split", "train", "--held-out-split", "test", "--hidden", "8", "--threads", "2"]
+    assert main(["train", "digits.npz", *how, *QUICK]) == 0
     out = capsys.readouterr().out
     assert "1,000 rows to learn from; 797 of 797 held-out rows measured after each epoch; levels 64-8" in out
     assert "(exact, 797 rows)" in out
-    assert HelmholtzMachine.load("digits-model.npz").verbose == 0, "that is of the run, not of the machine"
+    machine = HelmholtzMachine.load("digits-model.npz")
+    assert (machine.verbose, machine.n_threads) == (0, None), "these are of the run, not of the machine"
 
 
 def test_a_machine_that_is_worse_than_independent_units_is_called_so(monkeypatch, capsys):
@@ -176,6 +178,17 @@ def test_interrupt_saves_says_so_and_resumes_to_the_same_bits(name):
 
 
 @posix
+def test_signals_mean_what_they_did_once_training_is_over():
+    before = [signal.signal(number, signal.SIG_DFL) for number in train.STOPPING]
+    try:
+        assert main(["train", "-q", *QUICK]) == 0
+        assert [signal.getsignal(number) for number in train.STOPPING] == [signal.SIG_DFL] * len(before)
+    finally:
+        for number, handler in zip(train.STOPPING, before, strict=True):
+            signal.signal(number, handler)
+
+
+@posix
 def test_nohup_is_obeyed():
     process = subprocess.Popen(
         ["nohup", sys.executable, "-m", "wakesleep", "train", "-o", "cut.npz", "--epochs", "100000"],
@@ -216,8 +229,9 @@ def test_sample_prints_rows_that_are_no_images(capsys):
     assert re.fullmatch(r"([01]{12}\n){4}", capsys.readouterr().out)
 
 
-def test_fantasies_that_do_not_fit_beside_each_other_stand_below(model, capsys):
-    assert main(["sample", model, "-n", "20"]) == 0  # eight of 8 × 8 in 80 columns
+def test_fantasies_that_do_not_fit_beside_each_other_stand_below(model, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "78")
+    assert main(["sample", model, "-n", "20"]) == 0  # eight of 8 × 8, and seven gaps of two columns
     out = capsys.readouterr().out
     assert re.findall(r"^(.*):$", out, re.MULTILINE) == ["fantasies", "more", "more"]
     everything, fantasies = out.split("more:"), HelmholtzMachine.load(model).sample(20)
@@ -231,6 +245,13 @@ def test_score_is_the_score_of_the_machine(model, capsys):
     values = HelmholtzMachine.load(model).score_samples(datasets.load_digits(), n_particles=50)
     assert (np.load("scores.npy") == values).all()
     assert f"{values.mean():.3f} +- {values.std(ddof=1) / np.sqrt(1797):.3f}  (K = 50)" in out
+
+
+def test_the_noise_that_equal_rows_share_is_part_of_the_error(model, capsys):
+    np.save("equal.npy", datasets.load_digits()[[0] * 9].to_dense())
+    assert main(["score", model, "equal.npy", "--particles", "50"]) == 0
+    error, size = re.search(r"nats .* \+- (\S+) .*\neffective sample size +(\S+)", capsys.readouterr().out).groups()
+    assert float(error) == pytest.approx(np.sqrt(8 / 9 * (1 / float(size) - 1 / 50)), abs=2e-3)
 
 
 def test_score_tells_how_many_samples_counted(model, capsys):

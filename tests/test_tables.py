@@ -126,6 +126,12 @@ def test_columns_that_are_not_numbers_are_refused_by_name(library):
         as_bits(texts)
 
 
+@pytest.mark.parametrize("library", FRAMES)
+def test_large_whole_numbers_do_not_wrap(library):
+    pytest.importorskip("pyarrow") if library == "batch" else pytest.importorskip(library)
+    assert as_bits(FRAMES[library](np.array([[0, 2**63 + 5]], np.uint64))).to_dense().tolist() == [[0, 1]]
+
+
 def test_dates_categories_of_text_and_complex_numbers_are_refused():
     pandas = pytest.importorskip("pandas")
     for column, kind in [
@@ -153,6 +159,8 @@ def test_names_are_kept_and_others_are_refused(library, tmp_path):
     assert machine.feature_names_in_.tolist() == NAMES
     assert machine.feature_names_in_.dtype == object
     assert learned(machine) == learned(small().fit(CELLS))
+    with pytest.raises(ValueError, match="^input_features is not equal to feature_names_in_$"):
+        machine.get_feature_names_out(NAMES[::-1])
     machine.save(tmp_path / "machine.npz")
     others = HelmholtzMachine.load(tmp_path / "machine.npz"), pickle.loads(pickle.dumps(machine))
     for each in (machine, *others, small().partial_fit(frame)):
@@ -329,6 +337,9 @@ def test_narrow_floats_are_compared_as_they_are_in_every_form():
     assert expected.counts().tolist() == [1, 0]
     for form in (*forms, np.ma.masked_invalid(values)):
         assert Bits.from_dense(form, binarize=0.1, missing="marginalise") == expected
+    columns = {"a": values[:, 0], "b": [False, True]}
+    for form in (pandas.DataFrame(columns), polars.DataFrame(columns), pyarrow.table(columns)):
+        assert Bits.from_dense(form, binarize=0.1).to_dense().tolist() == [[0, 0], [1, 1]]
     assert Bits.from_dense(values.astype(np.float64), binarize=0.1, missing="marginalise") != expected, "no power"
 
 
