@@ -291,6 +291,13 @@ def test_of_one_row_none_is_held_out():
         small().fit(ROWS[:1], validation=0.5)
 
 
+@pytest.mark.parametrize(("held_out", "told"), [(DIGITS[:900], "900 of 900 held-out rows"), (None, "1,000"),
+                                                 (DIGITS[:1500], "1,000 of 1,500 held-out rows")])  # fmt: skip
+def test_how_many_rows_are_measured_is_told(held_out, told):
+    begin = f"2,000 rows to learn from; {told} measured after each epoch; levels 64-5-3\n"
+    assert monitor.heading((64, 5, 3), 2000, held_out).startswith(begin)
+
+
 def _broken_rule(log_w):
     raise RuntimeError("a rule of its own")
 

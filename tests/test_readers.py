@@ -115,6 +115,7 @@ def test_the_only_split_is_the_default(tmp_path):
     dense = random_dense(6, 67)
     assert read(npz(tmp_path / "X.npz", **packed(dense))) == Bits.from_dense(dense)
     assert read(npz(tmp_path / "Y.npz", image_shape=dense)) == Bits.from_dense(dense)
+    assert read(npz(tmp_path / "Z.npz", manifest=dense, rows=dense), split="rows") == Bits.from_dense(dense)
 
 
 @pytest.mark.parametrize("shape", [(5, 67), (6, 80), (6, 67, 1), (6,), (6.0, 67.0), (6, -1), (6, 2**62)])

@@ -18,7 +18,7 @@ from machines import (
     through_a_file,
 )
 
-from wakesleep import HelmholtzMachine, _packing, checkpoint, monitor, training
+from wakesleep import Bits, HelmholtzMachine, _packing, checkpoint, monitor, training
 from wakesleep.rows import Selection, fingerprint
 
 
@@ -291,6 +291,7 @@ def test_the_same_rows_in_another_form_are_the_same(path):
     machine = through_a_file(stopped(small(), ROWS.to_dense(), 7, validation=OTHER.to_dense()), path)
     machine.fit(Selection(DIGITS, np.arange(130)), validation=OTHER.to_dense().tolist(), resume=True)
     assert learned(machine) == learned(whole)
+    assert fingerprint(Bits(ROWS.words, 64, ~np.zeros_like(ROWS.words))) == fingerprint(ROWS), "all are observed"
 
 
 def test_held_out_rows_may_be_left_out_for_a_while_or_come_later(path):

@@ -159,7 +159,7 @@ def test_names_are_kept_and_others_are_refused(library, tmp_path):
     assert machine.feature_names_in_.tolist() == NAMES
     assert machine.feature_names_in_.dtype == object
     assert learned(machine) == learned(small().fit(CELLS))
-    with pytest.raises(ValueError, match="^input_features is not equal to feature_names_in_$"):
+    with pytest.raises(ValueError, match=r"^input_features is not equal to feature_names_in_$"):
         machine.get_feature_names_out(NAMES[::-1])
     machine.save(tmp_path / "machine.npz")
     others = HelmholtzMachine.load(tmp_path / "machine.npz"), pickle.loads(pickle.dumps(machine))
@@ -185,6 +185,8 @@ def test_what_differs_is_told():
     machine.fit(pandas_frame(CELLS), validation=Bits.from_dense(CELLS))  # which has no names and is not warned of
     with pytest.raises(ValueError, match=r"^validation: The feature names should match"):
         machine.fit(pandas_frame(CELLS), validation=other)
+    with pytest.raises(ValueError, match=r"in fit\.\nThe first that differs is 'coffee', where 'tea' was\.\n$"):
+        machine.transform(pandas_frame(CELLS)[["coffee", "tea", "milk"]])
     many = pytest.importorskip("pandas").DataFrame(CELLS[:, [0] * 8], columns=list("abcdefgh"))
     with pytest.raises(ValueError, match=r"- a\n- b\n- c\n- d\n- e\n- \.\.\.\nFeature names seen"):
         machine.transform(many)
@@ -313,6 +315,8 @@ def test_masked_cells_are_missing():
     X = np.ma.masked_array([[0, 1], [1, 1]], [[False, False], [False, True]])
     np.testing.assert_array_equal(every_cell(X), [[0, 1], [1, np.nan]])
     assert as_bits(np.ma.masked_array([[0, 1]])) == Bits.from_dense([[0, 1]])
+    halves = np.array([[0.3, 0.7]], np.float16)  # of which the first is a little more than 0.3
+    assert as_bits(np.ma.masked_array(halves), binarize=0.3) == as_bits(halves, binarize=0.3)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -340,6 +344,9 @@ def test_narrow_floats_are_compared_as_they_are_in_every_form():
     columns = {"a": values[:, 0], "b": [False, True]}
     for form in (pandas.DataFrame(columns), polars.DataFrame(columns), pyarrow.table(columns)):
         assert Bits.from_dense(form, binarize=0.1).to_dense().tolist() == [[0, 0], [1, 1]]
+    columns["b"] = [None, None]
+    for form in (polars.DataFrame(columns), pyarrow.table(columns)):
+        assert Bits.from_dense(form, binarize=0.1, missing="marginalise").counts().tolist() == [1, 0]
     assert Bits.from_dense(values.astype(np.float64), binarize=0.1, missing="marginalise") != expected, "no power"
 
 

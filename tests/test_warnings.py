@@ -88,6 +88,12 @@ def test_the_share_of_rows_that_rest_on_one_sample_is_kept(good):
     assert monitor.measure(with_q(good, -1)._state, ROWS, HELD_OUT)["few_effective"] > 0.38
 
 
+def test_the_noise_that_equal_rows_share_is_part_of_the_standard_error(good):
+    found = monitor.measure(good._state, ROWS, HELD_OUT[[0] * 9])
+    expected = math.sqrt(8 / 9 * (1 / found["effective_sample_size"] - 1 / monitor.PARTICLES))
+    assert found["standard_error"] == pytest.approx(expected, rel=1e-9)
+
+
 # ---- machines that are far worse than independent units ----
 
 
@@ -146,6 +152,16 @@ def test_what_is_no_better_than_independent_units_is_told_by_the_standard_error(
         monitor.warn_of_poor_fit_in_the_end(good._state, ROWS, held_out, history, 1)
     assert [w.category for w in caught] == [PoorFitWarning] * (told is not None)
     assert all(told.split("|")[-(held_out is not None)] in str(w.message) for w in caught)
+
+
+def test_the_error_of_what_is_told_in_the_end_has_the_noise_that_equal_rows_share(good, monkeypatch):
+    independent = np.where(np.arange(100) % 2, -19.0, -21.0)
+    monkeypatch.setattr(likelihood, "log_likelihood", lambda *arguments, **how: (independent + 0.5, None))
+    monkeypatch.setattr(likelihood, "independent_log_likelihood", lambda train, rows: independent)
+    for shared, warns in ((0.4**2, False), (0.6**2, True)):
+        monkeypatch.setattr(likelihood, "shared_variance", lambda *arguments, shared=shared: shared)
+        arguments = good._state, ROWS, HELD_OUT, [{"epoch": 1, "step": 1000}], 1
+        assert warned(monitor.warn_of_poor_fit_in_the_end, *arguments) == [PoorFitWarning] * warns
 
 
 def columns(n_rows, seed, noise=0.15):
