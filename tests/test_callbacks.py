@@ -201,7 +201,8 @@ def test_a_line_of_the_log_is_written_when_its_epoch_ends_and_now_and_then_the_m
 
 @pytest.mark.usefixtures("_folder")
 @pytest.mark.parametrize(
-    ("log", "fault"), [("m.npz", "--log: want another file"), ("x.npy", "x.npy: want another file")]
+    ("log", "fault"),
+    [("m.npz", "--log: want another file"), ("./m.npz", "--log: want another file"), ("x.npy", "x.npy: want another")],
 )
 def test_the_log_overwrites_neither_the_data_nor_the_machine(log, fault, capsys):
     np.save("x.npy", np.eye(9))

@@ -9,7 +9,7 @@ from wakesleep import HelmholtzMachine, datasets
 from wakesleep.cli import main, train
 
 DIGITS = datasets.load_digits()
-SPLITS = ["digits.npz", "-o", "model.npz", "--split", "train", "--held-out-split", "test", "--epochs", "2"]
+SPLITS = ["digits.npz", "-o", "model.npz", "--split", "train", "--held-out-split", "test"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def _folder(tmp_path, monkeypatch):
 def test_the_noise_that_equal_rows_share_is_part_of_every_error(capsys):
     equal = DIGITS[[0] * 9].to_dense()
     np.savez("digits.npz", train=DIGITS[:200].to_dense(), test=equal)
-    assert main(["train", *SPLITS]) == 0
+    assert main(["train", *SPLITS, "--epochs", "2"]) == 0
     errors = re.findall(r"^(\S+ \S+).* \+- (\S+)", capsys.readouterr().out, re.MULTILINE)
     assert [(name, float(error) > 0) for name, error in errors] == [
         ("held-out log", True), ("independent units", False), (errors[2][0], True),
@@ -31,13 +31,15 @@ def test_the_noise_that_equal_rows_share_is_part_of_every_error(capsys):
 
 
 def test_images_after_training_are_fantasies_and_rows_with_their_reconstructions(monkeypatch, capsys):
-    np.savez("digits.npz", train=DIGITS[:200].to_dense(), test=DIGITS[1000:1050].to_dense())
+    np.savez("digits.npz", train=DIGITS[:1000].to_dense(), test=DIGITS[1000:1050].to_dense())
     seen = {}
     monkeypatch.setattr(train, "draw", lambda title, rows, shape: seen.update({title: np.asarray(rows)}))
-    assert main(["train", *SPLITS]) == 0
+    assert main(["train", *SPLITS, "--epochs", "10"]) == 0
     machine = HelmholtzMachine.load("model.npz")
     np.testing.assert_array_equal(seen["fantasies"], machine.sample(8))
     rows = seen["held-out rows"]
     assert len(rows) == 8
     assert set(map(bytes, rows)) <= set(map(bytes, DIGITS[1000:1050].to_dense()))
-    np.testing.assert_array_equal(seen["their reconstructions"], machine.reconstruct(rows) > 0.5)
+    reconstructed = machine.reconstruct(rows) > 0.5
+    assert len(set(map(bytes, reconstructed))) > 4, "this test has no power"
+    np.testing.assert_array_equal(seen["their reconstructions"], reconstructed)
