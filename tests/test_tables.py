@@ -368,6 +368,7 @@ def test_a_frame_that_is_not_yet_there_is_refused():
 def test_columns_are_told_by_the_first_five():
     assert tables.few("abcde") == "'a', 'b', 'c', 'd', 'e'"
     assert tables.few("abcdef") == "'a', 'b', 'c', 'd', 'e' and 1 more"
+    assert tables.few(["a" * 1000, "b"]) == f"'{'a' * 79}, 'b'", "which no long name fills"
     assert tables.columns_of(np.array([0]), None, 1) == "column 0"
     assert tables.columns_of(np.arange(2), None, 2) == "all 2 columns"
     assert tables.columns_of(np.array([0, 2]), ("a", "b", "c"), 3) == "columns 'a', 'c'"
