@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from checks import posix
 
-from wakesleep import Bits, HelmholtzMachine, datasets, drawing, likelihood
+from wakesleep import Bits, HelmholtzMachine, datasets, drawing
 from wakesleep.cli import main, train
 from wakesleep.optimizers import OPTIMIZERS
 
@@ -123,20 +123,6 @@ def test_training_on_a_split_measures_on_the_other(capsys):
     assert "(exact, 797 rows)" in out
     machine = HelmholtzMachine.load("digits-model.npz")
     assert (machine.verbose, machine.n_threads) == (0, None), "these are of the run, not of the machine"
-
-
-def test_a_machine_that_is_worse_than_independent_units_is_called_so(monkeypatch, capsys):
-    monkeypatch.setattr(train.likelihood, "independent_log_likelihood", lambda rows, held_out: np.zeros(len(held_out)))
-    assert main(["train", *QUICK]) == 0
-    out = capsys.readouterr().out
-    log_p = re.search(r"^held-out log p\(x\), nats +-([\d.]+) ", out, re.MULTILINE)[1]
-    assert re.search(rf"^worse by +{log_p} \+- ", out, re.MULTILINE)
-
-
-def test_of_many_held_out_rows_the_report_takes_some(monkeypatch, capsys):
-    monkeypatch.setattr(train, "FINAL_ROWS", 50)
-    assert main(["train", *QUICK]) == 0
-    assert "(K = 1,000, 50 rows)" in capsys.readouterr().out
 
 
 def test_held_out_rows_are_not_trained_on(monkeypatch, capsys):
@@ -368,16 +354,6 @@ def test_what_jumps_when_training_goes_on_for_longer_is_told(how, jump, capsys):
     assert main([*train, "--epochs", "4", "--resume"]) == 0
     told = f"wakesleep: warning: with --epochs 4 and no longer 2, {jump}\n" if jump else ""
     assert capsys.readouterr() == ("", told)
-
-
-def test_ctrl_c_in_the_report_loses_nothing(monkeypatch, capsys):
-    def interrupted(*arguments, **how):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(likelihood, "independent_log_likelihood", interrupted)
-    assert main(["train", *QUICK]) == 130
-    assert capsys.readouterr().err == "wakesleep: interrupted; training is done, and saved to digits-model.npz\n"
-    assert HelmholtzMachine.load("digits-model.npz").n_iter_ == 2
 
 
 def test_ctrl_c_while_the_machine_is_saved_loses_nothing(monkeypatch, capsys):

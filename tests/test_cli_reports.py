@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from wakesleep import HelmholtzMachine, datasets
+from wakesleep import HelmholtzMachine, datasets, likelihood
 from wakesleep.cli import main, train
 
 DIGITS = datasets.load_digits()
@@ -43,3 +43,27 @@ def test_images_after_training_are_fantasies_and_rows_with_their_reconstructions
     reconstructed = machine.reconstruct(rows) > 0.5
     assert len(set(map(bytes, reconstructed))) > 4, "this test has no power"
     np.testing.assert_array_equal(seen["their reconstructions"], reconstructed)
+
+
+def test_a_machine_that_is_worse_than_independent_units_is_called_so(monkeypatch, capsys):
+    monkeypatch.setattr(train.likelihood, "independent_log_likelihood", lambda rows, held_out: np.zeros(len(held_out)))
+    assert main(["train", "--epochs", "2"]) == 0
+    out = capsys.readouterr().out
+    log_p = re.search(r"^held-out log p\(x\), nats +-([\d.]+) ", out, re.MULTILINE)[1]
+    assert re.search(rf"^worse by +{log_p} \+- ", out, re.MULTILINE)
+
+
+def test_of_many_held_out_rows_the_report_takes_some(monkeypatch, capsys):
+    monkeypatch.setattr(train, "FINAL_ROWS", 50)
+    assert main(["train", "--epochs", "2"]) == 0
+    assert "(K = 1,000, 50 rows)" in capsys.readouterr().out
+
+
+def test_ctrl_c_in_the_report_loses_nothing(monkeypatch, capsys):
+    def interrupted(*arguments, **how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(likelihood, "independent_log_likelihood", interrupted)
+    assert main(["train", "--epochs", "2"]) == 130
+    assert capsys.readouterr().err == "wakesleep: interrupted; training is done, and saved to digits-model.npz\n"
+    assert HelmholtzMachine.load("digits-model.npz").n_iter_ == 2

@@ -164,6 +164,17 @@ def test_the_error_of_what_is_told_in_the_end_has_the_noise_that_equal_rows_shar
         assert warned(monitor.warn_of_poor_fit_in_the_end, *arguments) == [PoorFitWarning] * warns
 
 
+@pytest.mark.parametrize(("n_steps", "gain", "told"), [(999, 0.39, True), (999, 0.41, False), (1000, 0.39, False)])
+def test_after_few_steps_a_gain_of_less_than_two_percent_is_told(n_steps, gain, told, good, monkeypatch):
+    independent = np.full(100, -20.0)
+    monkeypatch.setattr(likelihood, "log_likelihood", lambda *arguments, **how: (independent + gain, None))
+    monkeypatch.setattr(likelihood, "independent_log_likelihood", lambda train, rows: independent)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        monitor.warn_of_poor_fit_in_the_end(good._state, ROWS, HELD_OUT, [{"epoch": 1, "step": n_steps}], 1)
+    assert ["hardly above that of independent units" in str(w.message) for w in caught] == [True] * told
+
+
 def columns(n_rows, seed, noise=0.15):
     """Rows of 40 cells, of which each follows one of two causes, save for this share of noise."""
     rng = np.random.default_rng(seed)
@@ -202,6 +213,10 @@ def test_the_warning_names_the_line_that_called_fit(monkeypatch):
         machine = small(hidden_layer_sizes=(30,), n_iter=40, learning_rate=0.3).fit(ROWS, validation=HELD_OUT)
     assert [w.filename for w in caught] == [__file__]
     assert all(1 <= entry["effective_sample_size"] <= 100 for entry in machine.history_)
+
+
+def test_of_one_row_there_is_no_standard_error(good):
+    assert monitor.measure(good._state, ROWS, HELD_OUT[:1])["standard_error"] is None
 
 
 def test_exact_values_have_no_sample_size():
