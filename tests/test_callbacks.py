@@ -190,7 +190,7 @@ def test_a_line_of_the_log_is_written_when_its_epoch_ends_and_now_and_then_the_m
         seen.append((entry["epoch"], len(logged()), HelmholtzMachine.load("m.npz").n_iter_))
 
     fit, seen = HelmholtzMachine.fit, []
-    monkeypatch.setattr(train, "SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr(train, "SECONDS_BETWEEN_SAVES", -1)
     monkeypatch.setattr(
         HelmholtzMachine, "fit",
         lambda self, X, callbacks, **how: fit(self, X, callbacks=[*callbacks, look], **how),
