@@ -13,7 +13,7 @@ from checks import posix
 from machines import DIGITS, ROWS, learned, measured, small, stopped, through_a_file
 
 from wakesleep import HelmholtzMachine, monitor, training
-from wakesleep.cli import log, main
+from wakesleep.cli import log, main, train
 
 HELD_OUT = DIGITS[1000:1100]
 
@@ -146,7 +146,28 @@ def test_the_log_keeps_the_lines_of_another_training():
     assert logged() == before + HelmholtzMachine.load("m.npz").history_
     assert main([*other, "--epochs", "6", "--resume"]) == 0
     other_history = HelmholtzMachine.load("other.npz").history_
-    assert logged() == before + HelmholtzMachine.load("m.npz").history_ + other_history[5:]
+    whole = before + HelmholtzMachine.load("m.npz").history_ + other_history[5:]
+    assert logged() == whole
+    with open("log.jsonl", "a") as file:
+        file.write('{"epoch": 6, "mine": 1}\n')
+    assert main([*other, "--epochs", "7", "--resume"]) == 0
+    assert logged() == [*whole, {"epoch": 6, "mine": 1}, HelmholtzMachine.load("other.npz").history_[6]]
+
+
+@pytest.mark.usefixtures("_folder")
+def test_an_epoch_that_was_not_measured_before_ctrl_c_has_one_line_in_the_log(monkeypatch):
+    def interrupted(state, *args, **how):
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+        return measure(state, *args, **how)
+
+    measure = monitor.measure
+    with monkeypatch.context() as patched:
+        patched.setattr(monitor, "measure", interrupted)
+        assert main([*TRAIN, "--epochs", "3"]) == 130
+    assert main([*TRAIN, "--epochs", "3", "--resume"]) == 0
+    assert logged() == HelmholtzMachine.load("m.npz").history_
+    assert [entry["epoch"] for entry in logged()] == [1, 2, 3]
 
 
 def test_what_is_not_finite_is_null_in_a_log():
@@ -165,21 +186,24 @@ def test_a_file_that_is_no_log_is_left_alone(text, capsys):
 
 
 @pytest.mark.usefixtures("_folder")
-def test_a_line_of_the_log_is_written_when_its_epoch_ends(monkeypatch):
+def test_a_line_of_the_log_is_written_when_its_epoch_ends_and_now_and_then_the_machine(monkeypatch):
+    def look(entry):
+        seen.append((entry["epoch"], len(logged()), HelmholtzMachine.load("m.npz").n_iter_))
+
     fit, seen = HelmholtzMachine.fit, []
+    monkeypatch.setattr(train, "SECONDS_BETWEEN_SAVES", -1)
     monkeypatch.setattr(
         HelmholtzMachine, "fit",
-        lambda self, X, callbacks, **how: fit(
-            self, X, callbacks=[*callbacks, lambda entry: seen.append((entry["epoch"], len(logged())))], **how
-        ),
+        lambda self, X, callbacks, **how: fit(self, X, callbacks=[*callbacks, look], **how),
     )  # fmt: skip
     assert main([*TRAIN, "--epochs", "3"]) == 0
-    assert seen == [(1, 1), (2, 2), (3, 3)]
+    assert seen == [(1, 1, 1), (2, 2, 2), (3, 3, 3)]
 
 
 @pytest.mark.usefixtures("_folder")
 @pytest.mark.parametrize(
-    ("log", "fault"), [("m.npz", "--log: want another file"), ("x.npy", "x.npy: want another file")]
+    ("log", "fault"),
+    [("m.npz", "--log: want another file"), ("./m.npz", "--log: want another file"), ("x.npy", "x.npy: want another")],
 )
 def test_the_log_overwrites_neither_the_data_nor_the_machine(log, fault, capsys):
     np.save("x.npy", np.eye(9))
@@ -202,12 +226,17 @@ def test_schedule_and_patience_on_the_command_line(capsys):
 
 
 @pytest.mark.usefixtures("_folder")
-def test_patience_may_change_when_training_is_resumed():
+def test_patience_and_threads_may_change_when_training_is_resumed(monkeypatch):
     hard = ["train", "-q", "-o", "m.npz", "--learning-rate", "2", "--held-out", "0.9", "--epochs", "60"]
     assert main([*hard, "--patience", "2"]) == 0
     stopped_at = HelmholtzMachine.load("m.npz").n_iter_
-    assert main([*hard, "--patience", "3", "--resume"]) == 0
+    fit, n_threads = HelmholtzMachine.fit, []
+    monkeypatch.setattr(
+        HelmholtzMachine, "fit", lambda self, X, **how: n_threads.append(self.n_threads) or fit(self, X, **how)
+    )
+    assert main([*hard, "--patience", "3", "--resume", "--threads", "2"]) == 0
     assert HelmholtzMachine.load("m.npz").n_iter_ > stopped_at
+    assert n_threads == [2]
     assert main([*hard, "--patience", "3", "-o", "whole.npz"]) == 0
     assert learned(HelmholtzMachine.load("m.npz")) == learned(HelmholtzMachine.load("whole.npz"))
 

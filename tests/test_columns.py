@@ -404,6 +404,10 @@ def test_a_machine_without_names_wants_the_option_again(capsys):
     assert main(["score", "model.npz", "x.npy"]) == 1
     wants = "x.npy has 5 features, but HelmholtzMachine is expecting 4; want the --drop that it was trained with"
     assert capsys.readouterr().err.startswith(f"wakesleep: error: {wants}")
+    np.save("few.npy", ROWS[:, 1:])
+    assert main(["score", "model.npz", "few.npy"]) == 1
+    wants = "few.npy has 3 features, but HelmholtzMachine is expecting 4 features as input"
+    assert capsys.readouterr().err == f"wakesleep: error: {wants}\n"
     for command in commands("x.npy", "--drop", "0"):
         assert main(command) == 0
     assert not capsys.readouterr().err

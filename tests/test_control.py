@@ -253,7 +253,7 @@ def test_ended_by_a_callback_the_best_comes_back(overfitted):
 # ---- held-out shares ----
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, np.float32(0.25), Fraction(1, 4)])
+@pytest.mark.parametrize("share", [0.2, 0.29, 0.5, np.float32(0.25), Fraction(1, 4)])
 def test_a_share_holds_out_rows_chosen_by_the_seed(share):
     machine, n = small().fit(ROWS, validation=share), round(130 * float(share))
     order = _core.epoch_order(7, 2**32, 130)
@@ -289,6 +289,24 @@ def test_a_share_that_holds_out_none_or_all_is_refused(share, fault):
 def test_of_one_row_none_is_held_out():
     with pytest.raises(ValueError, match=r"^validation: want 2 rows or more to hold some of them out, got 1$"):
         small().fit(ROWS[:1], validation=0.5)
+
+
+@pytest.mark.parametrize(("held_out", "told"), [(DIGITS[:900], "900 of 900 held-out rows"), (None, "1,000"),
+                                                 (DIGITS[:1500], "1,000 of 1,500 held-out rows")])  # fmt: skip
+def test_how_many_rows_are_measured_is_told(held_out, told):
+    begin = f"2,000 rows to learn from; {told} measured after each epoch; levels 64-5-3\n"
+    assert monitor.heading((64, 5, 3), 2000, held_out).startswith(begin)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error", "told"),
+    [(0.012345, None, "0.0123 -"), (99.72, 0.0, "99.7 0.000"), (999.4, 0.25, "999 0.250"), (1234.6, 7, "1,235 7.000")],
+)
+def test_a_line_of_the_table_has_three_digits_of_the_seconds_and_the_error_if_there_is_one(seconds, error, told):
+    entry = {"epoch": 3, "seconds": seconds, "rows_per_second": 12345.6, "reconstruction_cross_entropy": 9.0}
+    entry |= {"log_likelihood": -10.0, "standard_error": error, "n_particles": 100}
+    duration, error = told.split()
+    assert monitor.line(entry).split() == ["3", duration, "12,346", "9.000", "-10.000", error, "100"]
 
 
 def _broken_rule(log_w):

@@ -145,6 +145,7 @@ WRONG_ARRAYS = {
     "none": lambda arrays: {},
     "one less": lambda arrays: without(arrays, BIASES),
     "one more": lambda arrays: {**arrays, "moments": arrays[BIASES]},
+    "a best state that the manifest lacks": lambda arrays: {**arrays, f"aside.{BIASES}": arrays[BIASES]},
     "another name": lambda arrays: {**without(arrays, BIASES), "biases": arrays[BIASES]},
     "float64": lambda arrays: {**arrays, BIASES: arrays[BIASES].astype(float)},
     "uint32": lambda arrays: {**arrays, BIASES: arrays[BIASES].view(np.uint32)},

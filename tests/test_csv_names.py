@@ -70,6 +70,7 @@ def test_a_line_of_empty_cells_is_no_line_of_names():
         ("id,0,1,2", ("id", "0", "1", "2")),
         (",0,1", None),
         ("?,0,1,2", None),
+        ("tea; green|mint", ("tea; green|mint",)),
         (",1,0,2", None),
     ],
 )
@@ -186,11 +187,12 @@ def test_a_frame_with_a_column_too_many_is_refused(model):
         HelmholtzMachine.load(model).score(datasets.read("more.csv"))
 
 
-def test_compressed_files_and_what_spreadsheets_write_for_nothing():
+@pytest.mark.parametrize("name", ["gaps.csv.gz", "GAPS.CSV.GZ"])
+def test_compressed_files_and_what_spreadsheets_write_for_nothing(name):
     cells = "tea,rum\n1,NULL\nN/A,0\n<NA>,1\nnone,?\n"
-    with gzip.open("gaps.csv.gz", "wt") as file:
+    with gzip.open(name, "wt") as file:
         file.write(cells)
-    rows = datasets.read("gaps.csv.gz", missing="marginalise")
+    rows = datasets.read(name, missing="marginalise")
     nothing = np.nan
     np.testing.assert_array_equal(rows.to_dense(), [[1, nothing], [nothing, 0], [nothing, 1], [nothing] * 2])
     assert rows.feature_names == ("tea", "rum")

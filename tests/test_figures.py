@@ -183,11 +183,22 @@ def test_missing_cells_of_an_array_are_orange_and_gaps_are_not(shape):
     assert np.ma.getmaskarray(own.get_array()).sum() >= np.ma.getmaskarray(image.get_array()).sum()
 
 
+def middle_of(ax):
+    """Red, green and blue, 0 to 255, of pixels from the middle of the axes."""
+    pixels = np.asarray(laid_out(ax.figure).canvas.buffer_rgba())[..., :3].astype(int)
+    return pixels[pixels.shape[0] // 3 : pixels.shape[0] // 2, pixels.shape[1] // 3 : 2 * pixels.shape[1] // 3]
+
+
 def test_no_column_of_a_wide_matrix_is_left_out():
     for column in range(1000, 1008):
         rows = np.zeros((60, 2048))
         rows[:, column] = 1
-        drawn = laid_out(plotting.images(rows).figure).canvas.buffer_rgba()
-        pixels = np.asarray(drawn)[..., :3].astype(int)
-        inside = pixels[pixels.shape[0] // 3 : pixels.shape[0] // 2, pixels.shape[1] // 3 : 2 * pixels.shape[1] // 3]
-        assert inside.min() < 235, column
+        assert middle_of(plotting.images(rows)).min() < 235, column
+
+
+def test_missing_cells_between_ones_do_not_make_them_white():
+    rows = np.tile(np.where(np.arange(4000) % 2, np.nan, 1), (60, 1))
+    red, green, blue = np.moveaxis(middle_of(plotting.images(rows)), 2, 0)
+    assert 50 < red.min() <= red.max() < 205, "between black and orange"
+    assert (blue < green).all()
+    assert (green < red).all()

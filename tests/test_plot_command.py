@@ -74,13 +74,16 @@ def test_rows_and_options_come_to_the_picture(model, monkeypatch, capsys, kind, 
 
 
 def test_a_machine_of_other_rows_is_drawn_without_the_digits(tmp_path, capsys):
-    random_machine((12, 5)).save(tmp_path / "m.npz")
-    assert main(["plot", "m.npz", "--shape", "3x4"]) == 0
-    assert capsys.readouterr().out == (
-        "left out: curves, since no epoch was measured\n"
-        "left out: reconstructions and activity, for want of DATA with 12 features\n"
-        "saved to m.png\n"
-    )
+    machine = random_machine((12, 5))
+    for history in ([], [{"epoch": 1, "step": 3}]):
+        machine.history_ = history
+        machine.save(tmp_path / "m.npz")
+        assert main(["plot", "m.npz", "--shape", "3x4"]) == 0
+        assert capsys.readouterr().out == (
+            "left out: curves, since no epoch was measured\n"
+            "left out: reconstructions and activity, for want of DATA with 12 features\n"
+            "saved to m.png\n"
+        )
     assert main(["plot", "m.npz", "--kind", "activity"]) == 1
     assert "DATA: want a file of 12 features, since the digits in the package have 64" in capsys.readouterr().err
 
@@ -138,6 +141,15 @@ def test_a_disk_that_is_full_leaves_the_old_picture_alone(tmp_path, ending):
     done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(errno.EFBIG), str(path)]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_at_fault_is_named_though_another_is_written(model, monkeypatch, capsys):
+    def lacking(axes, path):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "some font.ttf")
+
+    monkeypatch.setattr(plotting, "save", lacking)
+    assert main(["plot", model, "--kind", "fields"]) == 1
+    assert capsys.readouterr().err == "wakesleep: error: some font.ttf: No such file or directory\n"
 
 
 @pytest.mark.parametrize(

@@ -162,14 +162,18 @@ def test_rows_that_are_no_images_are_a_matrix():
     assert plotting.fields(machine, shape=(3, 4)).get_xlabel() == ""
 
 
-@pytest.mark.parametrize("shape", [(1, 12), (12, 1), (2, 6), (1, 5000)])
-def test_images_of_any_shape_are_whole(shape):
+@pytest.mark.parametrize(("shape", "larger"), [((1, 12), 3), ((12, 1), 3), ((2, 6), 6), ((1, 5000), 1)])
+def test_images_of_any_shape_are_whole(shape, larger):
     rows = np.arange(3 * np.prod(shape), dtype=float).reshape(3, -1)
     ax = plotting.images(rows, shape=shape, vmax=rows.max())
     values, counts = np.unique(np.asarray(ax.images[0].get_array().compressed()), return_counts=True)
     np.testing.assert_array_equal(values, rows.ravel())
-    assert len(set(counts)) == 1
+    assert set(counts) == {larger**2}, "the longer side has thirty-two pixels, or a few more"
     ax.figure.savefig("x.png")
+
+
+def test_fewer_images_than_columns_leave_no_columns_empty():
+    assert len(tiles(plotting.images(np.eye(4), n_columns=9), 4, size=2)) == 4
 
 
 def test_how_images_are_drawn_can_be_chosen():
@@ -230,7 +234,8 @@ def test_pictures_of_an_overview_stand_apart_in_equal_panels(sizes, shape, X):
 def test_an_overview_has_what_can_be_drawn(machine):
     titles = [ax.get_title() for ax in plotting.overview(machine)]
     assert titles == ["held-out rows", *(f"generative fields of level {n}" for n in (0, 1)), "fantasies, x ~ p(x)"]
-    assert len(plotting.overview(machine, DIGITS)) == len(plotting.overview(machine, DIGITS[:3])) == 6
+    assert len(whole := plotting.overview(machine, DIGITS)) == len(plotting.overview(machine, DIGITS[:3])) == 6
+    assert whole[-1].child_axes[0].get_title() == "posterior activity of level 1"
     assert len(plotting.overview(random_machine((9, 4)))) == 2
 
 

@@ -12,7 +12,7 @@ from machines import DIGITS, ROWS, everything, learned, measured, small, stopped
 
 from wakesleep import Bits, HelmholtzMachine, Probabilities, _packing, datasets
 from wakesleep.cli import main
-from wakesleep.rows import select
+from wakesleep.rows import as_rows, select
 
 RNG = np.random.default_rng(0)
 GREY = RNG.random((130, 64)).astype(np.float32) * (ROWS.to_dense() * 0.8 + 0.1).astype(np.float32)
@@ -114,12 +114,13 @@ def test_an_epoch_takes_no_more_memory_than_its_bits_and_leaves_others_alone():
 
 
 def test_every_epoch_learns_from_a_draw_of_its_own():
-    machine, grey = small(**SAMPLE), Probabilities(GREY)
-    begun = small(binarize=None)
-    for epoch in range(3):
-        begun.partial_fit(grey.draw(7, epoch))
-    assert learned(machine.fit(GREY)) == learned(begun)
-    assert learned(machine)[0] != learned(small(binarize=None).fit(grey.draw(7, 0)))[0]
+    grey, odd = Probabilities(GREY), np.arange(1, 130, 2)
+    for rows, chosen in ((GREY, slice(None)), (select(grey, odd), odd)):
+        machine, begun = small(**SAMPLE).fit(rows), small(binarize=None)
+        for epoch in range(3):
+            begun.partial_fit(grey.draw(7, epoch)[chosen])
+        assert learned(machine) == learned(begun)
+        assert learned(machine)[0] != learned(small(binarize=None).fit(grey.draw(7, 0)[chosen]))[0]
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
@@ -166,6 +167,7 @@ def test_every_kind_of_input_gives_the_same_bits(kind):
 def test_rows_of_zeros_and_ones_are_those_rows(dtype):
     X = ROWS.to_dense(dtype)
     assert learned(small(**SAMPLE).fit(X)) == learned(small(**SAMPLE).fit(ROWS)) == learned(small().fit(ROWS))
+    assert type(as_rows(X, binarize="sample")) is (Probabilities if X.dtype.kind == "f" else Bits)
 
 
 def test_scores_and_codes_do_not_depend_on_what_stands_beside_a_row():

@@ -69,9 +69,10 @@ def test_npy(tmp_path, dtype, order):
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_images_become_rows(tmp_path, order):
+@pytest.mark.parametrize("shape", [(12, 7), (3, 4, 7)])
+def test_images_become_rows(tmp_path, shape, order):
     dense = random_dense(5, 3 * 4 * 7)
-    images = np.asarray(dense.reshape(5, 3, 4, 7), order=order)
+    images = np.asarray(dense.reshape(5, *shape), order=order)
     np.save(tmp_path / "X.npy", images)
     npz(tmp_path / "X.npz", images=images)
     write(tmp_path / "X.idx", idx(images.copy(order="C")))
@@ -121,6 +122,7 @@ def test_the_only_split_is_the_default(tmp_path):
     dense = random_dense(6, 67)
     assert read(npz(tmp_path / "X.npz", **packed(dense))) == Bits.from_dense(dense)
     assert read(npz(tmp_path / "Y.npz", image_shape=dense)) == Bits.from_dense(dense)
+    assert read(npz(tmp_path / "Z.npz", manifest=dense, rows=dense), split="rows") == Bits.from_dense(dense)
 
 
 @pytest.mark.parametrize("shape", [(5, 67), (6, 80), (6, 67, 1), (6,), (6.0, 67.0), (6, -1), (6, 2**62)])

@@ -18,7 +18,7 @@ from machines import (
     through_a_file,
 )
 
-from wakesleep import HelmholtzMachine, _packing, checkpoint, monitor, training
+from wakesleep import Bits, HelmholtzMachine, _packing, checkpoint, monitor, training
 from wakesleep.rows import Selection, fingerprint
 
 
@@ -291,6 +291,8 @@ def test_the_same_rows_in_another_form_are_the_same(path):
     machine = through_a_file(stopped(small(), ROWS.to_dense(), 7, validation=OTHER.to_dense()), path)
     machine.fit(Selection(DIGITS, np.arange(130)), validation=OTHER.to_dense().tolist(), resume=True)
     assert learned(machine) == learned(whole)
+    gappy = Bits.from_dense([np.full(64, np.nan), *ROWS.to_dense()], missing="marginalise")
+    assert fingerprint(gappy[1:]) == fingerprint(ROWS), "no cell of these is missing"
 
 
 def test_held_out_rows_may_be_left_out_for_a_while_or_come_later(path):

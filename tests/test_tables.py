@@ -126,6 +126,12 @@ def test_columns_that_are_not_numbers_are_refused_by_name(library):
         as_bits(texts)
 
 
+@pytest.mark.parametrize("library", FRAMES)
+def test_large_whole_numbers_do_not_wrap(library):
+    pytest.importorskip("pyarrow") if library == "batch" else pytest.importorskip(library)
+    assert as_bits(FRAMES[library](np.array([[0, 2**63 + 5]], np.uint64))).to_dense().tolist() == [[0, 1]]
+
+
 def test_dates_categories_of_text_and_complex_numbers_are_refused():
     pandas = pytest.importorskip("pandas")
     for column, kind in [
@@ -153,6 +159,8 @@ def test_names_are_kept_and_others_are_refused(library, tmp_path):
     assert machine.feature_names_in_.tolist() == NAMES
     assert machine.feature_names_in_.dtype == object
     assert learned(machine) == learned(small().fit(CELLS))
+    with pytest.raises(ValueError, match=r"^input_features is not equal to feature_names_in_$"):
+        machine.get_feature_names_out(NAMES[::-1])
     machine.save(tmp_path / "machine.npz")
     others = HelmholtzMachine.load(tmp_path / "machine.npz"), pickle.loads(pickle.dumps(machine))
     for each in (machine, *others, small().partial_fit(frame)):
@@ -177,6 +185,8 @@ def test_what_differs_is_told():
     machine.fit(pandas_frame(CELLS), validation=Bits.from_dense(CELLS))  # which has no names and is not warned of
     with pytest.raises(ValueError, match=r"^validation: The feature names should match"):
         machine.fit(pandas_frame(CELLS), validation=other)
+    with pytest.raises(ValueError, match=r"in fit\.\nThe first that differs is 'coffee', where 'tea' was\.\n$"):
+        machine.transform(pandas_frame(CELLS)[["coffee", "tea", "milk"]])
     many = pytest.importorskip("pandas").DataFrame(CELLS[:, [0] * 8], columns=list("abcdefgh"))
     with pytest.raises(ValueError, match=r"- a\n- b\n- c\n- d\n- e\n- \.\.\.\nFeature names seen"):
         machine.transform(many)
@@ -305,6 +315,8 @@ def test_masked_cells_are_missing():
     X = np.ma.masked_array([[0, 1], [1, 1]], [[False, False], [False, True]])
     np.testing.assert_array_equal(every_cell(X), [[0, 1], [1, np.nan]])
     assert as_bits(np.ma.masked_array([[0, 1]])) == Bits.from_dense([[0, 1]])
+    halves = np.array([[0.3, 0.7]], np.float16)  # of which the first is a little more than 0.3
+    assert as_bits(np.ma.masked_array(halves), binarize=0.3) == as_bits(halves, binarize=0.3)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -329,6 +341,12 @@ def test_narrow_floats_are_compared_as_they_are_in_every_form():
     assert expected.counts().tolist() == [1, 0]
     for form in (*forms, np.ma.masked_invalid(values)):
         assert Bits.from_dense(form, binarize=0.1, missing="marginalise") == expected
+    columns = {"a": values[:, 0], "b": [False, True]}
+    for form in (pandas.DataFrame(columns), polars.DataFrame(columns), pyarrow.table(columns)):
+        assert Bits.from_dense(form, binarize=0.1).to_dense().tolist() == [[0, 0], [1, 1]]
+    columns["b"] = [None, None]
+    for form in (polars.DataFrame(columns), pyarrow.table(columns)):
+        assert Bits.from_dense(form, binarize=0.1, missing="marginalise").counts().tolist() == [1, 0]
     assert Bits.from_dense(values.astype(np.float64), binarize=0.1, missing="marginalise") != expected, "no power"
 
 
@@ -350,6 +368,7 @@ def test_a_frame_that_is_not_yet_there_is_refused():
 def test_columns_are_told_by_the_first_five():
     assert tables.few("abcde") == "'a', 'b', 'c', 'd', 'e'"
     assert tables.few("abcdef") == "'a', 'b', 'c', 'd', 'e' and 1 more"
+    assert tables.few(["a" * 1000, "b"]) == f"'{'a' * 79}, 'b'", "which no long name fills"
     assert tables.columns_of(np.array([0]), None, 1) == "column 0"
     assert tables.columns_of(np.arange(2), None, 2) == "all 2 columns"
     assert tables.columns_of(np.array([0, 2]), ("a", "b", "c"), 3) == "columns 'a', 'c'"

@@ -88,6 +88,12 @@ def test_the_share_of_rows_that_rest_on_one_sample_is_kept(good):
     assert monitor.measure(with_q(good, -1)._state, ROWS, HELD_OUT)["few_effective"] > 0.38
 
 
+def test_the_noise_that_equal_rows_share_is_part_of_the_standard_error(good):
+    found = monitor.measure(good._state, ROWS, HELD_OUT[[0] * 9])
+    expected = math.sqrt(8 / 9 * (1 / found["effective_sample_size"] - 1 / monitor.PARTICLES))
+    assert found["standard_error"] == pytest.approx(expected, rel=1e-9)
+
+
 # ---- machines that are far worse than independent units ----
 
 
@@ -148,6 +154,27 @@ def test_what_is_no_better_than_independent_units_is_told_by_the_standard_error(
     assert all(told.split("|")[-(held_out is not None)] in str(w.message) for w in caught)
 
 
+def test_the_error_of_what_is_told_in_the_end_has_the_noise_that_equal_rows_share(good, monkeypatch):
+    independent = np.where(np.arange(100) % 2, -19.0, -21.0)
+    monkeypatch.setattr(likelihood, "log_likelihood", lambda *arguments, **how: (independent + 0.5, None))
+    monkeypatch.setattr(likelihood, "independent_log_likelihood", lambda train, rows: independent)
+    for shared, warns in ((0.4**2, False), (0.6**2, True)):
+        monkeypatch.setattr(likelihood, "shared_variance", lambda *arguments, shared=shared: shared)
+        arguments = good._state, ROWS, HELD_OUT, [{"epoch": 1, "step": 1000}], 1
+        assert warned(monitor.warn_of_poor_fit_in_the_end, *arguments) == [PoorFitWarning] * warns
+
+
+@pytest.mark.parametrize(("n_steps", "gain", "told"), [(999, 0.39, True), (999, 0.41, False), (1000, 0.39, False)])
+def test_after_few_steps_a_gain_of_less_than_two_percent_is_told(n_steps, gain, told, good, monkeypatch):
+    independent = np.full(100, -20.0)
+    monkeypatch.setattr(likelihood, "log_likelihood", lambda *arguments, **how: (independent + gain, None))
+    monkeypatch.setattr(likelihood, "independent_log_likelihood", lambda train, rows: independent)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        monitor.warn_of_poor_fit_in_the_end(good._state, ROWS, HELD_OUT, [{"epoch": 1, "step": n_steps}], 1)
+    assert ["hardly above that of independent units" in str(w.message) for w in caught] == [True] * told
+
+
 def columns(n_rows, seed, noise=0.15):
     """Rows of 40 cells, of which each follows one of two causes, save for this share of noise."""
     rng = np.random.default_rng(seed)
@@ -186,6 +213,10 @@ def test_the_warning_names_the_line_that_called_fit(monkeypatch):
         machine = small(hidden_layer_sizes=(30,), n_iter=40, learning_rate=0.3).fit(ROWS, validation=HELD_OUT)
     assert [w.filename for w in caught] == [__file__]
     assert all(1 <= entry["effective_sample_size"] <= 100 for entry in machine.history_)
+
+
+def test_of_one_row_there_is_no_standard_error(good):
+    assert monitor.measure(good._state, ROWS, HELD_OUT[:1])["standard_error"] is None
 
 
 def test_exact_values_have_no_sample_size():
