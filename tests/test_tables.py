@@ -342,7 +342,8 @@ def test_narrow_floats_are_compared_as_they_are_in_every_form():
     for form in (*forms, np.ma.masked_invalid(values)):
         assert Bits.from_dense(form, binarize=0.1, missing="marginalise") == expected
     columns = {"a": values[:, 0], "b": [False, True]}
-    for form in (pandas.DataFrame(columns), polars.DataFrame(columns), pyarrow.table(columns)):
+    frame = pandas.DataFrame(columns)
+    for form in (frame, frame.convert_dtypes(), polars.DataFrame(columns), pyarrow.table(columns)):
         assert Bits.from_dense(form, binarize=0.1).to_dense().tolist() == [[0, 0], [1, 1]]
     columns["b"] = [None, None]
     for form in (polars.DataFrame(columns), pyarrow.table(columns)):

@@ -170,7 +170,7 @@ def _of_pandas(frame: Any, name: str) -> Table:
         categories = getattr(dtype, "categories", None)
         kind = dtype.kind if categories is None else categories.dtype.kind
         _checked(name, column, dtype, kind in "biuf" or (plain and kind == "O"))
-        narrow = categories is None and getattr(dtype, "numpy_dtype", None) == np.float32
+        narrow = getattr(dtype, "numpy_dtype", None) in (np.dtype(np.float32), np.dtype(bool))
         dtypes.add(dtype if plain else np.dtype(np.float32 if narrow else np.float64))
     dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
 
