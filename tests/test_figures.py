@@ -9,7 +9,7 @@ import pytest
 from machines import DIGITS, random_machine, small
 from pictures import laid_out, tiles
 
-from wakesleep import plotting
+from wakesleep import Bits, figures, plotting
 
 pytest.importorskip("matplotlib")
 
@@ -202,3 +202,23 @@ def test_missing_cells_between_ones_do_not_make_them_white():
     assert 50 < red.min() <= red.max() < 205, "between black and orange"
     assert (blue < green).all()
     assert (green < red).all()
+
+
+def test_images_are_drawn_of_whatever_a_machine_takes():
+    sparse, pandas = pytest.importorskip("scipy.sparse"), pytest.importorskip("pandas")
+    cells = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0]])
+    drawn = plotting.images(cells).images[0].get_array()
+    frame = pandas.DataFrame(cells).astype("boolean")
+    for form in (sparse.csr_array(cells), sparse.coo_array(cells), Bits.from_dense(cells), frame, cells.tolist()):
+        np.testing.assert_array_equal(plotting.images(form).images[0].get_array(), drawn)
+    cells[0, 1], frame.iloc[0, 1] = np.nan, pandas.NA
+    drawn = plotting.images(cells).images[0].get_array()
+    assert (drawn == figures.IS_MISSING).any()
+    for form in (Bits.from_dense(cells, missing="marginalise"), frame, frame.astype(object)):
+        np.testing.assert_array_equal(plotting.images(form).images[0].get_array(), drawn)
+    cells[1, 0] = -0.5
+    below = plotting.images(cells).images[0].get_array()
+    np.testing.assert_array_equal(below, drawn)
+    for wrong in ("a", [[1], [2, 3]], [[1j]], None, object()):
+        with pytest.raises(ValueError, match=r"^rows: "):
+            plotting.images(wrong)

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from wakesleep import hyperparameters
-from wakesleep._packing import checked_names
+from wakesleep._packing import as_matrix, check_shape, checked_names, dense, without_missing
 from wakesleep.atomic import replace_file
+from wakesleep.bits import Bits
 from wakesleep.drawing import image_shape, printable
 
 if TYPE_CHECKING:
@@ -33,14 +34,14 @@ LONGEST_IN_SMALL, SIZES_IN_SMALL = 13, ("x-small", "xx-small")
 
 
 def images(
-    rows: ArrayLike, *, shape: Sequence[int] | None = None, n_columns: int | None = None,
+    rows: Any, *, shape: Sequence[int] | None = None, n_columns: int | None = None,
     feature_names: Sequence[str] | None = None, ax: Axes | None = None, **how: Any,
 ) -> Axes:  # fmt: skip
     """Rows as images side by side, on grey; what are no images is drawn as a matrix.
 
     Parameters
     ----------
-    rows : array-like of shape (n, D)
+    rows : array-like, data frame, SciPy sparse matrix or Bits of shape (n, D)
         Bits, or probabilities: 0 is white, 1 is black, and NaN, a missing cell, is orange. Infinity leaves a gap.
     shape : (height, width), optional
         Of an image; a square if that is left out and D is a square number.
@@ -62,13 +63,13 @@ def images(
     ValueError, TypeError
         For an argument that is not as described; so in all functions here.
     """
-    rows = np.asarray(rows, np.float64)
-    if rows.ndim != 2 or not rows.size:
-        raise ValueError(f"rows: want an array of shape (n, D), n and D 1 or more, got {rows.shape}")
+    matrix = as_matrix(np.asarray(rows) if isinstance(rows, Bits) else rows, "rows")
+    check_shape(matrix.shape, None, "rows")
+    rows = without_missing(dense(matrix, slice(0, matrix.shape[0])), "rows", "marginalise")[0].astype(np.float64)
     feature_names = checked_names(feature_names, rows.shape[1])
     found = shape_of_images(rows.shape[1], shape, feature_names)
-    if "cmap" not in how and np.isnan(rows).any():
-        rows, how = np.where(np.isnan(rows), IS_MISSING, rows), _marking_missing() | how
+    if not {"cmap", "vmin"} & how.keys() and np.isnan(rows).any():
+        rows, how = np.where(np.isnan(rows), IS_MISSING, np.maximum(rows, 0)), _marking_missing() | how
     how = dict[str, Any]({"cmap": INK, "vmin": 0, "vmax": 1}) | how
     if found is None:
         ax = axes_for(ax, (6, 4))

@@ -26,10 +26,12 @@ class Choice:
         Columns to leave out, by name or number.
     known : sequence of str, optional
         The names of a machine's columns: a first line with all of them is one of names, even if they are numbers.
+    by_number : bool
+        Whether a number in `drop` is a place, even where a column has it for a name.
     """
 
     def __init__(self, path: str, drop: Sequence[str | int], known: Sequence[str] | None = None) -> None:
-        self.path, self.drop, self.known = path, drop, known
+        self.path, self.drop, self.known, self.by_number = path, drop, known, False
 
     def __call__(self, names: Sequence[str] | None, n_features: int) -> list[int]:
         """Numbers of the columns that are read, of so many with these names, or none."""
@@ -37,11 +39,11 @@ class Choice:
 
     def left(self, names: Sequence[str] | None, n_features: int) -> list[int]:
         """Numbers of those that are left: `drop` has names or, where no column has such a name, numbers from 0."""
-        places: dict[str, list[int]] = {}
+        numbers = {str(number): [number] for number in range(n_features)}
+        named: dict[str, list[int]] = {}
         for number, name in enumerate(names or ()):
-            places.setdefault(name, []).append(number)
-        for number in range(n_features):
-            places.setdefault(str(number), [number])
+            named.setdefault(name, []).append(number)
+        places = named | numbers if self.by_number else numbers | named
         dropped: set[int] = set()
         for column in self.drop:
             if str(column) not in places:

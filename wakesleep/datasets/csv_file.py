@@ -29,9 +29,9 @@ NO_NAME = re.compile(r"\s*|Unnamed: \d+")  # of a column, as written, and as pan
 MARKS = re.compile(r'[,"\r\n]')  # of a line, which a cell has in quotes only
 LONGEST = 2**31 - 1  # characters of a cell, as many as any C compiler's long has room for
 PARSER = threading.Lock()  # for as long as that is so
-BITS = "0", "1", "0.0", "1.0", ""
+BITS = {"0", "1", "0.0", "1.0", ""}
 LONG = 60  # a name, in place of which the number of its column is told
-MOST_TOLD = 8  # columns to leave out
+MOST_TOLD = 8  # columns to leave out; more of words are taken for answers
 MOST_DIGITS = 20  # of a number that may be a name
 FEWEST_COUNTED = 3  # rows that a column numbers, before it is taken for an index
 
@@ -52,7 +52,7 @@ class _Columns(NamedTuple):
 
     def hint(self, *columns: int) -> str:
         """How to leave them out as well."""
-        drop = [*self.dropped, *map(self._short_name, columns[:MOST_TOLD])]
+        drop = [*self.dropped, *map(self._short_name, columns)]
         return f"drop={drop!r} leaves {'it' if len(columns) == 1 else 'such columns'} out"
 
     def _short_name(self, column: int) -> str | int:
@@ -94,7 +94,8 @@ def opened(path: Path, choose: Choice) -> Iterator[tuple[tuple[str, ...] | None,
         below = list(islice(lines, FEWEST_COUNTED))
         _refuse_other_marks(cells, below)
         lines = chain(below, lines)
-        names = tuple(cells) if _are_names(cells, choose) or _stand_above_bits(cells, below) else None
+        first = [_cells(text, iter(())) for _, text in below]
+        names = tuple(cells) if _are_names(cells, first, choose) else None
         rows = _of_rows(lines, len(cells))
         numbered: Iterator[tuple[int, list[str]]] = ((at, _cells(text, lines)) for at, text in rows)
         if names is None:
@@ -115,7 +116,7 @@ def _refuse_other_marks(cells: list[str], below: list[tuple[int, str]]) -> None:
     """Refuse a single cell with marks other than commas, if the next line has as many of them."""
     for mark in OTHER_MARKS[:-1]:
         if len(cells) == 1 and below and mark in cells[0] and cells[0].count(mark) == below[0][1].count(mark):
-            raise ValueError(f"cells are separated by commas, not by {mark!r}")
+            raise ValueError(f"want cells with commas between them, got {mark!r} there")
 
 
 def _of_rows(lines: Lines, n_columns: int) -> Lines:
@@ -130,30 +131,45 @@ def _of_rows(lines: Lines, n_columns: int) -> Lines:
             empty.append((number, ""))
 
 
-def _are_names(cells: list[str], choose: Choice) -> bool:
-    """Whether the cells of a first line are names.
+def _are_names(cells: list[str], below: list[list[str]], choose: Choice) -> bool:
+    """Whether the cells of a first line are names, above some lines that are not.
 
-    They are if the names that are known are among them; if they, or those that are left of them, count the columns, as
-    frames do; or if a word is left, and most cells are words, or none are numbers.
+    They are if the names that are known are among them, or one that is to be left out; if they differ from what is
+    below; if they, or those that are left of them, count the columns, as frames do; or if a word is left, and most
+    cells are words, or none are numbers.
     """
     if choose.known is not None and set(choose.known) <= set(cells):
+        return True
+    if any(not str(name).isdecimal() and name in cells for name in choose.drop) or _stand_out(cells, below):
+        return True
+    fewest = 1 if "" in choose.drop else 3
+    if _count_columns(cells, fewest):
         return True
     parts = [cells]
     for names in (None, cells):  # what is to be left out is told by number, or else by name
         with suppress(ColumnError):
             parts.append([cells[i] for i in choose.left(names, len(cells))])
-    if any(_count_columns(part, 1 if "" in choose.drop else 3) for part in parts):
-        return True
+            if _count_columns(parts[-1], fewest):
+                choose.by_number = names is None
+                return True
+            break
     n_words, n_numbers = sum(map(_is_word, cells)), sum(map(_is_number, cells))
     return all(any(map(_is_word, part)) for part in parts) and (2 * n_words > len(cells) or not n_numbers)
 
 
-def _stand_above_bits(cells: list[str], below: list[tuple[int, str]]) -> bool:
-    """Whether three numbers or more, no two the same and one at most a bit, stand above three lines of nothing else."""
-    n_bits = sum(cell.strip() in BITS for cell in cells)
-    if len(below) < FEWEST_COUNTED or n_bits > 1 or not 3 <= len(cells) == len(set(map(str.strip, cells))):
-        return False
-    return all(map(_is_number, cells)) and all(cell.strip() in BITS for _, text in below for cell in text.split(","))
+def _stand_out(cells: list[str], below: list[list[str]]) -> bool:
+    """Whether two words stand above numbers, or above bits three different cells or more, one of them a bit at most."""
+    columns = zip(cells, *below, strict=True) if below and all(len(row) == len(cells) for row in below) else ()
+    of_numbers = [
+        (cell.strip(), column)
+        for cell, *column in columns
+        if any(map(_is_number, column)) and not any(map(_is_word, column))
+    ]
+    words = [cell for cell, _ in of_numbers if _is_word(cell)]
+    above = [cell for cell, column in of_numbers if BITS.issuperset(map(str.strip, column))]
+    different = len(set(above))
+    many = len(below) >= FEWEST_COUNTED and different >= 3 and 2 * different > len(above)
+    return len(words) >= 2 or (many and sum(cell in BITS for cell in above) <= 1)
 
 
 def _count_columns(cells: list[str], fewest: int) -> bool:
@@ -188,6 +204,8 @@ def _refuse_index(rows: list[NDArray[np.float64]], columns: _Columns) -> None:
     for column, name in enumerate(columns.names or ()):
         if NO_NAME.fullmatch(name):
             numbers = [float(row[column]) for row in rows]
+            if np.isnan(numbers).all():
+                raise ValueError(f"column {name!r} has neither a name nor a cell; {columns.hint(column)}")
             if len(set(numbers)) == len(rows) and all(map(float.is_integer, numbers)):
                 shown = ", ".join(f"{number:g}" for number in numbers[:3])
                 raise ValueError(
@@ -198,8 +216,9 @@ def _refuse_index(rows: list[NDArray[np.float64]], columns: _Columns) -> None:
 
 def _checked(number: int, cells: list[str], n_columns: int) -> tuple[int, list[str]]:
     if len(cells) != n_columns:
-        hint = "; is there a quote that is not closed?" if any("\n" in cell for cell in cells) else ""
-        raise ValueError(f"line {number}: want {n_columns} numbers like the first line, got {len(cells)}{hint}")
+        hint = "; is there a comma too many at its end?" if len(cells) == n_columns + 1 and not cells[-1] else ""
+        hint = "; is there a quote that is not closed?" if any("\n" in cell for cell in cells) else hint
+        raise ValueError(f"line {number}: want {n_columns} cells like the first line, got {len(cells)}{hint}")
     return number, cells
 
 
@@ -213,10 +232,12 @@ def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) 
         cell = chosen[column].strip()
         other = next((mark for mark in OTHER_MARKS if all(map(_is_number, cell.split(mark)))), None) if cell else None
         hint = f"; {columns.hint(*words or [column])}"
+        if len(words) > MOST_TOLD:
+            hint = f"; {len(words)} columns hold words, where 0 and 1 are wanted"
         if _is_empty(cell) and (columns.names is None or not NO_NAME.fullmatch(columns.names[column])):
             hint = TAKEN
         if other is not None:
-            hint = f"; cells are separated by commas, not by {other!r}"
+            hint = f"; want commas between cells, not {other!r}"
         got = repr(cell)[:80] if cell else "an empty cell"
         raise ValueError(f"line {number}, {columns.place(column)}: want a number, got {got}{hint}") from error
 

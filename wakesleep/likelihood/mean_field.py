@@ -106,4 +106,4 @@ def standard_error(values: NDArray[np.float64], shared: float = 0.0) -> float:
     shared : float, default=0.0
         What `shared_variance` says of estimates. The noise that rows do not share is part of `values`.
     """
-    return float(np.sqrt(values.var(ddof=1) / len(values) + shared)) if len(values) > 1 else float("nan")
+    return float(np.sqrt(np.var(values, ddof=1) / len(values) + shared)) if len(values) > 1 else float("nan")
