@@ -105,7 +105,8 @@ def read(
     drop : str, int, or sequence of these, default=()
         Columns to leave out, such as an index: by name, in a ``.csv`` that has names, or by number from 0 where no
         column has it for a name. Cells of a ``.csv`` that are left out may hold anything, also several lines in
-        quotes. A first line of which only numbers and empty cells are left is a row, unless they are 0, 1, 2, 3 ...
+        quotes. A first line of which only numbers and empty cells are left is a row, unless they are 0, 1, 2, 3 ..., or
+        stand out from the lines below.
 
     Returns
     -------
