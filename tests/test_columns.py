@@ -217,7 +217,7 @@ def test_all_columns_of_a_name_are_left_out():
 
 @pytest.mark.parametrize(
     ("cell", "place"),
-    [("x", "line {}, {}: want a number, got 'x'; {}$"), ("0.5", r"line {} contains 0\.5, .* in {}$")],
+    [("x", "line {}, {}: want a number, got 'x'; {}"), ("0.5", r"line {} contains 0\.5, .* in {}$")],
 )
 @pytest.mark.parametrize(
     ("names", "line", "column", "how"),
@@ -279,7 +279,13 @@ def test_the_command_line_takes_names_as_a_csv_has_them(typed):
     assert HelmholtzMachine.load("model.npz").feature_names_in_.tolist() == ["tea", "3", "rum"]
 
 
-@pytest.mark.parametrize("name", ["when", "the date", "with, milk", 'so "called"', "it's", "batch_size", "1", 70 * "x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("when", "the date", "two  blanks", "-id", "--drop", "drop=[1] leaves", "with, milk", 'so "called"', "it's"),
+        *("batch_size", "1", 70 * "x"),
+    ],
+)
 def test_a_cell_that_is_no_number_is_told_with_what_to_type(name, capsys):
     with open("dates.csv", "w", newline="") as file:
         csv.writer(file).writerows([["rum", name, "tea"], *([1, "2024-01-01", row] for row in (0, 1, 1, 0))])
@@ -287,7 +293,7 @@ def test_a_cell_that_is_no_number_is_told_with_what_to_type(name, capsys):
     error, how = capsys.readouterr().err.split("; ")
     assert error == f"wakesleep: error: dates.csv: line 2, column {name!r}: want a number, got '2024-01-01'"
     *typed, _, _, _ = shlex.split(how)
-    assert typed[0] == "--drop"
+    assert typed[0].partition("=")[0] == "--drop"
     assert main(["train", "dates.csv", *MACHINE, "--epochs", "1", *typed, "--held-out", "0.5"]) == 0
     assert HelmholtzMachine.load("model.npz").feature_names_in_.tolist() == ["rum", "tea"]
 
@@ -313,6 +319,35 @@ def test_all_columns_of_words_are_told_at_once_and_with_those_already_left_out(c
         read("words.csv")
 
 
+def test_a_path_may_be_called_as_an_option_is(capsys):
+    for name in ("method", "n_samples", "missing"):
+        assert main(["train", name, *MACHINE]) == 1
+        assert capsys.readouterr().err.startswith(f"wakesleep: error: {name}: want a file whose name ends in ")
+
+
+def test_numbers_that_train_took_are_places_for_all_commands(capsys):
+    cells = [[f"d{row}", "f", *row_of] for row, row_of in enumerate(CELLS[:20, :4])]
+    for names, left in (["date", "sex", "0", "1", "2", "3"], "0123"), (["date", "sex", *"5678"], "5678"):
+        with open("frame.csv", "w", newline="") as file:
+            csv.writer(file).writerows([names, *cells])
+        for command in commands("frame.csv", "--drop", "0,1"):
+            if command[0] == "score":
+                assert main(["train", "frame.csv", *MACHINE, "--epochs", "1", "--drop", "0,1", "--overwrite"]) == 0
+            assert main(command) == 0, capsys.readouterr().err
+            assert HelmholtzMachine.load("model.npz").feature_names_in_.tolist() == list(left)
+
+
+def test_a_name_that_several_columns_have_is_told_by_its_place():
+    Path("twice.csv").write_text("Other,q1,Other,q2\n1,0,x,1\n0,0,y,1\n")
+    with pytest.raises(ValueError, match=r"drop=\[2\] leaves it out$"):
+        read("twice.csv")
+    assert read("twice.csv", drop=[2]).feature_names == ("Other", "q1", "q2")
+    long = 88 * "x"
+    Path("long.csv").write_text(f"id1,{long},1,2,3\n" + "1,x,0,1,1\n" * 4)
+    with pytest.raises(ValueError, match=rf"drop=\['{long}'\] leaves it out$"):  # since column 2 is called 1
+        read("long.csv")
+
+
 @pytest.mark.parametrize("folder", ["my n_iter dir", "n_iter", "X"])
 @pytest.mark.parametrize("name", ["total batch_size used", "cost binarize=2", "b: want None or c", "X n_iter: d"])
 def test_what_the_user_named_stays_as_it_is_in_errors(folder, name, capsys):
@@ -330,7 +365,8 @@ def test_a_cell_that_is_no_number_is_told_with_the_number_of_its_column(capsys):
     assert main(["train", "dates.csv", *MACHINE]) == 1
     where = "line 1, column 1 (from 0)"
     assert capsys.readouterr().err == (
-        f"wakesleep: error: dates.csv: {where}: want a number, got 'x'; --drop 1 leaves it out\n"
+        f"wakesleep: error: dates.csv: {where}: want a number, got 'x'; "
+        "--drop 1 leaves it out, or --drop x, if line 1 has names\n"
     )
 
 

@@ -148,6 +148,37 @@ def test_what_errors_advise_leaves_out_the_columns_that_are_meant(people, questi
     np.testing.assert_array_equal(rows.to_dense()[:, -len(questions) :], answers > scale / 2)
 
 
+@pytest.mark.parametrize("first", [".,.,0,1,1", "1,DK,0,DK,1", "DK,RF,0,1,1", "90+,>100k,0,1,1", "34,3,2,1,0"])
+def test_marks_of_missing_cells_and_counts_above_bits_are_no_names(first):
+    below = ["22,0,1,1,0", "45,1,0,1,0", "31,0,0,0,0", "50,2,4,1,1"] if first[0] == "3" else 5 * ["1,0,1,0,1"]
+    Path("rows.csv").write_text("\n".join([first, *below]))
+    drop = [place for place, cell in enumerate(first.split(",")) if not cell.isdecimal()]
+    rows = datasets.read("rows.csv", drop=drop)
+    assert (len(rows), rows.feature_names) == (len(below) + 1, None)
+
+
+@pytest.mark.parametrize("cells", ["NA,1,0", "true,False,TRUE", "1.00,0.00,1.00", "1.0e+00,0e+00,nan", "\n1,0,1\n   "])
+def test_bits_below_names_may_be_written_otherwise(cells):
+    Path("years.csv").write_text("\n".join(["2001,2002,2003", *3 * [cells], "1,1,1"]))
+    assert datasets.read("years.csv", missing="marginalise").feature_names == ("2001", "2002", "2003")
+
+
+@pytest.mark.parametrize(
+    ("names", "cells"),
+    [("date,sex,0,1", "d,f,1,0"), ("id,2020", "p,1"), ("id,2015,2016", "p,5,3"), ("IID,500,20,300", "p,2,0,1")],
+)
+def test_the_first_line_is_told_both_ways_where_it_may_be_either(names, cells):
+    Path("either.csv").write_text("\n".join([names, *4 * [cells]]))
+    with pytest.raises(ValueError, match=r", if line 1 has names$") as told:
+        datasets.read("either.csv")
+    by_number, by_name = map(ast.literal_eval, re.findall(r"drop=(\[.*?\])", str(told.value)))
+    words = [cell for cell in names.split(",") if not cell.isdecimal()]
+    assert (by_number, by_name) == (list(range(len(words))), words)
+    rows = datasets.read("either.csv", drop=by_name)
+    assert (len(rows), rows.feature_names) == (4, tuple(names.split(",")[len(words) :]))
+    assert len(datasets.read("either.csv", drop=by_number)) == 5
+
+
 YEARS = ["2019", "2020", "2021", "2022"]
 
 
@@ -422,7 +453,7 @@ def test_what_is_written_is_told_at_the_end(typed, model, capsys):
     [
         ("order,10001,10002,10005,10040", True), (",1,2,3,11", True), ("id,1980,1981,1982,1983", True),
         ("id,1980,1981,1982", False), ("p1,1,2,3,4", False), ("p1,1,3,2,11", False), ("p1,1,2,2,11", False),
-        ("1979,1980,1981,1982,1983", False), ("id,1980,1981,1982,x", True), ("id,1,2,3,11.5", False),
+        ("1979,1980,1981,1982,1983", False), ("id,1980,1981,1982,x", False), ("id,1,2,3,11.5", False),
     ],
 )  # fmt: skip
 def test_whole_numbers_that_rise_after_a_word_may_be_names(first, are_names):

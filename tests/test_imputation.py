@@ -9,7 +9,17 @@ from checks import Z_MAX, estimate, same_bits
 from machines import random_machine, random_rows
 from test_missing_measures import NAN, SIZES, completions, described, incomplete, marginalising
 
-from wakesleep import Bits, HelmholtzMachine, _core, _imputation, _likelihood, _panels, _reference_measures, likelihood
+from wakesleep import (
+    Bits,
+    HelmholtzMachine,
+    _core,
+    _imputation,
+    _likelihood,
+    _panels,
+    _reference_measures,
+    checkpoint,
+    likelihood,
+)
 from wakesleep.elementary import exp, log
 from wakesleep.monitor import SampleSizeWarning
 from wakesleep.rows import as_bits
@@ -361,6 +371,11 @@ def test_whether_a_machine_has_learned_from_gaps_is_known_and_saved(tmp_path):
     assert not told(machine.fit(X, validation=0.5))
     assert told(machine.fit(whole))
     assert told(HelmholtzMachine((4, 2), n_iter=1, random_state=0).fit(whole))
+    for missing in (None, "marginalise"):  # files that do not tell
+        HelmholtzMachine((4, 2), n_iter=1, random_state=0, missing=missing).fit(whole).save(tmp_path / "old.npz")
+        arrays, manifest = checkpoint.load(tmp_path / "old.npz")
+        checkpoint.save(tmp_path / "old.npz", arrays, {name: manifest[name] for name in manifest if name != "gaps"})
+        assert told(HelmholtzMachine.load(tmp_path / "old.npz")) == (missing is None)
 
 
 def test_impute_refuses_what_does_not_fit():

@@ -229,11 +229,10 @@ class Estimator:
         manifest: dict[str, Any] = {
             "package_version": package_version(), "params": params,
             "state": self._state.manifest(), "history": self.history_, "aside": None, "data": self._given,
+            "gaps": self._gaps,
         }  # fmt: skip
         if self._feature_names is not None:
             manifest["feature_names"] = self._feature_names
-        if self._gaps:
-            manifest["gaps"] = True
         arrays = self._state.arrays()
         if self._aside is not None:
             manifest["aside"] = self._aside.manifest()
@@ -273,7 +272,7 @@ class Estimator:
                 raise ValueError(f"aside: want no arrays, got {sorted(aside)!r:.200}")
             machine._given = given_before(manifest.get("data"))
             machine._feature_names = _names(manifest.get("feature_names"), machine.n_features_in_)
-            machine._gaps = hyperparameters.flag("gaps", manifest.get("gaps", False))
+            machine._gaps = hyperparameters.flag("gaps", manifest.get("gaps", machine.missing is not None))
             machine.history_ = manifest["history"]
             if type(machine.history_) is not list or not all(map(_is_record, machine.history_)):
                 raise ValueError(f"history: want records of numbers with epoch and step, got {machine.history_!r:.80}")

@@ -91,7 +91,7 @@ def images(
 
 
 def save(axes: Axes | NDArray[Any], path: str | os.PathLike[str]) -> None:
-    """Write the figure of some axes to a file; as .png or .svg, the same figure gives the same bytes.
+    """Write the figure of some axes to a file; as .png or .svg, a new figure of the same gives the same bytes.
 
     The file appears complete or not at all: an existing one is replaced at the very end.
 

@@ -36,8 +36,8 @@ WORDS = {
     "threshold or fewer columns": "threshold or --drop",
 }  # fmt: skip
 QUOTED = r"""(?<![\w=])(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-DROPPED = re.compile(rf"drop=(\[(?:(?:, )?(?:\d+|{QUOTED}))*\]) leaves")
-PATH = re.compile(r"[./\s]")  # what was typed with one of these may be one
+DROPPED = re.compile(r"drop=(\[[\d\0, ]*\])(?= leaves|, if)")
+PATHS = "data", "model", "output", "log"
 
 
 def failed(error: BaseException, args: Namespace, status: int = 1, more: str = "") -> int:
@@ -49,7 +49,7 @@ def failed(error: BaseException, args: Namespace, status: int = 1, more: str = "
         message = f"out of memory: {error}" if message else "out of memory"
     elif isinstance(error, OSError) and error.strerror and (error.filename or error.errno in FULL):
         message = f"{error.filename or 'standard output'}: {error.strerror}"
-    print("wakesleep: error:", printable(" ".join(f"{message}{more}".split())), file=sys.stderr)
+    print("wakesleep: error:", printable(re.sub(r"\s*\n\s*", " ", f"{message}{more}")), file=sys.stderr)
     return status
 
 
@@ -59,24 +59,28 @@ def as_typed(message: str, args: Namespace) -> str:
     Names in quotes, and paths that were typed, stay what they are.
     """
     names = OPTIONS | {"X": getattr(args, "data", None) or "X"}
-    paths = sorted((text for text in vars(args).values() if isinstance(text, str) and PATH.search(text)), key=len)
+    paths = sorted((text for text in map(vars(args).get, PATHS) if text), key=len)
     kept: list[str] = []
 
-    def keep(found: re.Match[str]) -> str:
-        kept.append(found[0])
+    def keep(text: str) -> str:
+        kept.append(text)
         return f"\0{len(kept) - 1}\0"
 
-    message = re.sub("|".join([*map(re.escape, reversed(paths)), QUOTED]), keep, message)
+    message = re.sub("|".join([*map(re.escape, reversed(paths)), QUOTED]), lambda found: keep(found[0]), message)
     message = re.sub(r"(?<=: want )None or | or None(?=, got| to impute)", "", message)  # None cannot be typed
     for python, typed in WORDS.items():
         message = message.replace(python, typed)
     message = re.sub(r"^\w+(?=[: ])|(?<=[ (/])\w+_\w+(?=[ :,])", lambda m: names.get(m[0], m[0]), message)
-    message = re.sub("\0(\\d+)\0", lambda found: kept[int(found[1])], message)
-    return DROPPED.sub(lambda found: f"--drop {_as_typed_columns(ast.literal_eval(found[1]))} leaves", message)
+
+    def again(text: str) -> str:
+        return re.sub("\0(\\d+)\0", lambda found: kept[int(found[1])], text)
+
+    return again(DROPPED.sub(lambda found: keep(_as_typed_columns(again(found[1]))), message))
 
 
-def _as_typed_columns(drop: list[str | int]) -> str:
-    return shlex.quote(",".join(as_cell(str(column)) for column in drop))
+def _as_typed_columns(drop: str) -> str:
+    typed = shlex.quote(",".join(as_cell(str(column)) for column in ast.literal_eval(drop)))
+    return f"--drop={typed}" if typed.startswith("-") else f"--drop {typed}"
 
 
 def n_of(number: int, unit: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import math
 import operator
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
@@ -29,10 +30,10 @@ NO_NAME = re.compile(r"\s*|Unnamed: \d+")  # of a column, as written, and as pan
 MARKS = re.compile(r'[,"\r\n]')  # of a line, which a cell has in quotes only
 LONGEST = 2**31 - 1  # characters of a cell, as many as any C compiler's long has room for
 PARSER = threading.Lock()  # for as long as that is so
-BITS = {"0", "1", "0.0", "1.0", ""}
 LONG = 60  # a name, in place of which the number of its column is told
 MOST_TOLD = 8  # columns to leave out; more of words are taken for answers
 MOST_DIGITS = 20  # of a number that may be a name
+LOOKED_AT = 20  # lines below the first
 FEWEST_COUNTED = 3  # rows that a column numbers, before it is taken for an index
 
 Lines = Iterator[tuple[int, str]]
@@ -52,13 +53,15 @@ class _Columns(NamedTuple):
 
     def hint(self, *columns: int) -> str:
         """How to leave them out as well."""
-        drop = [*self.dropped, *map(self._short_name, columns)]
+        drop = [*self.dropped, *map(self._called, columns)]
         return f"drop={drop!r} leaves {'it' if len(columns) == 1 else 'such columns'} out"
 
-    def _short_name(self, column: int) -> str | int:
-        """The name of one of those that are read, or its number."""
-        name = None if self.names is None or len(self.names[column]) > LONG else self.names[column]
-        return self.numbers[column] if name is None else name
+    def _called(self, column: int) -> str | int:
+        """The name of one of those that are read, or its number, where that is shorter and plain."""
+        number, names = self.numbers[column], self.names
+        if names is None or str(number) in names:
+            return number if names is None else names[column]
+        return number if len(names[column]) > LONG or names.count(names[column]) > 1 else names[column]
 
 
 def read_csv(path: Path, choose: Choice, binarize: float | str | None, missing: str | None) -> Rows:
@@ -91,10 +94,10 @@ def opened(path: Path, choose: Choice) -> Iterator[tuple[tuple[str, ...] | None,
         number, cells = _first(lines)
         if not cells:
             raise ValueError("want lines of numbers, got none")
-        below = list(islice(lines, FEWEST_COUNTED))
+        below = list(islice(lines, LOOKED_AT))
         _refuse_other_marks(cells, below)
         lines = chain(below, lines)
-        first = [_cells(text, iter(())) for _, text in below]
+        first = [_cells(text, iter(())) for _, text in below if text.strip()]
         names = tuple(cells) if _are_names(cells, first, choose) else None
         rows = _of_rows(lines, len(cells))
         numbered: Iterator[tuple[int, list[str]]] = ((at, _cells(text, lines)) for at, text in rows)
@@ -139,37 +142,46 @@ def _are_names(cells: list[str], below: list[list[str]], choose: Choice) -> bool
     cells are words, or none are numbers.
     """
     if choose.known is not None and set(choose.known) <= set(cells):
+        with suppress(ColumnError):  # a number leaves out what is at its place, where else a known one would lack
+            choose.by_number = not set(choose.known) <= {cells[i] for i in choose.left(cells, len(cells))}
         return True
-    if any(not str(name).isdecimal() and name in cells for name in choose.drop) or _stand_out(cells, below):
+    if any(not str(name).isdecimal() and name in cells for name in choose.drop):
         return True
     fewest = 1 if "" in choose.drop else 3
     if _count_columns(cells, fewest):
         return True
-    parts = [cells]
+    parts, left = [cells], list(range(len(cells)))
     for names in (None, cells):  # what is to be left out is told by number, or else by name
         with suppress(ColumnError):
-            parts.append([cells[i] for i in choose.left(names, len(cells))])
+            left = choose.left(names, len(cells))
+            parts.append([cells[i] for i in left])
             if _count_columns(parts[-1], fewest):
                 choose.by_number = names is None
                 return True
             break
+    if _stand_out(cells, below, left):
+        return True
     n_words, n_numbers = sum(map(_is_word, cells)), sum(map(_is_number, cells))
     return all(any(map(_is_word, part)) for part in parts) and (2 * n_words > len(cells) or not n_numbers)
 
 
-def _stand_out(cells: list[str], below: list[list[str]]) -> bool:
-    """Whether two words stand above numbers, or above bits three different cells or more, one of them a bit at most."""
-    columns = zip(cells, *below, strict=True) if below and all(len(row) == len(cells) for row in below) else ()
-    of_numbers = [
-        (cell.strip(), column)
-        for cell, *column in columns
-        if any(map(_is_number, column)) and not any(map(_is_word, column))
-    ]
-    words = [cell for cell, _ in of_numbers if _is_word(cell)]
-    above = [cell for cell, column in of_numbers if BITS.issuperset(map(str.strip, column))]
-    different = len(set(above))
-    many = len(below) >= FEWEST_COUNTED and different >= 3 and 2 * different > len(above)
-    return len(words) >= 2 or (many and sum(cell in BITS for cell in above) <= 1)
+def _stand_out(cells: list[str], below: list[list[str]], left: list[int]) -> bool:
+    """Whether cells, no two the same, differ from those below in the columns that are left.
+
+    They do if two words stand above numbers, or above bits three cells, one of them a bit at most.
+    """
+    rows = [row for row in below if len(row) == len(cells)]
+    columns = [(cells[i].strip(), [row[i] for row in rows]) for i in left]
+    words = [cell for cell, column in columns if _is_word(cell) and _hold(_is_number, column)]
+    above = [cell for cell, column in columns if _hold(_is_bit, column)]
+    many = len(rows) >= FEWEST_COUNTED and len(above) >= 3 and sum(map(_is_bit, above)) <= 1
+    return len(set(cells)) == len(cells) and (len(words) >= 2 or many)
+
+
+def _hold(kind: Callable[[str], bool], column: list[str]) -> bool:
+    """Whether all cells that are not empty are of a kind, and some are."""
+    cells = [cell for cell in column if not _is_empty(cell)]
+    return bool(cells) and all(map(kind, cells))
 
 
 def _count_columns(cells: list[str], fewest: int) -> bool:
@@ -232,6 +244,9 @@ def _row(number: int, cells: list[str], columns: _Columns, missing: str | None) 
         cell = chosen[column].strip()
         other = next((mark for mark in OTHER_MARKS if all(map(_is_number, cell.split(mark)))), None) if cell else None
         hint = f"; {columns.hint(*words or [column])}"
+        plain = len(set(cells)) == len(cells) and all(len(chosen[i]) <= LONG for i in words)
+        if columns.names is None and number == 1 and plain:
+            hint += f", or drop={[*columns.dropped, *(chosen[i] for i in words)]!r}, if line 1 has names"
         if len(words) > MOST_TOLD:
             hint = f"; {len(words)} columns hold words, where 0 and 1 are wanted"
         if _is_empty(cell) and (columns.names is None or not NO_NAME.fullmatch(columns.names[column])):
@@ -264,13 +279,21 @@ def as_cell(text: str) -> str:
 
 def _number(cell: str) -> float:
     """A cell's number; True and False are 1 and 0. (`float` takes 1_0 for 10.)"""
+    try:
+        number = float(cell)
+    except ValueError:
+        return float({"true": "1", "false": "0"}.get(cell.strip().lower(), cell))
     if "_" in cell:
         raise ValueError(cell)
-    return float({"true": "1", "false": "0"}.get(cell.strip().lower(), cell))
+    return number
 
 
 def _is_empty(cell: str) -> bool:
     return cell.strip().lower() in EMPTY
+
+
+def _is_bit(cell: str) -> bool:
+    return _is_number(cell) and (math.isnan(number := _number(cell)) or number in (0, 1))
 
 
 def _is_word(cell: str) -> bool:
