@@ -380,19 +380,6 @@ def test_a_reader_that_stops_loses_no_training():
     assert HelmholtzMachine.load("cut.npz").n_iter_ > 0
 
 
-def test_a_machine_worse_than_independent_units_is_called_so(capsys):
-    assert main(["train", "-q", "--learning-rate", "1000", "--epochs", "8"]) == 0
-    err = capsys.readouterr().err
-    assert err.startswith("wakesleep: warning: for 5 epochs held-out log p(x) has been far below")
-    assert "--learning-rate may be far too large" in err
-    assert err.count("\n") == 1
-    assert main(["train", "-q", "--learning-rate", "1e-4", "--epochs", "8", "--overwrite"]) == 0
-    err = capsys.readouterr().err
-    assert err.startswith("wakesleep: warning: log p(x) of held-out rows is not clearly above that of independent")
-    more = "more of them, by a smaller --batch-size or a larger --epochs, or another --learning-rate may help"
-    assert err.endswith(f" nats: after 576 steps, {more}\n")
-
-
 @posix
 def test_a_reader_that_stops_is_told_by_the_status_alone(model):
     command = [sys.executable, "-m", "wakesleep", "sample", model, "-n", "100000"]

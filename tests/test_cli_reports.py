@@ -67,3 +67,16 @@ def test_ctrl_c_in_the_report_loses_nothing(monkeypatch, capsys):
     assert main(["train", "--epochs", "2"]) == 130
     assert capsys.readouterr().err == "wakesleep: interrupted; training is done, and saved to digits-model.npz\n"
     assert HelmholtzMachine.load("digits-model.npz").n_iter_ == 2
+
+
+def test_a_machine_worse_than_independent_units_is_called_so(capsys):
+    assert main(["train", "-q", "--learning-rate", "1000", "--epochs", "8"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("wakesleep: warning: for 5 epochs held-out log p(x) has been far below")
+    assert "--learning-rate may be far too large" in err
+    assert err.count("\n") == 1
+    assert main(["train", "-q", "--learning-rate", "1e-4", "--epochs", "8", "--overwrite"]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith("wakesleep: warning: log p(x) of held-out rows is not clearly above that of independent")
+    more = "more of them, by a smaller --batch-size or a larger --epochs, or another --learning-rate may help"
+    assert err.endswith(f" nats: after 576 steps, {more}\n")

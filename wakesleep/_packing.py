@@ -130,10 +130,15 @@ def pack(
     return words, observed, cut
 
 
+def shown(value: Any) -> str:
+    """A value in a message: in one line, and not too long."""
+    return " ".join(repr(value).split())[:80]
+
+
 def whole_number(name: str, value: Any) -> int:
     """A whole number."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        raise TypeError(f"{name}: want a whole number, got {' '.join(repr(value).split()):.80}")
+        raise TypeError(f"{name}: want a whole number, got {shown(value)}")
     return int(value)
 
 
@@ -142,7 +147,7 @@ def checked_names(names: Any, n_features: int) -> tuple[str, ...] | None:
     if names is None:
         return None
     if isinstance(names, str) or not (isinstance(names, Sequence) or getattr(names, "ndim", 0) == 1):
-        raise TypeError(f"feature_names: want a sequence of {n_features} str, got {names!r:.80}")
+        raise TypeError(f"feature_names: want a sequence of {n_features} str, got {shown(names)}")
     if len(names) != n_features:
         raise ValueError(f"feature_names: want {n_features}, one for each feature, got {len(names)}")
     return tuple(names)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import hyperparameters
-from wakesleep._packing import as_matrix, check_shape, checked_names, dense, without_missing
+from wakesleep._packing import as_matrix, check_shape, checked_names, dense, shown, without_missing
 from wakesleep.atomic import replace_file
 from wakesleep.bits import Bits
 from wakesleep.drawing import image_shape, printable
@@ -212,7 +212,7 @@ def _checked_axes(name: str, given: Any) -> Axes:
     from matplotlib.axes import Axes
 
     if not isinstance(given, Axes):
-        raise TypeError(f"{name}: want Axes of matplotlib, got {hyperparameters.shown(given)}")
+        raise TypeError(f"{name}: want Axes of matplotlib, got {shown(given)}")
     return given
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wakesleep import processors
-from wakesleep._packing import as_threshold, check_missing, whole_number
+from wakesleep._packing import as_threshold, check_missing, shown, whole_number
 from wakesleep._panels import PRECISIONS
 from wakesleep.optimizers import OPTIMIZERS, RATES, Optimizer
 from wakesleep.parameters import PRIOR, names_of_layers
@@ -140,11 +140,6 @@ def frozen(params: dict[str, Any]) -> frozenset[str]:
     for name in value:
         choice("frozen", name, known)
     return frozenset(value)
-
-
-def shown(value: Any) -> str:
-    """A value in a message: in one line, and not too long."""
-    return " ".join(repr(value).split())[:80]
 
 
 def number(name: str, value: Any, least: float, most: float) -> float:

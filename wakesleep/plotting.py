@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wakesleep import figures, hyperparameters
+from wakesleep._packing import shown
 from wakesleep.figures import axes_for, images, save, whole_ticks
 from wakesleep.machine import HelmholtzMachine
 
@@ -64,7 +65,7 @@ def learning_curves(history: HelmholtzMachine | Sequence[dict[str, Any]], *, ax:
         history._check_fitted()
     records = history.history_ if isinstance(history, HelmholtzMachine) else history
     if not isinstance(records, Sequence) or not all(isinstance(record, dict) for record in records):
-        raise TypeError(f"history: want a HelmholtzMachine or its history_, got {hyperparameters.shown(history)}")
+        raise TypeError(f"history: want a HelmholtzMachine or its history_, got {shown(history)}")
     held_out, seen = (_points(records, name) for name in ("log_likelihood", "reconstruction_cross_entropy"))
     if not (len(held_out) or len(seen)):
         raise ValueError("history: want epochs that were measured, as fit(X, validation=0.2) does, got none")
@@ -299,7 +300,7 @@ def _points(records: Sequence[dict[str, Any]], name: str) -> NDArray[np.float64]
 def _check(machine: Any) -> None:
     """Refuse what is no machine that has learned."""
     if not isinstance(machine, HelmholtzMachine):
-        raise TypeError(f"machine: want a HelmholtzMachine, got {hyperparameters.shown(machine)}")
+        raise TypeError(f"machine: want a HelmholtzMachine, got {shown(machine)}")
     machine._check_fitted()
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from wakesleep._packing import shown
 from wakesleep.bits import Bits
-from wakesleep.hyperparameters import MOST_SEED, count, shown
+from wakesleep.hyperparameters import MOST_SEED, count
 from wakesleep.parameters import Parameters
 
 
